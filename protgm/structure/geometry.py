@@ -1,0 +1,126 @@
+"""Ideal backbone geometry, and the maps between residue frames and backbone atoms.
+
+A residue's frame has its origin at CA; the local axes are those of AlphaFold 2 (Jumper et al. 2021, Suppl. Algorithm 21):
+the x axis points from CA to C and N lies in the xy plane with positive y.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["IDEAL_N_CA_C", "PEPTIDE", "atoms_from_frames", "frames_from_atoms", "place_oxygen"]
+
+# Engh & Huber (1991) bond lengths (Angstrom) and angles (radian), general residue.
+_N_CA, _CA_C, _N_CA_C_ANGLE = 1.458, 1.525, math.radians(111.0)
+
+#: Local coordinates (3 atoms, xyz) of N, CA and C in a residue's frame, Angstrom.
+IDEAL_N_CA_C: tuple[tuple[float, float, float], ...] = (
+    (_N_CA * math.cos(_N_CA_C_ANGLE), _N_CA * math.sin(_N_CA_C_ANGLE), 0.0),
+    (0.0, 0.0, 0.0),
+    (_CA_C, 0.0, 0.0),
+)
+
+
+class PEPTIDE:
+    """Engh & Huber (1991) values for the peptide unit: lengths in Angstrom, angles in radian."""
+
+    C_N = 1.329
+    C_O = 1.231
+    CA_C_N = math.radians(116.2)
+    C_N_CA = math.radians(121.7)
+    CA_C_O = math.radians(120.8)
+    CA_CA_TRANS = 3.80
+
+
+def _unit(v: Tensor) -> Tensor:
+    return v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-8)
+
+
+def frames_from_atoms(coords: Tensor) -> tuple[Tensor, Tensor]:
+    """Residue frames by Gram-Schmidt on N, CA, C.
+
+    Parameters
+    ----------
+    coords : Tensor, shape (..., >=3, 3)
+        N, CA, C (further atoms are ignored), Angstrom.
+
+    Returns
+    -------
+    rotations : Tensor, shape (..., 3, 3)
+        Columns are the local axes in global coordinates.
+    translations : Tensor, shape (..., 3)
+        CA positions, Angstrom.
+    """
+    n, ca, c = coords[..., 0, :], coords[..., 1, :], coords[..., 2, :]
+    x = _unit(c - ca)
+    y = n - ca
+    y = _unit(y - (y * x).sum(-1, keepdim=True) * x)
+    z = torch.linalg.cross(x, y)
+    return torch.stack((x, y, z), dim=-1), ca
+
+
+def place_oxygen(coords: Tensor, next_n: Tensor) -> Tensor:
+    """The carbonyl oxygen in the plane of CA, C and the next residue's N, trans to CA across the peptide.
+
+    Parameters
+    ----------
+    coords : Tensor, shape (..., >=3, 3)
+        N, CA, C of the residue, Angstrom.
+    next_n : Tensor, shape (..., 3)
+        N of the residue bound to C.
+
+    Returns
+    -------
+    Tensor, shape (..., 3)
+        O position, Angstrom: C-O 1.231 A, opposite the bisector of the CA-C-N angle, tilted to the Engh-Huber CA-C-O.
+    """
+    ca, c = coords[..., 1, :], coords[..., 2, :]
+    to_ca = _unit(ca - c)
+    to_n = next_n - c
+    # In-plane direction perpendicular to C->CA, on the far side of the next N.
+    side = -_unit(to_n - (to_n * to_ca).sum(-1, keepdim=True) * to_ca)
+    angle = PEPTIDE.CA_C_O
+    return c + PEPTIDE.C_O * (math.cos(angle) * to_ca + math.sin(angle) * side)
+
+
+def atoms_from_frames(rotations: Tensor, translations: Tensor, chain_breaks: Tensor | None = None) -> Tensor:
+    """Backbone atoms of ideal residues at the given frames.
+
+    Parameters
+    ----------
+    rotations : Tensor, shape (..., L, 3, 3)
+    translations : Tensor, shape (..., L, 3)
+        CA positions, Angstrom.
+    chain_breaks : Tensor of bool, shape (..., L), optional
+        True where residue i is not bonded to i + 1 (the last residue need not be marked). There, O is placed for psi = 120 degrees... of a strand.
+
+    Returns
+    -------
+    Tensor, shape (..., L, 4, 3)
+        N, CA, C, O in Angstrom.
+    """
+    ideal = torch.tensor(IDEAL_N_CA_C, dtype=rotations.dtype, device=rotations.device)
+    heavy = torch.einsum("...ij,aj->...ai", rotations, ideal) + translations[..., None, :]
+    # At a C terminus the next N is unknown: a strand-like psi puts it where the local frame says.
+    last_n = torch.einsum("...ij,j->...i", rotations, _terminal_n(rotations)) + translations
+    next_n = torch.cat((heavy[..., 1:, 0, :], last_n[..., -1:, :]), dim=-2)
+    if chain_breaks is not None:
+        next_n = torch.where(chain_breaks[..., None], last_n, next_n)
+    return torch.cat((heavy, place_oxygen(heavy, next_n)[..., None, :]), dim=-2)
+
+
+def _terminal_n(like: Tensor, psi: float = math.radians(135.0)) -> Tensor:
+    """Local position of a next residue's N at dihedral N-CA-C-N = psi."""
+    angle = math.pi - PEPTIDE.CA_C_N
+    # Around the CA->C axis (local x), N of this residue lies at +y: dihedral 0 is +y, growing towards -z... by right hand.
+    y, z = math.cos(psi), math.sin(psi)
+    return like.new_tensor(
+        (
+            _CA_C + PEPTIDE.C_N * math.cos(angle),
+            PEPTIDE.C_N * math.sin(angle) * y,
+            PEPTIDE.C_N * math.sin(angle) * z,
+        )
+    )
