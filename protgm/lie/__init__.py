@@ -1,0 +1,1 @@
+"""Lie groups and the angle laws on them: pure torch, any batch shape."""
