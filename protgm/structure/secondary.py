@@ -1,0 +1,85 @@
+"""Secondary structure of a backbone in three states, through pydssp (Minami 2023, MIT), made safe for real files.
+
+pydssp works on one unbroken chain of complete residues. Here a break in the chain becomes a run of empty residues, so
+that no helix or ladder is counted across it, and missing atoms simply make no hydrogen bond.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from protgm.structure.geometry import PEPTIDE
+
+__all__ = ["BONDED_MAX", "STATES", "assign", "chain_breaks"]
+
+#: The letters of `assign`, in the order of their indices in a dataset.
+STATES = "HEC"
+
+#: C-N distance up to which two residues count as bonded, Angstrom: 1.5 ideal bonds (generated chains are not ideal).
+BONDED_MAX = 1.5 * PEPTIDE.C_N
+
+_SPACER = 6  # empty residues per break: pydssp looks at most five residues ahead
+
+
+def chain_breaks(coords: ArrayLike, limit: float = BONDED_MAX) -> NDArray[np.bool_]:
+    """Where the chain does not go on: True at residue i if it is not bonded to residue i + 1.
+
+    Parameters
+    ----------
+    coords : array, shape (L, >=3, 3)
+        N, CA, C, ... in Angstrom; a missing atom is NaN.
+    limit : float
+        Largest C-N distance of a bond, Angstrom.
+
+    Returns
+    -------
+    ndarray of bool, shape (L,)
+        The last residue is always True. A missing C or N counts as a break.
+    """
+    atoms = np.asarray(coords)
+    breaks = np.ones(len(atoms), dtype=bool)
+    if len(atoms) > 1:
+        bond = np.linalg.norm(atoms[1:, 0] - atoms[:-1, 2], axis=-1)
+        breaks[:-1] = ~(bond <= limit)
+    return breaks
+
+
+def assign(coords: ArrayLike, breaks: ArrayLike | None = None) -> str:
+    """Helix (H), strand (E) or coil (C) of each residue.
+
+    Parameters
+    ----------
+    coords : array, shape (L, 4, 3)
+        N, CA, C, O in Angstrom; a missing atom is NaN. Any L, zero included.
+    breaks : array of bool, shape (L,), optional
+        True where residue i is not bonded to residue i + 1; found from the C-N distances (`chain_breaks`) by default.
+
+    Returns
+    -------
+    str, length L
+
+    Raises
+    ------
+    ValueError
+        If the shape is not (L, 4, 3).
+    """
+    atoms = np.asarray(coords, dtype=np.float32)
+    if atoms.ndim != 3 or atoms.shape[1:] != (4, 3):
+        raise ValueError(f"secondary structure needs coordinates of shape (L, 4, 3), got {atoms.shape}")
+    length = len(atoms)
+    if length == 0:
+        return ""
+    broken = chain_breaks(atoms) if breaks is None else np.asarray(breaks, dtype=bool)
+    # Imported here: pydssp imports torch, which those who only read files need not wait for.
+    from pydssp.pydssp_numpy import assign as pydssp_assign
+
+    # Row of each residue once empty residues stand at every break (and after the end: pydssp needs six residues).
+    row = np.arange(length)
+    row[1:] += _SPACER * np.cumsum(broken[:-1])
+    spaced = np.full((row[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
+    spaced[row] = atoms
+    with np.errstate(all="ignore"):  # coinciding or missing atoms: NaN energies, hence no hydrogen bond
+        onehot = np.asarray(pydssp_assign(spaced))[row]
+    coil, helix, _strand = onehot.T
+    return "".join(np.where(coil, "C", np.where(helix, "H", "E")).tolist())
