@@ -1,0 +1,174 @@
+"""BinaryCIF 0.3 (Sehnal et al. 2020, PLoS Comput. Biol. 16, e1008247): MessagePack with encoded columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.structure.assemble import AtomRows
+from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
+from protgm.structure.errors import StructureError, malformed, printable
+
+__all__ = ["parse_bcif"]
+
+#: Values in one column; a run-length code could ask for any number of them.
+MAX_ROWS = 10_000_000
+
+_DTYPES = {1: "<i1", 2: "<i2", 3: "<i4", 4: "<u1", 5: "<u2", 6: "<u4", 32: "<f4", 33: "<f8"}
+
+
+def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
+    """The backbone atoms of model ``model`` (0 is the first one) of the first data block that has atoms.
+
+    Raises
+    ------
+    StructureError
+        If the bytes are not BinaryCIF, a column cannot be decoded, a backbone atom is malformed or there is no such
+        model.
+    """
+    try:
+        # The limits bound what a hostile header can make the unpacker allocate.
+        document = msgpack.unpackb(data, max_array_len=50_000, max_map_len=10_000, strict_map_key=False)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError, TypeError) as error:
+        reason = printable(error) or type(error).__name__
+        raise malformed(source, f"is not BinaryCIF or is cut off: {reason}") from None
+    try:
+        return _parse(document, source, model)
+    except StructureError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
+        reason = printable(f"{type(error).__name__} {error}")
+        raise malformed(source, f"malformed BinaryCIF: {reason}") from None
+
+
+def _parse(document: Any, source: str, model: int) -> AtomRows:
+    for block in document["dataBlocks"]:
+        categories = {category["name"].lower(): category for category in block["categories"]}
+        if "_atom_site" in categories:
+            break
+    else:
+        raise malformed(source, "no _atom_site category: there are no atoms in it")
+    atom_site = _Category(categories["_atom_site"], source)
+    atoms = atom_site.column("label_atom_id" if "label_atom_id" in atom_site.columns else "auth_atom_id")
+    chosen = np.flatnonzero(np.isin(atoms, list(BACKBONE_ATOMS)))
+    table = {
+        name: atom_site.column(name)[chosen].tolist() for name in WANTED["_atom_site"] if name in atom_site.columns
+    }
+    rows = rows_from_atom_site(table, None, source, model)
+    tables = {}
+    for name, wanted in WANTED.items():
+        if name in categories and name != "_atom_site":
+            category = _Category(categories[name], source)
+            tables[name] = {c: category.column(c).tolist() for c in wanted if c in category.columns}
+    header_metadata(tables, rows)
+    return rows
+
+
+class _Category:
+    def __init__(self, category: Mapping[str, Any], source: str) -> None:
+        self.name = printable(category["name"])
+        self.rows = category["rowCount"]
+        self.source = source
+        self.columns = {column["name"].lower(): column for column in category["columns"]}
+        if not isinstance(self.rows, int) or not 0 <= self.rows <= MAX_ROWS:
+            raise malformed(source, f"category {self.name} claims {printable(self.rows)} rows")
+
+    def column(self, name: str) -> NDArray[Any]:
+        """The values of a column; those that are masked as ``"."``."""
+        column = self.columns[name]
+        values = _decode(column["data"])
+        if values.shape != (self.rows,):
+            what = f"column {self.name}.{name} has {len(values)} values for {self.rows} rows"
+            raise malformed(self.source, what)
+        if column.get("mask") is not None:
+            mask = _decode(column["mask"]).astype(bool)
+            if mask.any():
+                values = values.astype(object)
+                values[mask] = "."
+        return values
+
+
+def _decode(data: Mapping[str, Any]) -> NDArray[Any]:
+    values: Any = data["data"]
+    for encoding in reversed(data["encoding"]):
+        values = _DECODERS[encoding["kind"]](values, encoding)
+    if not isinstance(values, np.ndarray) or values.ndim != 1:
+        raise ValueError("a column is not encoded")
+    return values
+
+
+def _bounded(count: int) -> int:
+    if not 0 <= count <= MAX_ROWS:
+        raise ValueError(f"a column of {count} values")
+    return count
+
+
+def _byte_array(values: bytes, encoding: Mapping[str, Any]) -> NDArray[Any]:
+    return np.frombuffer(values, dtype=_DTYPES[encoding["type"]])
+
+
+def _fixed_point(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
+    return values.astype(np.float64) / float(encoding["factor"])
+
+
+def _interval(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
+    low, high, steps = float(encoding["min"]), float(encoding["max"]), int(encoding["numSteps"])
+    return low + values * ((high - low) / (steps - 1))
+
+
+def _run_length(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
+    pairs = values.reshape(-1, 2).astype(np.int64)
+    if (pairs[:, 1] < 0).any() or (pairs[:, 1] > MAX_ROWS).any():
+        raise ValueError("a run of impossible length")
+    _bounded(int(pairs[:, 1].sum()))
+    return np.repeat(pairs[:, 0], pairs[:, 1])
+
+
+def _delta(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
+    total = np.cumsum(values, dtype=np.int64)
+    return total + int(encoding["origin"])
+
+
+def _integer_packing(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
+    # A value at the limit of its type is continued by the next one: the sum of a run up to the first that is not.
+    limits = np.iinfo(values.dtype)
+    more = values == limits.max
+    if not encoding["isUnsigned"]:
+        more |= values == limits.min
+    if not len(values):
+        return values.astype(np.int64)
+    if more[-1]:
+        raise ValueError("packed integers end within a value")
+    ends = np.flatnonzero(~more)
+    sums = np.cumsum(values, dtype=np.int64)[ends]
+    return np.diff(sums, prepend=0)
+
+
+def _string_array(values: bytes, encoding: Mapping[str, Any]) -> NDArray[Any]:
+    offsets = _decode({"data": encoding["offsets"], "encoding": encoding["offsetEncoding"]}).tolist()
+    indices = _decode({"data": values, "encoding": encoding["dataEncoding"]}).astype(np.int64)
+    text = encoding["stringData"]
+    # Offsets that go back and forth could make a short text into any amount of strings.
+    if offsets != sorted(offsets) or (offsets and not 0 <= offsets[0] <= offsets[-1] <= len(text)):
+        raise ValueError("string offsets out of order")
+    strings = [text[a:b] for a, b in pairwise(offsets)]
+    if len(indices) and not -1 <= indices.min() <= indices.max() < len(strings):
+        raise ValueError("a string index out of range")
+    # Index -1 means no string: it picks the last entry.
+    return np.array([*strings, "."], dtype=object)[indices]
+
+
+_DECODERS = {
+    "ByteArray": _byte_array,
+    "FixedPoint": _fixed_point,
+    "IntervalQuantization": _interval,
+    "RunLength": _run_length,
+    "Delta": _delta,
+    "IntegerPacking": _integer_packing,
+    "StringArray": _string_array,
+}

@@ -1,0 +1,256 @@
+"""mmCIF text (CIF 1.1 syntax): the categories that are needed are tokenised, the others stepped over by line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from operator import itemgetter
+
+from protgm.structure.assemble import AtomRows
+from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
+from protgm.structure.errors import malformed, printable
+
+__all__ = ["parse_mmcif"]
+
+# A quoted value ends at a quote that is followed by white space. An opening quote that finds no end is the last
+# alternative, and an error: retrying it as a bare word would take quadratic time on hostile lines.
+_TOKEN = re.compile(rb"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\#.*)|([^\s'"]\S*)|(['"])""")
+_RESERVED = (b"loop_", b"data_", b"save_", b"stop_", b"global_")
+_BACKBONE = {name.encode(): atom for name, atom in BACKBONE_ATOMS.items()}
+_HEADER_ROWS = 1_000_000
+
+
+class _Lines:
+    """The lines of a file with a position."""
+
+    def __init__(self, data: bytes, source: str) -> None:
+        self.lines = data.split(b"\n")
+        self.at = 0
+        self.source = source
+
+    def tokens(self, line: bytes) -> list[tuple[bytes, bool]]:
+        """Values on one line and whether each was quoted, without the comment."""
+        found = []
+        for match in _TOKEN.finditer(line):
+            kind = match.lastindex
+            if kind == 5:
+                raise malformed(self.source, "a quoted value has no end", self.at + 1)
+            if kind != 3:
+                found.append((match[kind or 4], kind in (1, 2)))
+        return found
+
+    def text_field(self) -> bytes:
+        """The text between two lines that begin with a semicolon; the position moves to the closing line."""
+        start = self.at
+        parts = [self.lines[start][1:]]
+        for i in range(start + 1, len(self.lines)):
+            if self.lines[i][:1] == b";":
+                self.at = i
+                return b"\n".join(parts)
+            parts.append(self.lines[i])
+        raise malformed(self.source, "a text field that begins with ';' has no end", start + 1)
+
+    def ends_loop(self, line: bytes) -> bool:
+        """Whether a line that is not in a text field ends the values of a loop."""
+        start = line.lstrip()[:7].lower()
+        return start.startswith((b"_", *_RESERVED))
+
+    def values(self) -> Iterator[tuple[bytes, int]]:
+        """The values from here on, with their lines, up to the next tag or reserved word."""
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            number = self.at + 1
+            if line[:1] == b";":
+                text = self.text_field()
+                self.at += 1
+                yield text, number
+                continue
+            if self.ends_loop(line):
+                return
+            found = self.tokens(line)
+            self.at += 1
+            for token, _ in found:
+                yield token, number
+
+
+def parse_mmcif(data: bytes, source: str, model: int) -> AtomRows:
+    """The backbone atoms of model ``model`` (0 is the first one) of the first data block that has atoms.
+
+    Raises
+    ------
+    StructureError
+        If the syntax or a backbone atom is malformed or there is no such model.
+    """
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = _Lines(data, source)
+    tables: dict[str, dict[str, list[str]]] = {}
+    atom_lines: list[int] = []
+    while lines.at < len(lines.lines):
+        line = lines.lines[lines.at]
+        first = line[:1]
+        if first == b";":
+            lines.text_field()
+            lines.at += 1
+            continue
+        if first in (b" ", b"\t"):
+            line = line.lstrip()
+            first = line[:1]
+        if first == b"_":
+            _pair(lines, line, tables)
+        elif first in b"lL" and line[:5].lower() == b"loop_":
+            _loop(lines, tables, atom_lines)
+        elif first in b"dD" and line[:5].lower() == b"data_":
+            if "_atom_site" in tables:
+                break
+            tables.clear()
+            lines.at += 1
+        else:
+            lines.at += 1
+    if "_atom_site" not in tables:
+        raise malformed(source, "no _atom_site category: there are no atoms in it")
+    rows = rows_from_atom_site(tables["_atom_site"], atom_lines or None, source, model)
+    header_metadata(tables, rows)
+    return rows
+
+
+def _split_tag(tag: bytes) -> tuple[str, str]:
+    category, _, column = tag.decode("latin-1").lower().partition(".")
+    return category, column
+
+
+def _pair(lines: _Lines, line: bytes, tables: dict[str, dict[str, list[str]]]) -> None:
+    """A tag and its value; the position moves past both where they are wanted, else past the tag's line."""
+    tag, *_ = line.split(None, 1)
+    category, column = _split_tag(tag)
+    if column not in WANTED.get(category, ()):
+        lines.at += 1
+        return
+    number = lines.at + 1
+    rest = [token for token, _ in lines.tokens(line)][1:]
+    lines.at += 1
+    if not rest:
+        for token, _ in lines.values():
+            rest.append(token)
+            break
+    if not rest:
+        raise malformed(lines.source, f"{printable(tag.decode('latin-1'))} has no value", number)
+    tables.setdefault(category, {})[column] = [rest[0].decode("latin-1")]
+
+
+def _loop(lines: _Lines, tables: dict[str, dict[str, list[str]]], atom_lines: list[int]) -> None:
+    start = lines.at + 1
+    words = [token for token, _ in lines.tokens(lines.lines[lines.at])][1:]
+    lines.at += 1
+    tags: list[bytes] = []
+    while True:
+        while words and words[0][:1] == b"_":
+            tags.append(words.pop(0))
+        if words or lines.at >= len(lines.lines):
+            break
+        line = lines.lines[lines.at].lstrip()
+        if line and line[:1] not in b"_#":
+            break
+        words = [token for token, _ in lines.tokens(line)]
+        lines.at += 1
+    if not tags:
+        raise malformed(lines.source, "loop_ without tags", start)
+    category = _split_tag(tags[0])[0]
+    columns = [_split_tag(tag)[1] for tag in tags]
+    if category not in WANTED:
+        _skip(lines)
+    elif words:
+        raise malformed(lines.source, f"values on the line of the tags of {category}", lines.at)
+    elif category == "_atom_site":
+        tables[category] = _atoms(lines, columns, atom_lines)
+    else:
+        tables[category] = _table(lines, category, columns)
+
+
+def _skip(lines: _Lines) -> None:
+    """Past the values of a loop that is not wanted."""
+    everything, at, end = lines.lines, lines.at, len(lines.lines)
+    while at < end:
+        line = everything[at]
+        first = line[:1]
+        if first == b";":
+            lines.at = at
+            lines.text_field()
+            at = lines.at
+        elif first in b" _lLdDsSgG" and lines.ends_loop(line):
+            break
+        at += 1
+    lines.at = at
+
+
+def _table(lines: _Lines, category: str, columns: list[str]) -> dict[str, list[str]]:
+    """A wanted loop that is not atom_site."""
+    width = len(columns)
+    wanted = [(i, name) for i, name in enumerate(columns) if name in WANTED[category]]
+    table: dict[str, list[str]] = {name: [] for _, name in wanted}
+    row: list[bytes] = []
+    count = 0
+    for token, _ in lines.values():
+        row.append(token)
+        if len(row) == width:
+            count += 1
+            if count <= _HEADER_ROWS:
+                for i, name in wanted:
+                    table[name].append(row[i].decode("latin-1"))
+            row = []
+    if row:
+        raise malformed(
+            lines.source,
+            f"the {category} loop ends within a row: {len(row)} of {width} values",
+            min(lines.at, len(lines.lines)),
+        )
+    return table
+
+
+def _atoms(lines: _Lines, columns: list[str], atom_lines: list[int]) -> dict[str, list[str]]:
+    """The atom_site loop at the rows of backbone atoms; their line numbers go to ``atom_lines``."""
+    width = len(columns)
+    names = [name for name in columns if name in WANTED["_atom_site"]]
+    pick = itemgetter(*(columns.index(name) for name in names), 0)
+    atom_name = "label_atom_id" if "label_atom_id" in columns else "auth_atom_id"
+    if atom_name not in columns:
+        raise malformed(lines.source, "the _atom_site category has no column label_atom_id", lines.at)
+    where = columns.index(atom_name)
+    picked: list[tuple[bytes, ...]] = []
+    atom_lines.clear()
+    everything = lines.lines
+    row: list[bytes] = []
+    while lines.at < len(everything):
+        line = everything[lines.at]
+        tokens = line.split()
+        # The usual case: one row per line, nothing quoted.
+        if len(tokens) == width and not row and b"'" not in line and b'"' not in line and b"#" not in line:
+            if line[:1] == b";":
+                pass
+            elif tokens[where] in _BACKBONE:
+                picked.append(pick(tokens))
+                atom_lines.append(lines.at + 1)
+                lines.at += 1
+                continue
+            elif line[:1] != b"_":
+                lines.at += 1
+                continue
+        if line[:1] == b";":
+            row.append(lines.text_field())
+        elif lines.ends_loop(line):
+            break
+        else:
+            row.extend(token for token, _ in lines.tokens(line))
+        lines.at += 1
+        while len(row) >= width:
+            if row[where] in _BACKBONE:
+                picked.append(pick(row))
+                atom_lines.append(lines.at)
+            row = row[width:]
+    if row:
+        last = min(lines.at, len(everything))
+        raise malformed(lines.source, f"the _atom_site loop ends within a row: {len(row)} of {width} values", last)
+    if not picked:
+        return {name: [] for name in names}
+    transposed = list(zip(*picked, strict=True))
+    return {name: [v.decode("latin-1") for v in values] for name, values in zip(names, transposed, strict=False)}

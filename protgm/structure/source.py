@@ -1,0 +1,91 @@
+"""Bytes from a file that may be anything: regular files only, unpacked, never more than a limit."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from pathlib import Path
+
+from protgm.structure.errors import malformed
+
+__all__ = ["MAX_BYTES", "read_bytes", "sniff"]
+
+#: Largest structure file that is read, in bytes after unpacking. The PDB's largest text entries are above it;
+#: their BinaryCIF is not.
+MAX_BYTES = 128 * 2**20
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
+    """The contents of ``path``, unpacked where they are gzipped whatever the name says.
+
+    Raises
+    ------
+    StructureError
+        If there is no such regular file, it cannot be read, is empty, is a damaged gzip file, or holds more than
+        ``max_bytes`` bytes after unpacking.
+    """
+    source = os.fspath(path)
+    try:
+        # Opening a named pipe would wait for a writer for ever: look before.
+        status = os.stat(source)
+        if not stat.S_ISREG(status.st_mode):
+            raise malformed(source, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+        if status.st_size > max_bytes:
+            raise malformed(source, f"has {status.st_size:,} bytes, more than the limit of {max_bytes:,}")
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise malformed(source, error.strerror or type(error).__name__) from None
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        raise malformed(source, "is no valid file name") from None
+    if data.startswith(_GZIP_MAGIC):
+        data = _gunzip(data, source, max_bytes)
+    if not data.strip():
+        raise malformed(source, "is empty")
+    return data
+
+
+def _gunzip(data: bytes, source: str, max_bytes: int) -> bytes:
+    """All members of a gzip file, refusing to hold more than ``max_bytes`` of them."""
+    parts: list[bytes] = []
+    total = 0
+    while data.startswith(_GZIP_MAGIC):
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            part = unpacker.decompress(data, max_bytes - total + 1)
+        except zlib.error as error:
+            raise malformed(source, f"is a damaged gzip file ({printable_reason(error)})") from None
+        total += len(part)
+        if total > max_bytes:
+            raise malformed(source, f"unpacks to more than the limit of {max_bytes:,} bytes")
+        if not unpacker.eof:
+            raise malformed(source, "is a truncated gzip file")
+        parts.append(part)
+        data = unpacker.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def printable_reason(error: Exception) -> str:
+    """The part of a zlib message that says something: ``incorrect data check`` and the like."""
+    return str(error).rsplit(": ", 1)[-1]
+
+
+def sniff(data: bytes, source: str) -> str:
+    """``pdb``, ``cif`` or ``bcif`` by what the bytes look like, by the name where they do not tell."""
+    # A BinaryCIF file is a MessagePack map of a handful of entries, one of which is dataBlocks.
+    if (data[0] & 0xF0 == 0x80 or data[0] in (0xDE, 0xDF)) and b"dataBlocks" in data[:4096]:
+        return "bcif"
+    for line in data[:65536].split(b"\n"):
+        line = line.strip()
+        if line and not line.startswith(b"#"):
+            if line[:5].lower() == b"data_":
+                return "cif"
+            break
+    stem = source.lower().removesuffix(".gz")
+    if stem.endswith((".cif", ".mmcif")) and b"_atom_site." in data:
+        return "cif"
+    return "bcif" if stem.endswith(".bcif") else "pdb"
