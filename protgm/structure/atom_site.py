@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from protgm.structure.assemble import MAX_COORDINATE, AtomRows, letters_of, parse_point
 from protgm.structure.errors import malformed, printable
-from protgm.structure.residues import LETTERS
 
 __all__ = ["BACKBONE_ATOMS", "WANTED", "Table", "header_metadata", "rows_from_atom_site"]
 
@@ -95,7 +94,8 @@ def rows_from_atom_site(table: Table, lines: Sequence[int] | None, source: str, 
         if marks_polymers and not _text(fallback_numbers[i]):
             continue
         line = None if lines is None else lines[i]
-        chain = _text(chains[i]) or _text(fallback_chains[i])
+        # A quoted blank is the name of a chain without one.
+        chain = (_text(chains[i]) or _text(fallback_chains[i])).strip()
         altloc, code, comp = _text(altlocs[i]), _text(codes[i]), _text(comps[i])
         if not ((chain + altloc + code + comp).isascii() and (chain + altloc + code + comp).isprintable()):
             shown = printable(f"{comp} {chain} {code} {altloc}")
@@ -182,8 +182,3 @@ def header_metadata(tables: Mapping[str, Table], rows: AtomRows) -> None:
             missing.setdefault(printable(site[0]), []).append(printable(site[1] + code[0]))
     if missing:
         metadata["missing_residues"] = missing
-
-
-def is_amino_acid(name: str) -> bool:
-    """Whether the residue name is a known amino acid."""
-    return name in LETTERS

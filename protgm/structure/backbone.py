@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
@@ -99,6 +100,21 @@ class Backbone:
     def complete(self) -> NDArray[np.bool_]:
         """Whether N, CA and C of each residue are present, shape (L,)."""
         return np.isfinite(self.coords[:, :3]).all(axis=(1, 2))
+
+    def chain_breaks(self, max_bond: float = 2.0) -> NDArray[np.bool_]:
+        """Where residue i is not bonded to residue i + 1, shape (L,); the last residue is bonded to none.
+
+        Two residues are bonded if they are in one chain and C and the next N are at most ``max_bond`` Angstrom apart;
+        where one of these atoms is missing, if their CAs are at most 4.2 Angstrom apart.
+        """
+        breaks = np.ones(len(self), dtype=bool)
+        coords = self.coords.astype(np.float64)
+        bond = np.linalg.norm(coords[:-1, 2] - coords[1:, 0], axis=-1)
+        step = np.linalg.norm(coords[:-1, 1] - coords[1:, 1], axis=-1)
+        bonded = np.where(np.isfinite(bond), bond <= max_bond, step <= 4.2)
+        same = np.array([a == b for a, b in pairwise(self.chain_ids)], dtype=bool)
+        breaks[:-1] = ~(bonded & same)
+        return breaks
 
     def select(self, index: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Self:
         """The residues at ``index`` (mask, integers or slice), in that order."""
