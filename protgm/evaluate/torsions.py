@@ -1,0 +1,90 @@
+"""Bonds, angles and dihedrals of a backbone, and which residues are bonded at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["BREAK_CA_CA", "BREAK_C_N", "Torsions", "angle", "dihedral", "links", "norm", "residue_label", "torsions"]
+
+#: Beyond this C-N distance (Angstrom) two residues that should be bonded are not.
+BREAK_C_N = 2.0
+#: The same for CA-CA, where N or C is missing.
+BREAK_CA_CA = 4.6
+
+
+@dataclass(frozen=True, eq=False)
+class Torsions:
+    """Backbone dihedrals in degrees, shape (L,) each, NaN where an atom or a neighbour is missing.
+
+    ``omega[i]`` is that of the peptide between residues i and i + 1; ``bonded[i]`` says whether there is one.
+    """
+
+    phi: NDArray[np.float32]
+    psi: NDArray[np.float32]
+    omega: NDArray[np.float32]
+    bonded: NDArray[np.bool_]
+
+
+def norm(v: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.sqrt(np.einsum("...i,...i->...", v, v))
+
+
+def angle(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Angle between vectors, degrees."""
+    cosine = np.einsum("...i,...i->...", u, v) / np.maximum(norm(u) * norm(v), 1e-12)
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+
+
+def _cross(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.floating]:
+    # numpy.cross spends most of its time on checks for arrays this short.
+    (a, b, c), (d, e, f) = np.moveaxis(u, -1, 0), np.moveaxis(v, -1, 0)
+    return np.stack((b * f - c * e, c * d - a * f, a * e - b * d), axis=-1)
+
+
+def dihedral(p: NDArray[np.floating], q: NDArray[np.floating], r: NDArray[np.floating], s: NDArray[np.floating]):
+    """IUPAC dihedral of four points, degrees in (-180, 180]."""
+    a, b, c = q - p, r - q, s - r
+    n, m = _cross(a, b), _cross(b, c)
+    y = norm(b) * np.einsum("...i,...i->...", a, m)
+    return np.degrees(np.arctan2(y, np.einsum("...i,...i->...", n, m)))
+
+
+def links(backbone: Backbone) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which neighbours (i, i + 1) should be bonded, are bonded, are set apart by the numbering; (L - 1,) each."""
+    chain = np.asarray(backbone.chain_ids)
+    same = chain[1:] == chain[:-1]
+    step = np.diff(backbone.residue_numbers)
+    n, ca, c = (backbone.coords[:, a] for a in range(3))
+    with np.errstate(invalid="ignore"):
+        c_n = norm(n[1:] - c[:-1])
+        near = np.where(np.isfinite(c_n), c_n <= BREAK_C_N, norm(ca[1:] - ca[:-1]) <= BREAK_CA_CA)
+    # An insertion code keeps the number; a larger step says that residues are missing, unless the atoms say otherwise.
+    should = same & ((step == 1) | (step == 0) | near)
+    return should, should & near, same & ~should
+
+
+def torsions(backbone: Backbone) -> Torsions:
+    """Phi, psi and omega of every residue (see `Torsions`)."""
+    length = len(backbone)
+    phi, psi, omega = (np.full(length, np.nan, dtype=np.float32) for _ in range(3))
+    bonded = np.zeros(length, dtype=bool)
+    if length > 1:
+        bonded[:-1] = links(backbone)[1]
+        i = np.flatnonzero(bonded)
+        n, ca, c = (backbone.coords[:, a] for a in range(3))
+        phi[i + 1] = dihedral(c[i], n[i + 1], ca[i + 1], c[i + 1])
+        psi[i] = dihedral(n[i], ca[i], c[i], n[i + 1])
+        omega[i] = dihedral(ca[i], c[i], n[i + 1], ca[i + 1])
+    return Torsions(phi, psi, omega, bonded)
+
+
+def residue_label(backbone: Backbone, i: int) -> str:
+    """Chain, number and insertion code of residue ``i``, as in ``A12``."""
+    return f"{backbone.chain_ids[i]}{backbone.residue_numbers[i]}{backbone.insertion_codes[i]}"
