@@ -1,0 +1,202 @@
+"""One chain to one entry of a dataset: what is measured on it, and the filters that it must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from protgm.structure.backbone import Backbone
+from protgm.structure.geometry import atoms_from_frames, frames_from_atoms, place_oxygen
+from protgm.structure.secondary import assign, chain_breaks
+
+__all__ = [
+    "CHAIN_STEP",
+    "Filters",
+    "Rejected",
+    "entry",
+    "rebuild_oxygen",
+    "residue_index",
+    "rg_ratio",
+    "split_chains",
+]
+
+#: Step of the residue index between chains; a gap inside a chain is never that long.
+CHAIN_STEP = 200
+
+
+class Rejected(ValueError):
+    """A chain that does not pass a filter: ``args`` are the filter's short name and a sentence with the figures."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a chain must be like to enter a dataset. A limit that is None does not apply.
+
+    Parameters
+    ----------
+    min_length, max_length : int
+        Residues with a CA atom.
+    max_resolution : float or None
+        Angstrom; entries of unknown resolution pass.
+    max_breaks : int or None
+        Places inside the chain where C and the next N are missing or further than 2 A apart.
+    max_missing : float or None
+        Share of the residues that lack N or C. A missing O is rebuilt and does not count.
+    max_rg_ratio : float or None
+        Radius of gyration of the CA atoms over 2.2 L^0.38 A, what a globular protein of L residues has (Skolnick et al.
+        1997): long helices, tails and domains that only fold with a partner lie above.
+    max_coil : float or None
+        Share of residues in neither helix nor strand.
+
+    Raises
+    ------
+    ValueError
+        If a limit is negative or no number, or the lengths are the wrong way round.
+    """
+
+    min_length: int = 40
+    max_length: int = 256
+    max_resolution: float | None = None
+    max_breaks: int | None = 2
+    max_missing: float | None = 0.05
+    max_rg_ratio: float | None = 1.3
+    max_coil: float | None = 0.7
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            # `not >=` also refuses NaN.
+            if value is not None and not value >= 0:
+                raise ValueError(f"{item.name} must not be negative, got {value}")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}: no chain fits")
+
+
+def split_chains(backbone: Backbone) -> Iterator[tuple[str, Backbone]]:
+    """(chain id, chain) in order of first appearance."""
+    ids = np.asarray(backbone.chain_ids, dtype=object)
+    for chain in dict.fromkeys(backbone.chain_ids):
+        yield chain, backbone.select(np.asarray(ids == chain, dtype=bool))
+
+
+def rebuild_oxygen(coords: NDArray[np.float32], breaks: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Coordinates (L, 4, 3) in Angstrom with every missing O placed in the peptide plane.
+
+    At a break (``breaks[i]``: residue i is not bonded to i + 1) it goes where a strand-like psi puts it. A residue that
+    lacks N, CA or C stays without.
+    """
+    lacking = np.isfinite(coords[:, :3]).all(axis=(1, 2)) & ~np.isfinite(coords[:, 3]).all(axis=1)
+    if not lacking.any():
+        return coords
+    atoms = torch.from_numpy(np.array(coords))
+    rotations, translations = frames_from_atoms(atoms)
+    free = atoms_from_frames(rotations, translations, torch.ones(len(atoms), dtype=torch.bool))[:, 3]
+    bound = place_oxygen(atoms, torch.roll(atoms[:, 0], -1, dims=0))
+    placed = torch.where(torch.from_numpy(breaks)[:, None], free, bound).numpy()
+    return np.concatenate((coords[:, :3], np.where(lacking[:, None], placed, coords[:, 3])[:, None]), axis=1)
+
+
+def residue_index(
+    numbers: NDArray[np.integer],
+    chain_index: NDArray[np.integer],
+    breaks: NDArray[np.bool_],
+    complete: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Numbers that a model can take differences of: 1 along the chain whatever the author's numbering does.
+
+    Author numbers may jump between bonded residues, stand still at insertions or run backwards; where the chain is
+    broken, though, they are all there is to say how much is missing.
+
+    Parameters
+    ----------
+    numbers : ndarray, shape (L,)
+        The author's residue numbers.
+    chain_index : ndarray, shape (L,)
+    breaks : ndarray of bool, shape (L,)
+        True where residue i is not seen to be bonded to i + 1.
+    complete : ndarray of bool, shape (L,)
+        Residues with N, CA and C; a break next to another one may only be a missing atom.
+
+    Returns
+    -------
+    ndarray of int64, shape (L,)
+        From 0, strictly growing; a break counts at least 2 between complete residues and less than `CHAIN_STEP`.
+    """
+    if len(numbers) == 0:
+        return np.empty(0, dtype=np.int64)
+    apart = np.diff(np.asarray(numbers, dtype=np.int64))
+    least = np.where(complete[1:] & complete[:-1], 2, 1)
+    steps = np.where(breaks[:-1], np.clip(apart, least, CHAIN_STEP - 1), 1)
+    steps = np.where(np.diff(chain_index) != 0, CHAIN_STEP, steps)
+    return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
+
+
+def rg_ratio(ca: NDArray[np.floating]) -> tuple[float, float]:
+    """Radius of gyration of points (n, 3), and its ratio to 2.2 n^0.38: that of a globular protein (both in Angstrom)."""
+    points = np.asarray(ca, dtype=np.float64)
+    radius = float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
+    return radius, radius / (2.2 * len(points) ** 0.38)
+
+
+def _require(passed: bool, what: str, detail: str) -> None:
+    if not passed:
+        raise Rejected(what, detail)
+
+
+def entry(chain: Backbone, filters: Filters, resolution: float | None = None) -> dict[str, Any]:
+    """Columns of `protgm.data.schema.SCHEMA` that follow from the structure of one chain.
+
+    Raises
+    ------
+    Rejected
+        At the first filter that the chain does not pass; cheap ones come first.
+    """
+    length = len(chain)
+    _require(length >= filters.min_length, "too short", f"{length} residues, {filters.min_length} at least wanted")
+    _require(length <= filters.max_length, "too long", f"{length} residues, {filters.max_length} at most wanted")
+    if filters.max_resolution is not None and resolution is not None:
+        limit = filters.max_resolution
+        _require(resolution <= limit, "resolution", f"{resolution:g} A, {limit:g} A at most wanted")
+    complete = chain.complete
+    missing = 1 - complete.mean() if length else 1.0
+    if filters.max_missing is not None:
+        detail = f"{missing:.1%} of the residues lack N or C, {filters.max_missing:.1%} at most wanted"
+        _require(missing <= filters.max_missing, "missing atoms", detail)
+    # Without this there is no frame to learn from, whatever the filters say.
+    _require(bool(complete.any()), "missing atoms", "no residue has all of N, CA and C")
+    breaks = chain_breaks(chain.coords)
+    inner = int(breaks[:-1].sum())
+    if filters.max_breaks is not None:
+        _require(inner <= filters.max_breaks, "chain breaks", f"{inner} breaks, {filters.max_breaks} at most wanted")
+    rg, ratio = rg_ratio(chain.coords[complete, 1])
+    if filters.max_rg_ratio is not None:
+        detail = f"radius of gyration {rg:.1f} A is {ratio:.2f} times the globular one, {filters.max_rg_ratio:g} at most"
+        _require(ratio <= filters.max_rg_ratio, "radius of gyration", detail)
+    coords = rebuild_oxygen(chain.coords, breaks)
+    secondary = assign(coords, breaks)
+    helix, strand = secondary.count("H") / length, secondary.count("E") / length
+    if filters.max_coil is not None:
+        coil = secondary.count("C") / length
+        _require(coil <= filters.max_coil, "coil", f"{coil:.1%} of the residues, {filters.max_coil:.1%} at most wanted")
+    chain_index = np.zeros(length, dtype=np.int32)
+    return {
+        "length": length,
+        "coords": np.ascontiguousarray(coords, dtype=np.float32).reshape(-1),
+        "sequence": chain.sequence,
+        "residue_numbers": chain.residue_numbers,
+        "insertion_codes": "".join(code[:1] or " " for code in chain.insertion_codes),
+        "residue_index": residue_index(chain.residue_numbers, chain_index, breaks, complete),
+        "chain_index": chain_index,
+        "chain_breaks": breaks,
+        "secondary": secondary,
+        "helix": helix,
+        "strand": strand,
+        "rg": rg,
+        "rg_ratio": ratio,
+        "resolution": resolution,
+    }

@@ -1,0 +1,97 @@
+"""Work spread over processes: results in order, and a worker that dies costs one item, not the run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+__all__ = ["chunked_map", "cores"]
+
+_AHEAD = 4  # chunks in flight per worker: enough to keep it busy, few enough to keep memory flat
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    # Ctrl-C goes to the whole group; only the parent is to act on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+        # A parent that is killed cannot tell its workers to stop, and they would wait for ever.
+        threading.Thread(target=follow, daemon=True).start()
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: the parent may run threads (torch, rich).
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+
+
+def chunked_map[T, R](
+    job: Callable[[Sequence[T]], R], items: Sequence[T], died: Callable[[T], R], *, workers: int, chunk: int = 16
+) -> Iterator[tuple[int, R]]:
+    """``job`` of every chunk of ``items``, in order, with the number of items it stands for.
+
+    Parameters
+    ----------
+    job : callable
+        Importable by name; gets a list of items. With one worker it runs in this process.
+    items : sequence
+    died : callable
+        Result for a single item during whose job the worker died (out of memory, a crash in a library).
+    workers : int
+    chunk : int
+        Items per job.
+    """
+    chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
+    if workers == 1 or len(items) == 1:
+        for part in chunks:
+            yield len(part), job(part)
+        return
+    pool = _pool(workers)
+    todo = iter(chunks)
+    pending: deque[tuple[Sequence[T], Future[R]]] = deque()
+    try:
+        while True:
+            while len(pending) < _AHEAD * workers and (part := next(todo, None)) is not None:
+                pending.append((part, _submit(pool, job, part)))
+            if not pending:
+                return
+            part, future = pending.popleft()
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                # Any of the jobs in flight may have done it: one item at a time, the guilty one dies alone.
+                suspects = [part, *(other for other, _ in pending)]
+                pending.clear()
+                for item in _flatten(suspects):
+                    pool.shutdown(cancel_futures=True) if _broken(pool) else None
+                    pool = _pool(workers) if _broken(pool) else pool
+                    try:
+                        single = _submit(pool, job, [item]).result()
+                    except BrokenProcessPool:
+                        single = died(item)
+                    yield 1, single
+                pool = _pool(workers) if _broken(pool) else pool
+            else:
+                yield len(part), result
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""Generator matching: paths, generators, superpositions, simulators, losses. No protein in sight."""

@@ -1,0 +1,142 @@
+"""Gaussian paths on R^d: ``x_t = alpha(t) z + sigma(t) x_0`` with ``x_0 ~ N(0, 1)``, and the exact changes between predictions.
+
+Shapes: points ``(..., d)``, times ``(...)`` (a field: one time for each point), which are broadcast over the last dimension.
+Velocity ``u``, score ``s``, noise ``e`` (= x_0) and clean data ``z`` are affine in each other given ``x_t`` and t
+(Lipman et al. 2024, table 1); their posterior means therefore are too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from protgm.matching.schedules import CondOT, Schedule
+
+__all__ = ["GaussianPath", "centre"]
+
+
+def centre(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Remove the centre of mass of point sets.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., N, 3)
+    mask : Tensor of bool, shape (..., N), optional
+        Which points exist; the others are set to 0.
+
+    Returns
+    -------
+    Tensor, shape (..., N, 3)
+    """
+    if mask is None:
+        return x - x.mean(-2, keepdim=True)
+    weight = mask.unsqueeze(-1).to(x.dtype)
+    mean = (x * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)
+    return (x - mean) * weight
+
+
+@dataclass(frozen=True)
+class GaussianPath:
+    """A Gaussian conditional path on R^d.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        alpha(t) and sigma(t); CondOT by default: ``x_t = t z + (1 - t) x_0``.
+    scale : float
+        Standard deviation of the prior per coordinate, in the units of x.
+    floor : float
+        ``sigma`` and ``alpha`` are kept above this in denominators, so that t = 0 and t = 1 stay finite.
+    """
+
+    schedule: Schedule = field(default_factory=CondOT)
+    scale: float = 1.0
+    floor: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ValueError(f"GaussianPath: scale must be positive, got {self.scale}")
+
+    def _at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """alpha, sigma and their derivatives with the prior's scale taken in, each shape (..., 1)."""
+        t = t.unsqueeze(-1)
+        s = self.schedule
+        return s.alpha(t), s.sigma(t) * self.scale, s.alpha_derivative(t), s.sigma_derivative(t) * self.scale
+
+    def prior(
+        self,
+        shape: tuple[int, ...],
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Tensor:
+        """Draws from the law at t = 0 (of noise alone), shape ``shape``."""
+        noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
+        return noise * self.scale * float(self.schedule.sigma(torch.zeros((), dtype=torch.float64)))
+
+    def sample(
+        self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw ``x_t`` given z; ``noise`` (standard normal times ``scale``, as from a coupling) is drawn where not given. (..., d)."""
+        if noise is None:
+            noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device) * self.scale
+        alpha, sigma, _, _ = self._at(t)
+        return alpha * z + sigma / self.scale * noise
+
+    def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of ``x_t`` given z, summed over the last dimension, shape (...)."""
+        alpha, sigma, _, _ = self._at(t)
+        sigma = sigma.clamp_min(self.floor)
+        normal = (
+            -0.5 * ((x - alpha * z) / sigma).square() - torch.log(sigma) - 0.5 * torch.log(x.new_tensor(2 * torch.pi))
+        )
+        return normal.sum(-1)
+
+    def log_density_derivative(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``d log p_t(x | z) / dt`` of each coordinate, shape (..., d)."""
+        alpha, sigma, da, ds = self._at(t)
+        sigma = sigma.clamp_min(self.floor)
+        r = (x - alpha * z) / sigma
+        return da * z * r / sigma + ds / sigma * (r * r - 1)
+
+    def velocity(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Conditional velocity ``alpha' z + sigma'/sigma (x - alpha z)``; CondOT: ``(z - x)/(1 - t)``. Shape (..., d).
+
+        With ``z`` replaced by the posterior mean of the clean data it is the marginal velocity.
+        """
+        alpha, sigma, da, ds = self._at(t)
+        return da * z + ds / sigma.clamp_min(self.floor) * (x - alpha * z)
+
+    def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``grad log p_t(x | z) = (alpha z - x)/sigma^2``, shape (..., d); the marginal score for a posterior mean z."""
+        alpha, sigma, _, _ = self._at(t)
+        return (alpha * z - x) / sigma.clamp_min(self.floor).square()
+
+    # Conversions: clean data is the hub.
+    def clean_from_velocity(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Clean data from the velocity: ``z = (sigma u - sigma' x)/(alpha' sigma - alpha sigma')``, shape (..., d)."""
+        alpha, sigma, da, ds = self._at(t)
+        return (sigma * u - ds * x) / (da * sigma - alpha * ds)
+
+    def clean_from_score(self, s: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Clean data from the score: ``z = (x + sigma^2 s)/alpha`` (Tweedie), shape (..., d)."""
+        alpha, sigma, _, _ = self._at(t)
+        return (x + sigma.square() * s) / alpha.clamp_min(self.floor)
+
+    def clean_from_noise(self, e: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Clean data from the unit noise: ``z = (x - sigma e)/alpha``, shape (..., d)."""
+        alpha, sigma, _, _ = self._at(t)
+        return (x - sigma * e) / alpha.clamp_min(self.floor)
+
+    def noise_from_clean(self, z: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Unit noise from the clean data: ``e = (x - alpha z)/sigma``, shape (..., d)."""
+        alpha, sigma, _, _ = self._at(t)
+        return (x - alpha * z) / sigma.clamp_min(self.floor)
+
+    def score_from_velocity(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """Score from the velocity, regular at t = 0: ``s = (alpha u - alpha' x)/(sigma (alpha' sigma - alpha sigma'))``, (..., d)."""
+        alpha, sigma, da, ds = self._at(t)
+        return (alpha * u - da * x) / (sigma.clamp_min(self.floor) * (da * sigma - alpha * ds))

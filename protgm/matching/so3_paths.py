@@ -1,0 +1,259 @@
+"""The antipodal von Mises-Fisher path on rotations: one path, its flow, its score and its jump, all in closed form.
+
+Shapes: rotations ``(..., 3, 3)``, times ``(...)`` (a field: one time for each rotation), tangents ``(..., 3)`` in the body frame, so that
+a tangent ``u`` moves ``x`` to ``x @ so3.exp(h * u)``. ``w`` is the angle between ``x`` and ``z``, ``c = cos(w / 2)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from protgm.lie import so3, vmf
+from protgm.lie.random import Source, rand
+from protgm.matching.kappa import ExponentialKappa, KappaSchedule
+
+__all__ = ["AntipodalVMFPath", "jump_or_stay"]
+
+_TINY = 1e-12
+
+
+def jump_or_stay(stay: Tensor, jump: Tensor, hazard: Tensor, *, generator: Source = None) -> Tensor:
+    """Take the jump with probability ``1 - exp(-hazard)``, which is a probability however large the step.
+
+    Parameters
+    ----------
+    stay, jump : Tensor, shape (..., *event)
+        Where each element goes without and with a jump.
+    hazard : Tensor, shape (...)
+        Integrated rate over the step, non-negative.
+    generator : torch.Generator or Streams, optional
+
+    Returns
+    -------
+    Tensor, shape (..., *event)
+    """
+    draw = rand(hazard.shape, generator, dtype=hazard.dtype, device=hazard.device)
+    jumps = draw < -torch.expm1(-hazard)
+    return torch.where(jumps.reshape(jumps.shape + (1,) * (stay.dim() - jumps.dim())), jump, stay)
+
+
+@dataclass(frozen=True)
+class AntipodalVMFPath:
+    """``x_t = z exp(v)``, where exp(v) is drawn from the antipodal vMF law of concentration kappa(t).
+
+    Parameters
+    ----------
+    schedule : KappaSchedule
+        Concentration against time.
+
+    Notes
+    -----
+    The law's radial flow, jump and score share this path, so any convex combination of them (weights that may depend on t)
+    generates it too. Large angles at large kappa, where the law has no mass, stay finite in float32.
+    """
+
+    schedule: KappaSchedule = field(default_factory=ExponentialKappa)
+
+    def _angle(self, x: Tensor, z: Tensor) -> Tensor:
+        return so3.angle(so3.relative(x, z))
+
+    def prior(
+        self,
+        shape: tuple[int, ...],
+        *,
+        generator: Source = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Tensor:
+        """Draws from the source, uniform rotations, shape (*shape, 3, 3)."""
+        return so3.random_uniform(shape, generator=generator, dtype=dtype, device=device)
+
+    def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Draw ``x_t`` given the clean rotation.
+
+        Parameters
+        ----------
+        z : Tensor, shape (..., 3, 3)
+        t : Tensor, shape (...)
+
+        Returns
+        -------
+        Tensor, shape (..., 3, 3)
+        """
+        kappa = self.schedule.kappa(t).expand(z.shape[:-2])
+        return z @ so3.exp(vmf.sample(kappa, generator=generator))
+
+    def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of ``x_t`` given z, with respect to normalised Haar measure, shape (...)."""
+        return vmf.log_density(self._angle(x, z), self.schedule.kappa(t))
+
+    def log_density_derivative(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``d log p / dt = kappa' (c tanh(kappa c) - A(kappa))``, shape (...)."""
+        return self.schedule.derivative(t) * vmf.density_rate(self._angle(x, z), self.schedule.kappa(t))
+
+    def velocity(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Velocity of the conditional flow, toward z along the geodesic.
+
+        Parameters
+        ----------
+        x, z : Tensor, shape (..., 3, 3)
+        t : Tensor, shape (...)
+
+        Returns
+        -------
+        Tensor, shape (..., 3)
+            Body-frame tangent in radians per unit time.
+        """
+        toward = so3.log(so3.relative(x, z))
+        angle = torch.linalg.vector_norm(toward.detach(), dim=-1)
+        speed = self.schedule.derivative(t) * vmf.flow_speed(angle, self.schedule.kappa(t))
+        return toward * (speed / angle.clamp_min(_TINY)).unsqueeze(-1)
+
+    def velocity_scale(self, t: Tensor) -> Tensor:
+        """What to divide the velocity by to get a target of order one at every t, shape (...).
+
+        ``kappa' A(kappa) tanh(kappa) / (2 kappa)``: for large kappa the quotient is the logarithm ``log(x^T z)`` itself.
+        """
+        kappa = self.schedule.kappa(t)
+        return self.schedule.derivative(t) * vmf.ratio(kappa) * torch.tanh(kappa) / (2 * kappa)
+
+    def transport(self, x: Tensor, z: Tensor, t: Tensor, s: Tensor, *, steps: int = 8) -> Tensor:
+        """Follow the conditional flow from time t to time s (midpoint rule, ``steps`` steps even in log kappa).
+
+        Parameters
+        ----------
+        x, z : Tensor, shape (..., 3, 3)
+        t, s : Tensor, shape (...)
+
+        Returns
+        -------
+        Tensor, shape (..., 3, 3)
+        """
+        vector = so3.log(so3.relative(z, x))
+        start = torch.linalg.vector_norm(vector, dim=-1)
+        begin, end = torch.log(self.schedule.kappa(t)), torch.log(self.schedule.kappa(s))
+        angle = start
+        for i in range(steps):
+            first, half = (
+                torch.exp(begin + (end - begin) * i / steps),
+                torch.exp(begin + (end - begin) * (i + 0.5) / steps),
+            )
+            width = (end - begin) / steps
+            middle = angle - 0.5 * width * first * vmf.flow_speed(angle, first)
+            angle = (angle - width * half * vmf.flow_speed(middle, half)).clamp_min(0)
+        return z @ so3.exp(vector * (angle / start.clamp_min(_TINY)).unsqueeze(-1))
+
+    def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Gradient of the log density, a body-frame tangent toward z of length ``(kappa/2) sin(w/2) tanh(kappa c)``, shape (..., 3)."""
+        toward = so3.log(so3.relative(x, z))
+        angle = torch.linalg.vector_norm(toward.detach(), dim=-1)
+        length = -vmf.score(angle, self.schedule.kappa(t))
+        return toward * (length / angle.clamp_min(_TINY)).unsqueeze(-1)
+
+    def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``lambda = [-d log p / dt]_+``: only rotations far from z, for their time, jump. Shape (...), per unit time."""
+        return (-self.log_density_derivative(x, z, t)).clamp_min(0)
+
+    def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
+        """The jump rate integrated over [t, t + h] at a fixed x, exactly.
+
+        The rate is ``-d log p / dt`` once ``kappa`` has passed `vmf.crossing_kappa`, so its integral is a difference of log densities.
+
+        Parameters
+        ----------
+        x, z : Tensor, shape (..., 3, 3)
+        t, h : Tensor, shape (...)
+
+        Returns
+        -------
+        Tensor, shape (...)
+            Non-negative; the probability of a jump is ``1 - exp(-hazard)``.
+        """
+        angle = self._angle(x, z)
+        end = self.schedule.kappa(t + h).expand_as(angle)
+        start = torch.minimum(torch.maximum(self.schedule.kappa(t).expand_as(angle), vmf.crossing_kappa(angle)), end)
+        return (vmf.log_density(angle, start) - vmf.log_density(angle, end)).clamp_min(0)
+
+    def sample_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Where a jump at time t lands: near z, wherever it starts. Shape (..., 3, 3)."""
+        kappa = self.schedule.kappa(t).expand(z.shape[:-2])
+        return z @ so3.exp(vmf.sample_destination(kappa, generator=generator))
+
+    def step(
+        self,
+        x: Tensor,
+        t: Tensor,
+        h: Tensor,
+        *,
+        velocity: Tensor | None = None,
+        posterior: Tensor | None = None,
+        flow: Tensor | float = 1.0,
+        jump: Tensor | float = 0.0,
+        score: Tensor | None = None,
+        noise: Tensor | float = 0.0,
+        generator: Source = None,
+    ) -> Tensor:
+        """One step of the superposition ``flow * L_flow + jump * L_jump`` (+ a Langevin part), each rotation with its own t and h.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., 3, 3)
+        t, h : Tensor, shape (...)
+            Time and step of each rotation; an element with h = 0 stays where it is.
+        velocity : Tensor, shape (..., 3), optional
+            Marginal velocity at (x, t): the posterior mean of `velocity`. Needed where ``flow`` is not 0.
+        posterior : Tensor, shape (..., 3, 3), optional
+            A fresh draw of the clean rotation from its posterior. Needed where ``jump`` is not 0.
+        flow, jump : Tensor (...) or float
+            Weights of the two generators at this time; they must sum to one.
+        score : Tensor, shape (..., 3), optional
+            Marginal score: the posterior mean of `score`. Needed where ``noise`` is not 0.
+        noise : Tensor (...) or float
+            g of the Langevin part ``g^2/2 score dt + g dW``, which leaves the law of every t as it is.
+        generator : torch.Generator or Streams, optional
+
+        Returns
+        -------
+        Tensor, shape (..., 3, 3)
+
+        Raises
+        ------
+        ValueError
+            If the weights do not sum to one, or a term with weight lacks its input.
+        """
+        batch = x.shape[:-2]
+        like = {"dtype": x.dtype, "device": x.device}
+        t, h = (torch.as_tensor(v, **like).expand(batch) for v in (t, h))
+        flow, jump, noise = (torch.as_tensor(v, **like) for v in (flow, jump, noise))
+        _check_weights(flow, jump)
+        tangent = torch.zeros((*batch, 3), **like)
+        for weight, value, needs in (
+            (flow, velocity, "velocity"),
+            (noise, score, "score"),
+            (jump, posterior, "posterior"),
+        ):
+            if value is None and bool((weight != 0).any()):
+                raise ValueError(f"step: a term has weight {float(weight.abs().max()):g}, so `{needs}` must be given")
+        if velocity is not None:
+            tangent = tangent + (flow.expand(batch) * h).unsqueeze(-1) * velocity
+        if score is not None:
+            gauss = torch.randn((*batch, 3), generator=generator, **like)
+            spread = (noise.expand(batch) * torch.sqrt(h)).unsqueeze(-1)
+            tangent = tangent + spread * (0.5 * spread * score + gauss)
+        moved = x @ so3.exp(tangent)
+        if posterior is None or not bool((jump != 0).any()):
+            return moved
+        target = self.sample_jump(x, posterior, t + h / 2, generator=generator)
+        return jump_or_stay(moved, target, jump.expand(batch) * self.hazard(x, posterior, t, h), generator=generator)
+
+
+def _check_weights(flow: Tensor, jump: Tensor) -> None:
+    total = flow + jump
+    if bool(((total - 1).abs() > 1e-4).any()) or bool((flow < 0).any()) or bool((jump < 0).any()):
+        raise ValueError(
+            f"generator weights must be non-negative and sum to one at every t, got flow {flow.flatten()[0]:g} "
+            f"and jump {jump.flatten()[0]:g}"
+        )

@@ -1,0 +1,166 @@
+"""The SE(3)-equivariant denoiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from protgm.model.block import Block
+from protgm.model.config import DenoiserConfig
+from protgm.model.features import (
+    LOCAL_FEATURES,
+    NOISE_FEATURES,
+    PAIR_FEATURES,
+    POSITION_FEATURES,
+    RELATION_FEATURES,
+    local_features,
+    noise_features,
+    pair_features,
+    position_features,
+    relation_features,
+    rotation_scale,
+)
+from protgm.model.heads import FrameUpdate, LocalRefinement, PosteriorHead
+from protgm.model.state import NoisyProtein, Prediction
+
+__all__ = ["Denoiser"]
+
+#: Frames are never trusted beyond this noise level (fraction of the prior's): a sampler's own errors need mending too.
+_FLOOR = 0.02
+_NANOMETRE = 0.1  # per Angstrom
+
+
+class Denoiser(nn.Module):
+    """Predict the clean protein from a noisy one, equivariantly under SE(3).
+
+    Parameters
+    ----------
+    config : DenoiserConfig
+    """
+
+    def __init__(self, config: DenoiserConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DenoiserConfig()
+        width = config.width
+        self.embed_residue = nn.Linear(NOISE_FEATURES + POSITION_FEATURES + 2 * LOCAL_FEATURES, width)
+        self.embed_sequence = nn.Embedding(22, width)
+        self.embed_secondary = nn.Embedding(4, width)
+        self.stages = nn.ModuleList(_Stage(config, first=i == 0) for i in range(config.stages))
+        self.refinement = LocalRefinement(config)
+        self.norm = nn.LayerNorm(width)
+        self.posterior = PosteriorHead(config)
+        self.flow = nn.Linear(width, 3)
+        self.sequence = nn.Linear(width, 20)
+        self.confidence = nn.Linear(width, 1)
+        for table in (self.embed_sequence, self.embed_secondary):
+            nn.init.normal_(table.weight, std=0.1)
+        nn.init.zeros_(self.flow.weight)
+
+    def forward(
+        self, protein: NoisyProtein, guess: tuple[Tensor, Tensor] | None = None, use_guess: Tensor | None = None
+    ) -> Prediction:
+        """Denoise.
+
+        Parameters
+        ----------
+        protein : NoisyProtein
+        guess : (rotations (B, L, 3, 3), translations (B, L, 3)), optional
+            Clean frames predicted at an earlier step (self-conditioning), Angstrom.
+        use_guess : Tensor of bool, shape (B,), optional
+            Which proteins of the batch listen to their guess (default: all, where there is one).
+
+        Returns
+        -------
+        Prediction
+        """
+        rotations = protein.rotations.float()
+        translations = protein.translations.float() * _NANOMETRE
+        rotation_step, translation_step = self._steps(protein)
+        relation = relation_features(protein.residue_index, protein.chain_index)
+        if guess is None:
+            guess = (protein.rotations, protein.translations)
+            use_guess = torch.zeros_like(protein.mask[:, 0])
+        listen = 1.0 if use_guess is None else use_guess.float()
+        guess_rotations, guess_translations = guess[0].float(), guess[1].float() * _NANOMETRE
+
+        def near(rotations: Tensor, translations: Tensor) -> Tensor:
+            return local_features(rotations, translations, protein.residue_index, protein.chain_index)
+
+        listen = torch.as_tensor(listen, device=rotations.device).reshape(-1, 1, 1)
+        tokens = self._embed(protein, near(rotations, translations), near(guess_rotations, guess_translations) * listen)
+        extra: Tensor | None = pair_features(guess_rotations, guess_translations) * listen[..., None]
+        intermediate = []
+        for stage in self.stages:
+            tokens, rotations, translations = stage(
+                tokens, rotations, translations, relation, extra, near, protein.mask, rotation_step, translation_step
+            )
+            extra = None
+            intermediate.append((rotations, translations / _NANOMETRE))
+        rotations, translations = self.refinement(
+            tokens, rotations, translations, near, rotation_step, translation_step
+        )
+        final = self.norm(tokens)
+        return Prediction(
+            rotations=rotations,
+            translations=translations / _NANOMETRE,
+            posterior=self.posterior(final, protein.rotations.float(), rotation_step, protein.concentration),
+            rotation_flow=self.flow(final).float() * rotation_step,
+            sequence_logits=self.sequence(final).float(),
+            confidence=torch.sigmoid(self.confidence(final).float().squeeze(-1)),
+            intermediate=tuple(intermediate),
+        )
+
+    def _steps(self, protein: NoisyProtein) -> tuple[Tensor, Tensor]:
+        """How far a residue's frame may have to move: radian and nanometre, zero for known residues."""
+        moves = (protein.time < 1)[..., None].float()
+        rotation = rotation_scale(protein.concentration)[..., None].clamp_min(_FLOOR)
+        translation = (1 - protein.time)[..., None].clamp_min(_FLOOR) * self.config.noise_scale * _NANOMETRE
+        return rotation * moves, translation * moves
+
+    def _embed(self, protein: NoisyProtein, near: Tensor, near_guess: Tensor) -> Tensor:
+        features = torch.cat((noise_features(protein), position_features(protein), near, near_guess), dim=-1)
+        tokens = self.embed_residue(features)
+        if self.config.use_sequence:
+            tokens = tokens + self.embed_sequence(protein.sequence)
+        if self.config.use_secondary_structure:
+            tokens = tokens + self.embed_secondary(protein.secondary)
+        return tokens
+
+
+class _Stage(nn.Module):
+    """Pair features from the frames as they stand, some blocks, one frame update."""
+
+    def __init__(self, config: DenoiserConfig, *, first: bool) -> None:
+        super().__init__()
+        features = PAIR_FEATURES * (2 if first else 1) + RELATION_FEATURES
+        self.split = (config.heads * config.blocks, config.pair_values)
+        self.heads = config.heads
+        self.norm = nn.LayerNorm(config.width)
+        self.embed_near = None if first else nn.Linear(LOCAL_FEATURES, config.width)
+        self.embed_pair = nn.Linear(features, config.pair_width)
+        self.embed_ends = nn.Linear(config.width, 2 * config.pair_width, bias=False)
+        self.read_pair = nn.Linear(config.pair_width, sum(self.split))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.update = FrameUpdate(config)
+
+    def forward(
+        self, tokens, rotations, translations, relation, extra, near, mask, rotation_step, translation_step
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        # Frames made by an earlier stage are read as constants: its own loss trains them, and no gradient has to go
+        # back through pair geometry, which would double the cost of a training step.
+        seen_rotations, seen_translations = rotations.detach(), translations.detach()
+        parts = [pair_features(seen_rotations, seen_translations), relation]
+        if extra is not None:
+            parts.append(extra)
+        if self.embed_near is not None:
+            tokens = tokens + self.embed_near(near(seen_rotations, seen_translations))
+        from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
+        hidden = self.embed_pair(torch.cat(parts, dim=-1)) + from_i[:, :, None] + from_j[:, None]
+        read = self.read_pair(F.gelu(hidden, approximate="tanh"))
+        biases, pair_values = read.split(self.split, dim=-1)
+        biases = biases.permute(0, 3, 1, 2).float().masked_fill(~mask[:, None, None, :], -1e4)
+        for block, bias in zip(self.blocks, biases.split(self.heads, dim=1), strict=True):
+            tokens = block(tokens, bias, pair_values, seen_rotations, seen_translations)
+        rotations, translations = self.update(tokens, rotations, translations, rotation_step, translation_step)
+        return tokens, rotations, translations

@@ -1,0 +1,168 @@
+"""Invariant features of residue frames: per residue, per neighbour along the chain, per pair.
+
+Everything here is computed in float32 and in nanometre: rounding to bfloat16 happens only inside the layers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from e3nn import o3
+from torch import Tensor
+
+from protgm.model.state import NoisyProtein
+
+__all__ = [
+    "LOCAL_FEATURES",
+    "NOISE_FEATURES",
+    "PAIR_FEATURES",
+    "POSITION_FEATURES",
+    "RELATION_FEATURES",
+    "compose",
+    "local_features",
+    "noise_features",
+    "pair_features",
+    "position_features",
+    "relation_features",
+    "rotate",
+    "rotate_back",
+    "rotation_scale",
+]
+
+_OFFSETS = (-2, -1, 1, 2)
+LOCAL_FEATURES = len(_OFFSETS) * 13
+_RADIAL = 16
+_RADIAL_MAX = 2.0  # nm
+PAIR_FEATURES = _RADIAL + 2 + 8 + 8 + 9
+_DECAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_NEAR = 5
+RELATION_FEATURES = 2 * _NEAR + 1 + 2 * len(_DECAYS) + 1
+NOISE_FEATURES = 2 + 2 + 8 + 8 + 1
+POSITION_FEATURES = 7
+
+
+def rotate(rotations: Tensor, vectors: Tensor) -> Tensor:
+    """Rotations (..., 3, 3) applied to vectors (..., 3).
+
+    Written as products and sums: autocast leaves those in float32, and the compiler fuses them.
+    """
+    return (rotations * vectors[..., None, :]).sum(-1)
+
+
+def rotate_back(rotations: Tensor, vectors: Tensor) -> Tensor:
+    """Inverse rotations (..., 3, 3) applied to vectors (..., 3)."""
+    return (rotations * vectors[..., :, None]).sum(-2)
+
+
+def compose(first: Tensor, second: Tensor, *, invert_first: bool = False) -> Tensor:
+    """Matrix product of rotations (..., 3, 3), or ``first^T second``, in float32 also under autocast."""
+    if invert_first:
+        return (first[..., :, :, None] * second[..., :, None, :]).sum(-3)
+    return (first[..., :, :, None] * second[..., None, :, :]).sum(-2)
+
+
+def relation_features(residue_index: Tensor, chain_index: Tensor) -> Tensor:
+    """Where residue j lies along the chain seen from residue i.
+
+    Parameters
+    ----------
+    residue_index, chain_index : Tensor of int64, shape (B, L)
+
+    Returns
+    -------
+    Tensor, shape (B, L, L, RELATION_FEATURES)
+        One-hot of the separations -5..5, decays exp(-|d|/s) signed and unsigned for six lengths s, same-chain flag.
+    """
+    separation = (residue_index[:, None, :] - residue_index[:, :, None]).float()
+    same = (chain_index[:, None, :] == chain_index[:, :, None]).float()[..., None]
+    near = torch.arange(-_NEAR, _NEAR + 1, device=residue_index.device, dtype=torch.float32)
+    one_hot = (separation[..., None] == near).float()
+    decay = torch.exp(-separation.abs()[..., None] / separation.new_tensor(_DECAYS))
+    signed = decay * torch.sign(separation)[..., None]
+    return torch.cat((torch.cat((one_hot, decay, signed), dim=-1) * same, same), dim=-1)
+
+
+def pair_features(rotations: Tensor, translations: Tensor) -> Tensor:
+    """Relative placement of every two frames, invariant under global rotations and translations.
+
+    Parameters
+    ----------
+    rotations : Tensor, shape (B, L, 3, 3)
+    translations : Tensor, shape (B, L, 3)
+        Nanometre.
+
+    Returns
+    -------
+    Tensor, shape (B, L, L, PAIR_FEATURES)
+        Radial basis of the distance, spherical harmonics (l = 1, 2) of the direction to j in i's frame and of the
+        direction to i in j's frame, and the relative rotation.
+    """
+    offset = translations[:, None, :, :] - translations[:, :, None, :]  # (B, i, j, 3), from i to j
+    distance = torch.sqrt(offset.square().sum(-1, keepdim=True) + 1e-6)
+    direction = offset / distance
+    in_i = rotate_back(rotations[:, :, None], direction)
+    centres = torch.linspace(0.2, _RADIAL_MAX, _RADIAL, device=translations.device)
+    width = (_RADIAL_MAX - 0.2) / (_RADIAL - 1)
+    radial = torch.exp(-0.5 * ((distance - centres) / width).square())
+    harmonics = o3.spherical_harmonics([1, 2], in_i, normalize=False, normalization="component")
+    relative = compose(rotations[:, :, None], rotations[:, None], invert_first=True).flatten(-2)
+    far = torch.cat((distance / (1.0 + distance), 0.2 / (0.2 + distance)), dim=-1)
+    return torch.cat((radial, far, harmonics, harmonics.transpose(1, 2), relative), dim=-1)
+
+
+def local_features(rotations: Tensor, translations: Tensor, residue_index: Tensor, chain_index: Tensor) -> Tensor:
+    """Frames of the residues two before to two after along the chain, seen from each residue's own frame.
+
+    Parameters
+    ----------
+    rotations : Tensor, shape (B, L, 3, 3)
+    translations : Tensor, shape (B, L, 3)
+        Nanometre.
+    residue_index, chain_index : Tensor of int64, shape (B, L)
+
+    Returns
+    -------
+    Tensor, shape (B, L, LOCAL_FEATURES)
+        For each neighbour: softened position (3), relative rotation (9), presence (1); zero where there is none.
+    """
+    parts = []
+    for k in _OFFSETS:
+        present = (torch.roll(residue_index, -k, 1) - residue_index == k) & (
+            torch.roll(chain_index, -k, 1) == chain_index
+        )
+        # A wrapped-around neighbour never has the right residue number, so `present` also guards the ends.
+        position = rotate_back(rotations, torch.roll(translations, -k, 1) - translations)
+        softened = position / torch.sqrt(0.3 * 0.3 + position.square().sum(-1, keepdim=True))
+        scaled = softened * torch.log1p(position.square().sum(-1, keepdim=True).add(1e-8).sqrt() / 0.3)
+        relative = compose(rotations, torch.roll(rotations, -k, 1), invert_first=True).flatten(-2)
+        there = present[..., None].to(translations.dtype)
+        parts += [scaled * there, relative * there, there]
+    return torch.cat(parts, dim=-1)
+
+
+def noise_features(protein: NoisyProtein) -> Tensor:
+    """Noise levels of each residue as smooth functions, shape (B, L, NOISE_FEATURES)."""
+    rotation_noise = rotation_scale(protein.concentration)
+    levels = torch.stack((1 - protein.time, rotation_noise), dim=-1)
+    frequencies = math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=levels.device)
+    waves = (levels[..., None] * frequencies).flatten(-2)
+    fine = torch.log(levels + 0.01)
+    known = (protein.time >= 1).to(levels.dtype)[..., None]
+    return torch.cat((levels, fine, waves.sin(), waves.cos(), known), dim=-1)
+
+
+def position_features(protein: NoisyProtein) -> Tensor:
+    """Length of the chain and distance to its ends, shape (B, L, POSITION_FEATURES)."""
+    mask = protein.mask
+    length = mask.sum(1, keepdim=True).to(protein.translations.dtype)
+    index = torch.cumsum(mask.to(length.dtype), dim=1) - 1
+    to_start, to_end = index, length - 1 - index
+    ends = torch.stack((to_start, to_end), dim=-1).clamp_min(0)
+    size = (length / 100).log()[..., None].expand(*mask.shape, 1)
+    return torch.cat((size, torch.exp(-ends / 2), torch.exp(-ends / 8), torch.exp(-ends / 32)), dim=-1)
+
+
+def rotation_scale(concentration: Tensor) -> Tensor:
+    """Typical half-angle of a rotation kernel, radian: 1 for uniform, 2/sqrt(kappa) for a narrow one."""
+    return torch.rsqrt(1.0 + 0.25 * concentration)

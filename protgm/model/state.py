@@ -1,0 +1,96 @@
+"""What the denoiser takes and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["MASK_TOKEN", "UNKNOWN_STRUCTURE", "NoisyProtein", "Prediction", "RotationPosterior"]
+
+#: Sequence token of a residue whose type is not known (0-19 are amino acids, 20 is an unusual one).
+MASK_TOKEN = 21
+#: Secondary-structure label of a residue for which nothing is asked (0 helix, 1 strand, 2 coil).
+UNKNOWN_STRUCTURE = 3
+
+
+@dataclass(frozen=True)
+class NoisyProtein:
+    """A batch of proteins on their way from noise to data; noise levels are fields over residues.
+
+    Parameters
+    ----------
+    rotations : Tensor, shape (B, L, 3, 3)
+    translations : Tensor, shape (B, L, 3)
+        Angstrom.
+    time : Tensor, shape (B, L)
+        Time of the translations, 0 (noise) to 1 (data); exactly 1 marks a residue whose frame is known.
+    concentration : Tensor, shape (B, L)
+        Concentration kappa of the rotations' noise kernel (0: uniform; large: nearly clean).
+    sequence : Tensor of int64, shape (B, L)
+        Amino acids, or `MASK_TOKEN`.
+    secondary : Tensor of int64, shape (B, L)
+        Labels asked for, or `UNKNOWN_STRUCTURE`.
+    residue_index, chain_index : Tensor of int64, shape (B, L)
+        Position along the chain (with gaps where residues are missing) and number of the chain.
+    mask : Tensor of bool, shape (B, L)
+        True for residues, False for padding.
+    """
+
+    rotations: Tensor
+    translations: Tensor
+    time: Tensor
+    concentration: Tensor
+    sequence: Tensor
+    secondary: Tensor
+    residue_index: Tensor
+    chain_index: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class RotationPosterior:
+    """Mixture of K antipodal von Mises-Fisher kernels over a residue's clean rotation.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, L, K)
+        Log weights, not normalised.
+    rotations : Tensor, shape (B, L, K, 3, 3)
+        Locations.
+    concentration : Tensor, shape (B, L, K)
+    """
+
+    logits: Tensor
+    rotations: Tensor
+    concentration: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network believes about the clean protein.
+
+    Parameters
+    ----------
+    rotations : Tensor, shape (B, L, 3, 3)
+        Clean rotations (point estimate).
+    translations : Tensor, shape (B, L, 3)
+        Clean translations, Angstrom.
+    posterior : RotationPosterior
+    rotation_flow : Tensor, shape (B, L, 3)
+        Posterior mean of the conditional rotation velocity, divided by the path's speed scale: a rotation vector
+        (radian) in the current frame.
+    sequence_logits : Tensor, shape (B, L, 20)
+    confidence : Tensor, shape (B, L)
+        Predicted local agreement with the clean structure, 0 to 1 (as lDDT on CA).
+    intermediate : tuple of (rotations, translations)
+        Frames after each stage but the last.
+    """
+
+    rotations: Tensor
+    translations: Tensor
+    posterior: RotationPosterior
+    rotation_flow: Tensor
+    sequence_logits: Tensor
+    confidence: Tensor
+    intermediate: tuple[tuple[Tensor, Tensor], ...]

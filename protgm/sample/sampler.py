@@ -1,0 +1,167 @@
+"""Simulate the marginal generator: from noise frames to clean frames, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from protgm.lie.random import Source, rand, randn
+from protgm.lie.so3 import exp, from_quaternion
+from protgm.lie.vmf import sample as sample_vmf
+from protgm.matching.so3_paths import jump_or_stay
+from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein, Prediction, RotationPosterior
+from protgm.model.features import compose
+from protgm.process import ProteinProcess, centre
+from protgm.sample.settings import SamplerSettings
+
+__all__ = ["Task", "sample_frames"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be generated: B proteins, padded to L residues.
+
+    Parameters
+    ----------
+    mask : Tensor of bool, shape (B, L)
+    residue_index, chain_index : Tensor of int64, shape (B, L)
+    secondary : Tensor of int64, shape (B, L)
+        Secondary structure asked for, `protgm.model.UNKNOWN_STRUCTURE` where nothing is.
+    """
+
+    mask: Tensor
+    residue_index: Tensor
+    chain_index: Tensor
+    secondary: Tensor
+
+    @classmethod
+    def unconditional(cls, lengths: list[int]) -> Task:
+        """Single chains of the given lengths, nothing else asked."""
+        size, longest = len(lengths), max(lengths)
+        index = torch.arange(longest).expand(size, longest)
+        mask = index < torch.tensor(lengths)[:, None]
+        return cls(mask, index, torch.zeros_like(index), torch.full_like(index, UNKNOWN_STRUCTURE))
+
+
+@torch.no_grad()
+def sample_frames(
+    model: Denoiser,
+    process: ProteinProcess,
+    task: Task,
+    settings: SamplerSettings,
+    source: Source = None,
+    on_step: Callable[[int, Prediction], None] | None = None,
+) -> Prediction:
+    """Generate frames.
+
+    Parameters
+    ----------
+    model : Denoiser
+    process : ProteinProcess
+    task : Task
+    settings : SamplerSettings
+    source : torch.Generator or Streams, optional
+        Where random numbers come from.
+    on_step : callable, optional
+        Called with the step's number (from 1) and the network's prediction.
+
+    Returns
+    -------
+    Prediction
+        The network's last prediction: its frames are the result.
+    """
+    mask = task.mask
+    translations = centre(randn((*mask.shape, 3), source) * process.noise_scale * settings.noise_scale, mask)
+    rotations = _uniform_rotations(mask, source)
+    guess: tuple[Tensor, Tensor] = (rotations, translations)
+    listen = torch.zeros(len(mask), dtype=torch.bool)
+    grid = torch.linspace(0.0, 1.0, settings.steps + 1)[:-1]
+    for step, now in enumerate(grid):
+        time = now.expand(mask.shape)
+        rotation_time = 1 - (1 - time) ** settings.rotation_power
+        noisy = NoisyProtein(
+            rotations=rotations,
+            translations=translations,
+            time=time,
+            concentration=process.concentration(rotation_time),
+            sequence=torch.full_like(task.residue_index, MASK_TOKEN),
+            secondary=task.secondary,
+            residue_index=task.residue_index,
+            chain_index=task.chain_index,
+            mask=mask,
+        )
+        prediction = model(noisy, guess, listen)
+        if on_step is not None:
+            on_step(step + 1, prediction)
+        if step + 1 == len(grid):
+            break
+        later = grid[step + 1]
+        # The conditional path is a straight line, so this Euler step is exact while the prediction stays the same.
+        share = (later - now) / (1 - now)
+        translations = centre(torch.lerp(translations, prediction.translations, share), mask)
+        later_rotation = 1 - (1 - later.expand(mask.shape)) ** settings.rotation_power
+        rotations = step_rotations(
+            process, rotations, prediction, rotation_time, later_rotation, settings.jump_share, source
+        )
+        if settings.self_conditioning:
+            guess, listen = (prediction.rotations, prediction.translations), torch.ones_like(listen)
+    return prediction
+
+
+def step_rotations(
+    process: ProteinProcess,
+    rotations: Tensor,
+    prediction: Prediction,
+    time: Tensor,
+    later: Tensor,
+    jump_share: float,
+    source: Source = None,
+) -> Tensor:
+    """One step of the superposition ``(1 - w) flow + w jump`` on the rotations' path, from ``time`` to ``later``.
+
+    Parameters
+    ----------
+    rotations : Tensor, shape (B, L, 3, 3)
+    prediction : Prediction
+    time, later : Tensor, shape (B, L)
+        Times of the rotations.
+    jump_share : float
+        The weight w.
+
+    Returns
+    -------
+    Tensor, shape (B, L, 3, 3)
+    """
+    path = process.rotation_path
+    if jump_share < 1:
+        # The angle of a narrow kernel decays exponentially in the share: exact where an Euler step would overshoot.
+        share = -torch.expm1(-(1 - jump_share) * process.flow_share(time, later))
+        moved = compose(rotations, exp(share[..., None] * prediction.rotation_flow))
+    else:
+        moved = rotations
+    if jump_share == 0:
+        return moved
+    clean = draw_clean_rotations(prediction.posterior, source)
+    hazard = jump_share * path.hazard(rotations, clean, time, later - time)
+    destination = path.sample_jump(rotations, clean, later, generator=source)
+    return jump_or_stay(moved, destination, hazard, generator=source)
+
+
+def draw_clean_rotations(posterior: RotationPosterior, source: Source = None) -> Tensor:
+    """One draw of each residue's clean rotation from the predicted mixture, shape (B, L, 3, 3)."""
+    shape = posterior.logits.shape[:-1]
+    cumulative = torch.softmax(posterior.logits, dim=-1).cumsum(-1)
+    chosen = (rand((*shape, 1), source) > cumulative[..., :-1]).sum(-1, keepdim=True)
+    location = torch.gather(posterior.rotations, 2, chosen[..., None, None].expand(*shape, 1, 3, 3)).squeeze(2)
+    concentration = torch.gather(posterior.concentration, 2, chosen).squeeze(2)
+    return compose(location, exp(sample_vmf(concentration, generator=source)))
+
+
+def _uniform_rotations(mask: Tensor, source: Source) -> Tensor:
+    """Uniform rotations, shape (B, L, 3, 3): normalised Gaussian quaternions."""
+    quaternion = torch.nn.functional.normalize(randn((*mask.shape, 4), source), dim=-1)
+    return torch.where(mask[..., None, None], from_quaternion(quaternion), torch.eye(3))
+

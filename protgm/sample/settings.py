@@ -1,0 +1,59 @@
+"""How a sampler walks from noise to a protein."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SamplerSettings"]
+
+_GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None}
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """Settings of the simulation.
+
+    Parameters
+    ----------
+    steps : int
+        Evaluations of the network.
+    generator : str
+        What moves rotations: ``flow``, ``jump``, or their ``superposition``.
+    jump_weight : float
+        Weight of the jump in the superposition, 0 to 1; the flow has the rest.
+    rotation_power : float
+        Rotations run ahead of translations: their time is ``1 - (1 - t)**rotation_power``.
+    noise_scale : float
+        Scale of the translation prior (1: as trained; below 1: less diverse, fewer errors).
+    self_conditioning : bool
+        Show the network its last prediction.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    steps: int = 100
+    generator: str = "superposition"
+    jump_weight: float = 0.5
+    rotation_power: float = 1.0
+    noise_scale: float = 1.0
+    self_conditioning: bool = True
+
+    def __post_init__(self) -> None:
+        if self.generator not in _GENERATORS:
+            raise ValueError(f"generator={self.generator!r}: must be one of {', '.join(_GENERATORS)}")
+        if self.steps < 2:
+            raise ValueError(f"steps={self.steps} must be at least 2")
+        if not 0 <= self.jump_weight <= 1:
+            raise ValueError(f"jump_weight={self.jump_weight} must lie between 0 and 1")
+        for name in ("rotation_power", "noise_scale"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be positive")
+
+    @property
+    def jump_share(self) -> float:
+        """Weight of the jump in the generator chosen."""
+        share = _GENERATORS[self.generator]
+        return self.jump_weight if share is None else share

@@ -1,0 +1,67 @@
+"""Everything a training run is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protgm.model import DenoiserConfig
+from protgm.train.corrupt import CorruptionConfig
+from protgm.train.losses import LossWeights
+from protgm.train.optim import Schedule
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a run; `configs/train.yaml` explains each.
+
+    Raises
+    ------
+    ValueError
+        If neither ``steps`` nor ``hours`` says when to stop, or a value is out of range.
+    """
+
+    data: str
+    out: str
+    hours: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    init: str | None = None
+    tokens: int = 640
+    min_length: int = 40
+    max_length: int = 128
+    processes: int = 1
+    precision: str = "auto"
+    compile: bool = False
+    clip: float = 1.0
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    self_conditioning: float = 0.5
+    log_every: int = 50
+    checkpoint_minutes: float = 5.0
+    validate_minutes: float = 10.0
+    sample_lengths: tuple[int, ...] = (64, 96)
+    sample_num: int = 4
+    sample_steps: int = 50
+    model: DenoiserConfig = field(default_factory=DenoiserConfig)
+    corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
+    loss: LossWeights = field(default_factory=LossWeights)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        if self.hours is None and self.steps is None:
+            raise ValueError("say how long to train: hours=2 or steps=20000")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ValueError(f"precision={self.precision!r}: must be auto, bf16 or fp32")
+        if self.processes < 1:
+            raise ValueError(f"processes={self.processes} must be at least 1")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """How much of the run is done, 0 to 1, by whichever limit comes first."""
+        shares = [0.0]
+        if self.steps is not None:
+            shares.append(step / max(1, self.steps))
+        if self.hours is not None:
+            shares.append(seconds / 3600 / max(1e-9, self.hours))
+        return min(1.0, max(shares))

@@ -1,0 +1,217 @@
+"""What the denoiser is trained on: generator-matching losses, and terms that make chains hold together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from protgm.lie.so3 import angle
+from protgm.lie.vmf import log_density
+from protgm.model import MASK_TOKEN, Prediction, RotationPosterior
+from protgm.model.features import compose, rotate, rotate_back, rotation_scale
+from protgm.structure.geometry import IDEAL_N_CA_C, place_oxygen
+from protgm.train.corrupt import Noised
+
+__all__ = ["LossWeights", "denoising_losses", "posterior_log_density", "total_loss"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; a term of weight 0 is still reported.
+
+    Parameters
+    ----------
+    translation : float
+        Squared error of clean translations over the squared noise (the conditional flow's velocity).
+    rotation : float
+        Squared chordal error of the point rotations over the squared noise angle.
+    posterior : float
+        Negative log-likelihood of the clean rotation under the predicted mixture (drives the jumps).
+    flow : float
+        Squared error of the rotation velocity.
+    stages : float
+        Translation and rotation errors of the frames of each stage.
+    local : float
+        Atoms of the next residues, seen in each residue's frame.
+    peptide : float
+        Distances across the peptide bond.
+    distances : float
+        CA-CA and N-O distances between residues that are near in the clean protein.
+    clash : float
+        CA atoms closer than 3.8 Angstrom.
+    sequence : float
+        Cross-entropy of masked residues.
+    confidence : float
+        Squared error of the predicted local agreement.
+    """
+
+    translation: float = 1.0
+    rotation: float = 0.5
+    posterior: float = 0.1
+    flow: float = 0.25
+    stages: float = 0.25
+    local: float = 1.0
+    peptide: float = 0.5
+    distances: float = 1.0
+    clash: float = 0.5
+    sequence: float = 0.1
+    confidence: float = 0.1
+
+
+def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """Weighted sum of the terms of `denoising_losses`."""
+    return torch.stack([terms[f.name] * getattr(weights, f.name) for f in fields(weights)]).sum()
+
+
+def denoising_losses(prediction: Prediction, noised: Noised) -> dict[str, Tensor]:
+    """Every loss term, averaged over the residues that move.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    noised : Noised
+
+    Returns
+    -------
+    dict of str to Tensor
+        One scalar for each field of `LossWeights`.
+    """
+    protein, moving = noised.protein, noised.moving.float()
+    remaining = (1 - protein.time).clamp_min(0.1)
+    rotation_noise = rotation_scale(protein.concentration).clamp_min(0.1)
+    # Local geometry is asked for once the noise leaves a chain to speak of, and ever more strictly towards the end.
+    both = torch.minimum(protein.time, noised.rotation_time)
+    sharp = moving * both / remaining / 10.0
+
+    def mean(values: Tensor, weight: Tensor = moving) -> Tensor:
+        return (values * weight).sum() / moving.sum().clamp_min(1)
+
+    def frame_errors(rotations: Tensor, translations: Tensor) -> tuple[Tensor, Tensor]:
+        shift = (translations - noised.translations).square().sum(-1) / (10.0 * remaining).square()
+        turn = (rotations - noised.rotations).square().sum((-1, -2)) / rotation_noise.square()
+        return mean(shift), mean(turn)
+
+    translation, rotation = frame_errors(prediction.rotations, prediction.translations)
+    stages = torch.stack([sum(frame_errors(*frames)) for frames in prediction.intermediate]).sum()
+    log_likelihood = posterior_log_density(prediction.posterior, noised.rotations)
+    flow = (prediction.rotation_flow - noised.rotation_flow).square().sum(-1) / rotation_noise.square()
+    predicted, clean = _atoms(prediction.rotations, prediction.translations), _atoms(
+        noised.rotations, noised.translations
+    )
+    agreement = _local_agreement(prediction.translations.detach(), noised.translations, protein.mask)
+    return {
+        "translation": translation,
+        "rotation": rotation,
+        # Relative to the density of the noise kernel itself, so that the figure is comparable between times.
+        "posterior": mean(1.5 * torch.log1p(protein.concentration) - log_likelihood),
+        "flow": mean(flow),
+        "stages": stages,
+        "local": mean(_local_error(prediction, predicted, noised, clean), sharp),
+        "peptide": mean(_peptide_error(predicted, clean, protein.residue_index, protein.chain_index), sharp),
+        "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
+        "clash": mean(_clash(prediction.translations, protein.mask), sharp),
+        "sequence": _sequence_error(prediction.sequence_logits, noised),
+        "confidence": mean((prediction.confidence - agreement).square()),
+    }
+
+
+def posterior_log_density(posterior: RotationPosterior, rotations: Tensor) -> Tensor:
+    """Log density of rotations (B, L, 3, 3) under the mixture, with respect to Haar measure; shape (B, L)."""
+    relative = compose(posterior.rotations, rotations[:, :, None], invert_first=True)
+    components = log_density(angle(relative), posterior.concentration)
+    return torch.logsumexp(components + torch.log_softmax(posterior.logits, dim=-1), dim=-1)
+
+
+def _atoms(rotations: Tensor, translations: Tensor) -> Tensor:
+    """N, CA, C, O of ideal residues, (B, L, 4, 3); the last residue's O is only a placeholder near its C."""
+    ideal = rotations.new_tensor(IDEAL_N_CA_C)
+    heavy = rotate(rotations[:, :, None], ideal) + translations[:, :, None]
+    next_n = torch.cat((heavy[:, 1:, 0], 2 * heavy[:, -1:, 2] - heavy[:, -1:, 0]), dim=1)
+    return torch.cat((heavy, place_oxygen(heavy, next_n)[:, :, None]), dim=2)
+
+
+def _bonded(residue_index: Tensor, chain_index: Tensor, step: int) -> Tensor:
+    """1 where residue i and i + step lie that far apart on one chain, shape (B, L - step)."""
+    same = chain_index[:, step:] == chain_index[:, :-step]
+    return (same & (residue_index[:, step:] - residue_index[:, :-step] == step)).float()
+
+
+def _pad(values: Tensor, length: int) -> Tensor:
+    return F.pad(values, (0, length - values.shape[1]))
+
+
+def _local_error(prediction: Prediction, predicted: Tensor, noised: Noised, clean: Tensor) -> Tensor:
+    """Mean distance (Angstrom) of the N, CA, C atoms of residues i+1..i+4 seen from frame i, (B, L)."""
+    total = torch.zeros_like(noised.protein.time)
+    for step in (1, 2, 4):
+        present = _bonded(noised.protein.residue_index, noised.protein.chain_index, step)
+
+        def seen(rotations: Tensor, translations: Tensor, atoms: Tensor, step: int = step) -> Tensor:
+            offset = atoms[:, step:, :3] - translations[:, :-step, None]
+            return rotate_back(rotations[:, :-step, None], offset)
+
+        error = seen(prediction.rotations, prediction.translations, predicted) - seen(
+            noised.rotations, noised.translations, clean
+        )
+        distance = torch.sqrt(error.square().sum(-1) + 1e-4).mean(-1)
+        total = total + _pad(distance * present, total.shape[1])
+    return total
+
+
+def _peptide_error(predicted: Tensor, clean: Tensor, residue_index: Tensor, chain_index: Tensor) -> Tensor:
+    """Summed absolute error (Angstrom) of C-N, CA-N and C-CA distances across each peptide bond, (B, L)."""
+    present = _bonded(residue_index, chain_index, 1)
+
+    def spans(atoms: Tensor) -> Tensor:
+        first, second = atoms[:, :-1], atoms[:, 1:]
+        pairs = ((2, 0), (1, 0), (2, 1), (1, 1))
+        offsets = torch.stack([first[:, :, a] - second[:, :, b] for a, b in pairs], dim=-2)
+        return torch.sqrt(offsets.square().sum(-1) + 1e-6)
+
+    error = (spans(predicted) - spans(clean)).abs().clamp(max=5.0).sum(-1)
+    return _pad(error * present, residue_index.shape[1])
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    return torch.sqrt((a[:, :, None] - b[:, None]).square().sum(-1) + 1e-4)
+
+
+def _distance_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error (Angstrom, at most 5) of CA-CA (< 12) and N-O (< 8) distances, per residue (B, L)."""
+    pairs = (mask[:, :, None] & mask[:, None]).float()
+    total = torch.zeros_like(predicted[..., 0, 0])
+    for a, b, cutoff in ((1, 1, 12.0), (0, 3, 8.0)):
+        target = _distances(clean[:, :, a], clean[:, :, b])
+        near = pairs * (target < cutoff)
+        error = (_distances(predicted[:, :, a], predicted[:, :, b]) - target).abs().clamp(max=5.0)
+        total = total + (error * near).sum(-1) / near.sum(-1).clamp_min(1)
+    return total
+
+
+def _clash(translations: Tensor, mask: Tensor, limit: float = 3.8) -> Tensor:
+    """Overlap (Angstrom) of CA atoms three or more residues apart in the chain, summed over partners, (B, L)."""
+    length = mask.shape[1]
+    index = torch.arange(length, device=mask.device)
+    apart = (index[:, None] - index).abs() >= 3
+    pairs = (mask[:, :, None] & mask[:, None] & apart).float()
+    return (F.relu(limit - _distances(translations, translations)) * pairs).sum(-1)
+
+
+def _sequence_error(logits: Tensor, noised: Noised) -> Tensor:
+    hidden = (noised.protein.sequence == MASK_TOKEN) & noised.protein.mask & (noised.sequence < 20)
+    target = torch.where(hidden, noised.sequence, 0)
+    error = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
+    return (error * hidden).sum() / hidden.sum().clamp_min(1)
+
+
+def _local_agreement(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
+    """lDDT on CA (Mariani et al. 2013): share of distances below 15 A kept to within .5, 1, 2, 4 A; (B, L)."""
+    target = _distances(clean, clean)
+    others = ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    near = (mask[:, :, None] & mask[:, None] & others & (target < 15.0)).float()
+    error = (_distances(predicted, predicted) - target).abs()
+    kept = torch.stack([(error < limit).float() for limit in (0.5, 1.0, 2.0, 4.0)]).mean(0)
+    return (kept * near).sum(-1) / near.sum(-1).clamp_min(1)

@@ -1,0 +1,70 @@
+"""What a run is judged by while it goes on: validation losses, and generated samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from protgm.data import Dataset, EpochSampler
+from protgm.evaluate.geometry import geometry
+from protgm.lie.random import Streams
+from protgm.model import Denoiser
+from protgm.process import ProteinProcess
+from protgm.sample.sampler import Task, sample_frames
+from protgm.sample.settings import SamplerSettings
+from protgm.structure import Backbone
+from protgm.structure.geometry import atoms_from_frames
+from protgm.train.config import TrainConfig
+from protgm.train.corrupt import corrupt
+from protgm.train.losses import denoising_losses, total_loss
+
+__all__ = ["sample_geometry", "validation_losses"]
+
+_FIGURES = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "clashes", "rg_ratio", "helix", "strand")
+
+
+def validation_losses(model: Denoiser, process: ProteinProcess, config: TrainConfig) -> dict[str, float]:
+    """Mean loss terms over the validation split, the same noise every time.
+
+    Raises
+    ------
+    ValueError
+        If the dataset has no validation split.
+    """
+    sampler = EpochSampler(
+        Dataset.open(config.data, split="val"),
+        tokens=4 * config.tokens,
+        min_length=config.min_length,
+        max_length=config.max_length,
+    )
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for batch in sampler.epoch(0):
+        noised = corrupt(batch, process, config.corruption, generator)
+        terms = denoising_losses(model(noised.protein), noised)
+        rows.append([*terms.values(), total_loss(terms, config.loss)])
+    means = torch.tensor(rows, dtype=torch.float64).mean(0)
+    return dict(zip((*terms, "loss"), means.tolist(), strict=True))
+
+
+def sample_geometry(
+    model: Denoiser, process: ProteinProcess, config: TrainConfig, folder: Path | None = None
+) -> dict[str, float]:
+    """Generate a few proteins from fixed seeds and average their geometry; the latest are kept in ``folder``."""
+    lengths = [length for length in config.sample_lengths for _ in range(config.sample_num)]
+    task = Task.unconditional(lengths)
+    source = Streams(range(len(lengths)), lengths)
+    settings = SamplerSettings(steps=config.sample_steps)
+    prediction = sample_frames(model, process, task, settings, source)
+    figures = []
+    for i, length in enumerate(lengths):
+        atoms = atoms_from_frames(prediction.rotations[i, :length], prediction.translations[i, :length])
+        backbone = Backbone.from_coords(atoms.float().numpy(), name=f"{length}_{i}")
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+            backbone.to_pdb(folder / f"{backbone.name}.pdb")
+        report = geometry(backbone)
+        figures.append([getattr(report, name) for name in _FIGURES])
+    return dict(zip(_FIGURES, np.nanmean(np.array(figures), axis=0).tolist(), strict=True))

@@ -1,0 +1,89 @@
+"""Trained weights as one safetensors file that knows its network's settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from protgm.files import atomic, sha256
+from protgm.model import Denoiser, DenoiserConfig
+
+__all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
+
+#: The weights that come with the package.
+BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
+
+
+def save_weights(path: str | PathLike[str], model: Denoiser, card: Mapping[str, object], *, half: bool = False) -> None:
+    """Write a model's weights, its settings and a card (JSON-able facts about its training), atomically.
+
+    Parameters
+    ----------
+    half : bool
+        Store float16: half the size, at a relative rounding of 5e-4.
+    """
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: p.detach().to(dtype).contiguous() for name, p in model.named_parameters()}
+    metadata = {"format": "protgm-1", "model": json.dumps(asdict(model.config)), "card": json.dumps(dict(card))}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[str, object]]:
+    """The network stored in a file of `save_weights` (default: the bundled one) in evaluation mode, and its card.
+
+    Raises
+    ------
+    ValueError
+        If the file is not there, is damaged, or is not of this format.
+    """
+    path = BUNDLED if path is None else Path(path)
+    tensors, metadata = _read(path)
+    model = Denoiser(DenoiserConfig(**json.loads(metadata["model"])))
+    _fill(model, tensors, path)
+    return model.eval(), json.loads(metadata["card"])
+
+
+def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:
+    """Overwrite a model's weights with those of a file; settings must agree (`ValueError` otherwise)."""
+    _fill(model, _read(Path(path))[0], Path(path))
+
+
+def weights_id(path: str | PathLike[str] | None = None) -> str:
+    """First 12 hex digits of the SHA-256 of a weights file: what provenance records name."""
+    return sha256(BUNDLED if path is None else path)[:12]
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such checkpoint") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a safetensors checkpoint, or a damaged one ({error})") from None
+    if metadata.get("format") != "protgm-1":
+        raise ValueError(f"{path}: a safetensors file, but not weights written by protgm")
+    return tensors, metadata
+
+
+def _fill(model: Denoiser, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    named = dict(model.named_parameters())
+    for name in sorted(set(named) ^ set(tensors)):
+        what = "misses" if name in named else "has an unknown"
+        raise ValueError(f"{path}: {what} parameter {name}; its model settings differ from this network's")
+    with torch.no_grad():
+        for name, parameter in named.items():
+            if parameter.shape != tensors[name].shape:
+                raise ValueError(
+                    f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
+                )
+            parameter.copy_(tensors[name])
