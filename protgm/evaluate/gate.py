@@ -62,7 +62,7 @@ class Gate:
     angle_worst: float = 32.0
     trans: float = 0.93
     cis_nonpro: float = 0.02
-    cis: float = 0.05
+    cis: float = 0.04
     twisted: float = 0.03
     co_worst: float = 0.30
     o_planarity: float = 10.0
