@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from protgm.structure.secondary import STATES
 
-__all__ = ["AMINO_ACIDS", "FORMAT", "INDEX_FILE", "REJECTED_FILE", "SCHEMA", "STATES", "UNKNOWN", "VERSION"]
+__all__ = ["AMINO_ACIDS", "FORMAT", "INDEX_FILE", "REJECTED_FILE", "SCHEMA", "SPLITS", "STATES", "UNKNOWN", "VERSION"]
 
 #: One-letter codes in the order of their indices.
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -17,6 +17,8 @@ FORMAT = "protgm-dataset"
 VERSION = 1
 INDEX_FILE = "dataset.json"
 REJECTED_FILE = "rejected.csv"
+
+SPLITS = ("train", "val", "test")
 
 #: Columns of the Arrow file, one row per entry. ``coords`` is (L, 4, 3) flattened: N, CA, C, O in
 #: Angstrom, NaN where missing.

@@ -8,11 +8,15 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 __all__ = ["chunked_map", "cores"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _AHEAD = 4  # chunks in flight per worker: enough to keep it busy, few enough to keep memory flat
 
@@ -45,7 +49,34 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
 
 
-def chunked_map[T, R](
+class _Pool:
+    """A process pool that is replaced by a new one when one of its workers has died."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._executor = _pool(workers)
+        self._broken = False
+
+    def submit(self, job: Callable[[Sequence[T]], R], part: Sequence[T]) -> Future[R]:
+        if self._broken:
+            self._executor.shutdown(cancel_futures=True)
+            self._executor, self._broken = _pool(self._workers), False
+        try:
+            return self._executor.submit(job, part)
+        except BrokenProcessPool as error:
+            # The pool broke since: the one who waits for this future is told.
+            failed: Future[R] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def broke(self) -> None:
+        self._broken = True
+
+    def close(self) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+
+def chunked_map(
     job: Callable[[Sequence[T]], R], items: Sequence[T], died: Callable[[T], R], *, workers: int, chunk: int = 16
 ) -> Iterator[tuple[int, R]]:
     """``job`` of every chunk of ``items``, in order, with the number of items it stands for.
@@ -66,32 +97,31 @@ def chunked_map[T, R](
         for part in chunks:
             yield len(part), job(part)
         return
-    pool = _pool(workers)
+    pool = _Pool(workers)
     todo = iter(chunks)
     pending: deque[tuple[Sequence[T], Future[R]]] = deque()
     try:
         while True:
             while len(pending) < _AHEAD * workers and (part := next(todo, None)) is not None:
-                pending.append((part, _submit(pool, job, part)))
+                pending.append((part, pool.submit(job, part)))
             if not pending:
                 return
             part, future = pending.popleft()
             try:
                 result = future.result()
             except BrokenProcessPool:
+                pool.broke()
                 # Any of the jobs in flight may have done it: one item at a time, the guilty one dies alone.
-                suspects = [part, *(other for other, _ in pending)]
+                suspects = [item for suspect in (part, *(other for other, _ in pending)) for item in suspect]
                 pending.clear()
-                for item in _flatten(suspects):
-                    pool.shutdown(cancel_futures=True) if _broken(pool) else None
-                    pool = _pool(workers) if _broken(pool) else pool
+                for item in suspects:
                     try:
-                        single = _submit(pool, job, [item]).result()
+                        single = pool.submit(job, [item]).result()
                     except BrokenProcessPool:
+                        pool.broke()
                         single = died(item)
                     yield 1, single
-                pool = _pool(workers) if _broken(pool) else pool
             else:
                 yield len(part), result
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.close()

@@ -1,0 +1,110 @@
+"""What the workers of ``protgm prepare`` do: structure files in, dataset entries and reasons for rejection out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from protgm.data.entry import Filters, Rejected, entry, split_chains
+from protgm.data.schema import SCHEMA
+from protgm.structure.errors import StructureError, printable
+from protgm.structure.read import read_structure
+
+__all__ = ["Extracted", "Extractor", "Rejection", "Task", "merge"]
+
+
+class Task(NamedTuple):
+    """One structure file: its path below the source folder, and its resolution (Angstrom) if known from elsewhere."""
+
+    file: str
+    resolution: float | None = None
+
+
+class Rejection(NamedTuple):
+    """A file, or a chain of it, that is not in the dataset, and why."""
+
+    file: str
+    chain: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Entries of some files: a batch of `SCHEMA` with cluster and split still empty, and what was rejected."""
+
+    batch: pa.RecordBatch
+    rejected: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Reads files, measures their chains and filters them. Called in the workers with lists of tasks.
+
+    Parameters
+    ----------
+    source : str
+        Folder that the tasks' paths start from.
+    filters : Filters
+    """
+
+    source: str
+    filters: Filters
+
+    def __call__(self, tasks: Sequence[Task]) -> Extracted:
+        rows: list[dict[str, Any]] = []
+        rejected: list[Rejection] = []
+        for task in tasks:
+            self._read(task, rows, rejected)
+        return Extracted(pa.RecordBatch.from_pylist(rows, schema=SCHEMA), rejected)
+
+    def died(self, task: Task) -> Extracted:
+        """What stands for a file that brought its worker down."""
+        detail = "the process that read it died (out of memory?)"
+        return Extracted(
+            pa.RecordBatch.from_pylist([], schema=SCHEMA), [Rejection(_shown(task.file), "", "unreadable", detail)]
+        )
+
+    def _read(self, task: Task, rows: list[dict[str, Any]], rejected: list[Rejection]) -> None:
+        path, shown = os.path.join(self.source, task.file), _shown(task.file)
+        try:
+            backbone = read_structure(path)
+            chains = list(split_chains(backbone))
+            resolution = _number(backbone.metadata.get("resolution")) or task.resolution
+            for chain, part in chains:
+                try:
+                    row = entry(part, self.filters, resolution)
+                except Rejected as error:
+                    rejected.append(Rejection(shown, chain, *error.args))
+                else:
+                    name = backbone.name if len(chains) == 1 else f"{backbone.name}_{chain}"
+                    pdb_id = str(backbone.metadata.get("entry") or "")
+                    rows.append(row | {"name": name, "source": shown, "pdb_id": pdb_id, "chain": chain})
+        except StructureError as error:
+            # The message starts with the path; the table has a column for that.
+            detail = str(error).removeprefix(printable(path, limit=1000)).lstrip(":, ")
+            rejected.append(Rejection(shown, "", "unreadable", detail))
+        except Exception as error:
+            # One file among 200,000 must not end the run, whatever is wrong with it or with us: it goes into the table.
+            detail = printable(f"{type(error).__name__}: {error}", limit=300)
+            rejected.append(Rejection(shown, "", "unexpected error", detail))
+
+
+def merge(parts: Sequence[Extracted]) -> Extracted:
+    """Several results as one, in order."""
+    table = pa.Table.from_batches([part.batch for part in parts], schema=SCHEMA).combine_chunks()
+    batches = table.to_batches() or [pa.RecordBatch.from_pylist([], schema=SCHEMA)]
+    return Extracted(batches[0], [rejection for part in parts for rejection in part.rejected])
+
+
+def _shown(file: str) -> str:
+    # A name may hold bytes that are no text, which Arrow and CSV cannot.
+    return printable(file, limit=4096)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
