@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from protgm.data.filters import Filters
+from protgm.data.prepare import Summary, prepare
+
 if TYPE_CHECKING:
     from protgm.data.batches import Batch, EpochSampler, collate
     from protgm.data.dataset import Dataset, DatasetError, Example
-    from protgm.data.entry import Filters
-    from protgm.data.prepare import Summary, prepare
 
 __all__ = [
     "Batch",
@@ -29,10 +30,7 @@ _HOME = {
     "DatasetError": "dataset",
     "EpochSampler": "batches",
     "Example": "dataset",
-    "Filters": "entry",
-    "Summary": "prepare",
     "collate": "batches",
-    "prepare": "prepare",
 }
 
 

@@ -1,8 +1,9 @@
 """Clusters of similar sequences where no manifest gives them, and splits that never cut a cluster.
 
-Greedy, as in CD-HIT (Li & Godzik 2006), on k-mers alone: the longest sequence founds a cluster; every next one joins the founder
-that shares most of its k-mers, if they are enough, or founds its own. Two sequences of identity p share about p^k of
-their k-mers, unrelated ones next to none, so a threshold on that share is one on identity, without an alignment.
+Greedy, as in CD-HIT (Li & Godzik 2006), on k-mers alone: the longest sequence founds a cluster; every next one joins
+the founder that shares most of its k-mers, if they are enough, or founds its own. Two sequences of identity p share
+about p^k of their k-mers, unrelated ones next to none, so a threshold on that share is one on identity, without an
+alignment.
 """
 
 from __future__ import annotations

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from protgm.data.filters import Filters
 from protgm.structure.backbone import Backbone
 from protgm.structure.geometry import atoms_from_frames, frames_from_atoms, place_oxygen
 from protgm.structure.secondary import assign, chain_breaks
 
 __all__ = [
     "CHAIN_STEP",
-    "Filters",
     "Rejected",
     "entry",
     "rebuild_oxygen",
@@ -31,50 +30,6 @@ CHAIN_STEP = 200
 
 class Rejected(ValueError):
     """A chain that does not pass a filter: ``args`` are the filter's short name and a sentence with the figures."""
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a chain must be like to enter a dataset. A limit that is None does not apply.
-
-    Parameters
-    ----------
-    min_length, max_length : int
-        Residues with a CA atom.
-    max_resolution : float or None
-        Angstrom; entries of unknown resolution pass.
-    max_breaks : int or None
-        Places inside the chain where C and the next N are missing or further than 2 A apart.
-    max_missing : float or None
-        Share of the residues that lack N or C. A missing O is rebuilt and does not count.
-    max_rg_ratio : float or None
-        Radius of gyration of the CA atoms over 2.2 L^0.38 A, what a globular protein of L residues has (Skolnick et al.
-        1997): long helices, tails and domains that only fold with a partner lie above.
-    max_coil : float or None
-        Share of residues in neither helix nor strand.
-
-    Raises
-    ------
-    ValueError
-        If a limit is negative or no number, or the lengths are the wrong way round.
-    """
-
-    min_length: int = 40
-    max_length: int = 256
-    max_resolution: float | None = None
-    max_breaks: int | None = 2
-    max_missing: float | None = 0.05
-    max_rg_ratio: float | None = 1.3
-    max_coil: float | None = 0.7
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            # `not >=` also refuses NaN.
-            if value is not None and not value >= 0:
-                raise ValueError(f"{item.name} must not be negative, got {value}")
-        if self.min_length > self.max_length:
-            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}: no chain fits")
 
 
 def split_chains(backbone: Backbone) -> Iterator[tuple[str, Backbone]]:
@@ -137,7 +92,7 @@ def residue_index(
 
 
 def rg_ratio(ca: NDArray[np.floating]) -> tuple[float, float]:
-    """Radius of gyration of points (n, 3), and its ratio to 2.2 n^0.38: that of a globular protein (both in Angstrom)."""
+    """Radius of gyration of points (n, 3) in Angstrom, and its ratio to 2.2 n^0.38, that of a globular protein."""
     points = np.asarray(ca, dtype=np.float64)
     radius = float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
     return radius, radius / (2.2 * len(points) ** 0.38)
@@ -175,7 +130,8 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
         _require(inner <= filters.max_breaks, "chain breaks", f"{inner} breaks, {filters.max_breaks} at most wanted")
     rg, ratio = rg_ratio(chain.coords[complete, 1])
     if filters.max_rg_ratio is not None:
-        detail = f"radius of gyration {rg:.1f} A is {ratio:.2f} times the globular one, {filters.max_rg_ratio:g} at most"
+        limit = filters.max_rg_ratio
+        detail = f"radius of gyration {rg:.1f} A is {ratio:.2f} times the globular one, {limit:g} at most wanted"
         _require(ratio <= filters.max_rg_ratio, "radius of gyration", detail)
     coords = rebuild_oxygen(chain.coords, breaks)
     secondary = assign(coords, breaks)

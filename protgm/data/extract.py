@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from protgm.data.entry import Filters, Rejected, entry, split_chains
+from protgm.data.entry import Rejected, entry, split_chains
+from protgm.data.filters import Filters
 from protgm.data.schema import SCHEMA
 from protgm.structure.errors import StructureError, printable
 from protgm.structure.read import read_structure
 
 __all__ = ["Extracted", "Extractor", "Rejection", "Task", "merge"]
+
+
+_PDB_ID = re.compile(r"[0-9][0-9A-Za-z]{3}|(?i:pdb_[0-9a-z]{8})")
 
 
 class Task(NamedTuple):
@@ -82,7 +87,7 @@ class Extractor:
                     rejected.append(Rejection(shown, chain, *error.args))
                 else:
                     name = backbone.name if len(chains) == 1 else f"{backbone.name}_{chain}"
-                    pdb_id = str(backbone.metadata.get("entry") or "")
+                    pdb_id = _pdb_id(backbone.metadata.get("entry"))
                     rows.append(row | {"name": name, "source": shown, "pdb_id": pdb_id, "chain": chain})
         except StructureError as error:
             # The message starts with the path; the table has a column for that.
@@ -99,6 +104,12 @@ def merge(parts: Sequence[Extracted]) -> Extracted:
     table = pa.Table.from_batches([part.batch for part in parts], schema=SCHEMA).combine_chunks()
     batches = table.to_batches() or [pa.RecordBatch.from_pylist([], schema=SCHEMA)]
     return Extracted(batches[0], [rejection for part in parts for rejection in part.rejected])
+
+
+def _pdb_id(value: object) -> str:
+    """What a file calls its entry, if it is a PDB code: programs write XXXX and the like."""
+    text = str(value or "")
+    return text if _PDB_ID.fullmatch(text) else ""
 
 
 def _shown(file: str) -> str:

@@ -59,9 +59,8 @@ class Parts:
         """Store the next part."""
         note = json.dumps(part.rejected).encode()
         schema = SCHEMA.with_metadata({b"rejected": note})
-        with atomic(self._path(self.count)) as temporary, pa.OSFile(str(temporary), "wb") as file:
-            with pa.ipc.new_file(file, schema) as writer:
-                writer.write_batch(part.batch.replace_schema_metadata(schema.metadata))
+        with atomic(self._path(self.count)) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+            writer.write_batch(part.batch.replace_schema_metadata(schema.metadata))
         self.count += 1
 
     def __iter__(self) -> Iterator[Extracted]:

@@ -52,9 +52,8 @@ def structure_files(source: Path) -> list[tuple[str, int, int]]:
         except OSError as error:
             raise ValueError(f"{printable(folder, 1000)}: cannot be read: {error.strerror}") from None
     if not found:
-        raise ValueError(
-            f"source={printable(source, 1000)}: no structure file in it (.pdb, .ent, .cif, .mmcif, .bcif, each also .gz)"
-        )
+        endings = ".pdb, .ent, .cif, .mmcif, .bcif, each also .gz"
+        raise ValueError(f"source={printable(source, 1000)}: no structure file in it ({endings})")
     return sorted(found)
 
 
