@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protgm.structure.backbone import Backbone
-from protgm.structure.errors import malformed, printable
+from protgm.structure.errors import StructureError, malformed, printable
 from protgm.structure.residues import LETTERS
 
-__all__ = ["MAX_BOND", "MAX_COORDINATE", "AtomRows", "assemble", "parse_point"]
+__all__ = ["MAX_ATOMS", "MAX_BOND", "MAX_COORDINATE", "AtomRows", "assemble", "letters_of", "parse_point", "too_many"]
 
 #: A carbonyl C and the next N further apart than this are not bonded, Angstrom.
 MAX_BOND = 2.0
 
 #: Coordinates beyond this are nonsense, and float32 could not hold them to 0.01 A.
 MAX_COORDINATE = 1e5
+
+#: Backbone atoms of one model that are read; more would take memory out of proportion to any protein.
+MAX_ATOMS = 1_000_000
 
 Point = tuple[float, float, float]
 #: Segment (counts TER records), chain, residue number, insertion code.
@@ -27,8 +31,10 @@ Key = tuple[int, str, int, str]
 
 @dataclass
 class AtomRows:
-    """The backbone atoms of one model, one entry per atom in every list.
+    """The backbone atoms of one model in file order, in runs: consecutive atoms of one conformer of one residue.
 
+    The lists ``keys``, ``residue_names``, ``polymer``, ``altlocs`` and ``starts`` (the run's first atom) have one entry
+    per run; ``atoms`` (0 to 3: N, CA, C, O), ``points`` (n, 3) in Angstrom and ``occupancies`` one per atom.
     ``polymer`` tells that the file itself calls the residue part of a chain (ATOM record, label_seq_id); where it is
     False, a residue is kept only if it is bonded to a neighbour or stands inside a chain.
     """
@@ -37,85 +43,107 @@ class AtomRows:
     residue_names: list[str] = field(default_factory=list)
     polymer: list[bool] = field(default_factory=list)
     altlocs: list[str] = field(default_factory=list)
-    atoms: list[int] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
-    occupancies: list[float] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    atoms: NDArray[np.integer] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    points: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    occupancies: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     #: Parent residue names as the file states them (MODRES and the like).
     parents: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, object] = field(default_factory=dict)
 
+    def add_run(self, key: Key, residue_name: str, polymer: bool, altloc: str, start: int) -> None:
+        self.keys.append(key)
+        self.residue_names.append(residue_name)
+        self.polymer.append(polymer)
+        self.altlocs.append(altloc)
+        self.starts.append(start)
 
-def parse_point(x: bytes, y: bytes, z: bytes, source: str, line: int | None) -> Point:
+
+def too_many(source: str, line: int | None = None) -> StructureError:
+    """The error for a file with more than `MAX_ATOMS` backbone atoms."""
+    return malformed(source, f"more than {MAX_ATOMS:,} backbone atoms in one model", line)
+
+
+def parse_point(x: object, y: object, z: object, source: str, line: int | None) -> Point:
     """Three numbers, finite and of a sane size, or the error that says which is not."""
-    for axis, text in zip("xyz", (x, y, z), strict=True):
-        shown = printable(text.decode("latin-1").strip()) if isinstance(text, bytes) else printable(text)
+    values = []
+    for axis, raw in zip("xyz", (x, y, z), strict=True):
+        text = (raw.decode("latin-1") if isinstance(raw, bytes) else str(raw)).strip()
+        shown = printable(text)
         try:
             value = float(text)
         except ValueError:
-            raise malformed(source, f"{axis} coordinate {shown!r} is not a number", line) from None
+            value = None
+        # Python would also read 1_000 and the digits of other scripts.
+        if value is None or "_" in text or not text.isascii():
+            raise malformed(source, f"{axis} coordinate {shown!r} is not a number", line)
         if not math.isfinite(value):
             raise malformed(source, f"{axis} coordinate {shown!r} is not finite", line)
         if abs(value) >= MAX_COORDINATE:
             raise malformed(source, f"{axis} coordinate {shown} is beyond {MAX_COORDINATE:,.0f} A", line)
-    return float(x), float(y), float(z)
+        values.append(value)
+    return values[0], values[1], values[2]
 
 
-class _Residue:
-    """Conformers of one residue: altloc -> [residue name, points, occupancy sum, atoms]."""
+def _choose(rows: AtomRows, spans: list[tuple[int, int, int]]) -> tuple[str, list[Point | None], int]:
+    """Name and atoms of the conformer with the highest mean occupancy, the first in the file on ties.
 
-    __slots__ = ("conformers", "polymer")
-
-    def __init__(self, polymer: bool) -> None:
-        self.polymer = polymer
-        self.conformers: dict[str, tuple[str, list[Point | None], list[float]]] = {}
-
-    def choose(self) -> tuple[str, list[Point | None]]:
-        """Name and atoms of the conformer with the highest mean occupancy, the first in the file on ties.
-
-        Atoms without altloc belong to every conformer. An atom that the chosen conformer lacks is taken from another
-        one of the same residue type.
-        """
-        conformers = self.conformers
-        if len(conformers) == 1:
-            ((name, points, _),) = conformers.values()
-            return name, points
-        best = max(
-            (c for altloc, c in conformers.items() if altloc), key=lambda c: sum(c[2]) / len(c[2])
-        )  # max returns the first of equals
-        name, points = best[0], list(best[1])
-        others = [conformers[""]] if "" in conformers else []
-        others += [c for c in conformers.values() if c[0] == name]
-        for other in others:
-            points = [mine or theirs for mine, theirs in zip(points, other[1], strict=True)]
-        return name, points
-
-
-def _group(rows: AtomRows) -> tuple[dict[Key, _Residue], int]:
-    """Residues in order of first appearance, and how many atoms were there twice (the first one stays)."""
-    residues: dict[Key, _Residue] = {}
+    ``spans`` are the runs of one residue, each with its first atom and its end. Atoms without altloc belong to every
+    conformer. An atom that the chosen conformer lacks is taken from another one of the same residue type. The third
+    value is how many atoms were there twice; the first one stays.
+    """
+    conformers: dict[str, tuple[str, list[Point | None], list[float]]] = {}
     duplicates = 0
-    for key, name, polymer, altloc, atom, point, occupancy in zip(
-        rows.keys,
-        rows.residue_names,
-        rows.polymer,
-        rows.altlocs,
-        rows.atoms,
-        rows.points,
-        rows.occupancies,
-        strict=True,
-    ):
-        residue = residues.get(key)
-        if residue is None:
-            residue = residues[key] = _Residue(polymer)
-        conformer = residue.conformers.get(altloc)
-        if conformer is None:
-            conformer = residue.conformers[altloc] = (name, [None] * 4, [])
-        if conformer[1][atom] is None:
-            conformer[1][atom] = point
-            conformer[2].append(occupancy)
-        else:
-            duplicates += 1
-    return residues, duplicates
+    for run, start, end in spans:
+        conformer = conformers.setdefault(rows.altlocs[run], (rows.residue_names[run], [None] * 4, []))
+        for i in range(start, end):
+            atom = int(rows.atoms[i])
+            if conformer[1][atom] is None:
+                conformer[1][atom] = tuple(rows.points[i].tolist())
+                conformer[2].append(float(rows.occupancies[i]))
+            else:
+                duplicates += 1
+    # max returns the first of equals.
+    best = max((c for altloc, c in conformers.items() if altloc), key=lambda c: sum(c[2]) / len(c[2]))
+    name, points = best[0], list(best[1])
+    others = [conformers[""]] if "" in conformers else []
+    others += [c for c in conformers.values() if c[0] == name]
+    for other in others:
+        points = [mine or theirs for mine, theirs in zip(points, other[1], strict=True)]
+    return name, points, duplicates
+
+
+def _group(rows: AtomRows) -> tuple[dict[Key, tuple[str, bool]], NDArray[np.float64], int]:
+    """Residues (key -> name, polymer) in order of first appearance, their atoms (R, 4, 3), and the number of duplicates."""
+    owners: dict[Key, int] = {}
+    owner = np.array([owners.setdefault(key, len(owners)) for key in rows.keys], dtype=np.int64)
+    residues: dict[Key, tuple[str, bool]] = {}
+    mixed: set[Key] = set()
+    first_altloc: dict[Key, str] = {}
+    for key, name, polymer, altloc in zip(rows.keys, rows.residue_names, rows.polymer, rows.altlocs, strict=True):
+        if key not in residues:
+            residues[key] = (name, polymer)
+            first_altloc[key] = altloc
+        elif altloc != first_altloc[key]:
+            mixed.add(key)
+    bounds = [*rows.starts, len(rows.atoms)]
+    site = 4 * np.repeat(owner, np.diff(bounds)) + rows.atoms
+    coords = np.full((len(residues), 4, 3), math.nan)
+    # Backwards, so that of an atom that is there twice the first one stays.
+    coords.reshape(-1, 3)[site[::-1]] = rows.points[::-1]
+    counts = np.bincount(site, minlength=4 * len(residues)).reshape(-1, 4)
+    extra = np.maximum(counts - 1, 0).sum(axis=1)
+    spans: dict[Key, list[tuple[int, int, int]]] = {key: [] for key in mixed}
+    if mixed:
+        for run, key in enumerate(rows.keys):
+            if key in mixed:
+                spans[key].append((run, bounds[run], bounds[run + 1]))
+    missing = (math.nan,) * 3
+    for key, of_key in spans.items():
+        name, points, extra[owners[key]] = _choose(rows, of_key)
+        residues[key] = (name, residues[key][1])
+        coords[owners[key]] = [point or missing for point in points]
+    return residues, coords, int(extra.sum())
 
 
 def assemble(rows: AtomRows, source: str, name: str, chain: str | None) -> Backbone:
@@ -126,30 +154,28 @@ def assemble(rows: AtomRows, source: str, name: str, chain: str | None) -> Backb
     StructureError
         If there is no protein residue, or none in ``chain``.
     """
-    residues, duplicates = _group(rows)
+    residues, coords, duplicates = _group(rows)
     parents = rows.parents
     keys: list[Key] = []
     letters: list[str] = []
     certain: list[bool] = []
     known: list[bool] = []
-    points: list[list[Point | None]] = []
+    with_ca = np.isfinite(coords[:, 1, 0])
+    present = with_ca.tolist()
     without_ca = 0
-    for key, residue in residues.items():
-        residue_name, atoms = residue.choose()
+    for i, (key, (residue_name, polymer)) in enumerate(residues.items()):
         letter = LETTERS.get(residue_name) or LETTERS.get(parents.get(residue_name, ""))
-        if atoms[1] is None:
-            without_ca += letter is not None and residue.polymer
-            continue
         # An atom CA in a residue CA is calcium.
         if residue_name == "CA":
-            continue
-        keys.append(key)
-        letters.append(letter or "X")
-        certain.append(residue.polymer)
-        known.append(letter is not None)
-        points.append(atoms)
-    missing = (math.nan,) * 3
-    coords = np.array([[p or missing for p in atoms] for atoms in points], dtype=np.float64).reshape(-1, 4, 3)
+            with_ca[i] = False
+        elif not present[i]:
+            without_ca += letter is not None and polymer
+        else:
+            keys.append(key)
+            letters.append(letter or "X")
+            certain.append(polymer)
+            known.append(letter is not None)
+    coords = coords[with_ca]
     keep = _protein(coords, keys, certain, known)
     chains = list(dict.fromkeys(key[1] for key, kept in zip(keys, keep, strict=True) if kept))
     if not chains:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from protgm.structure.assemble import MAX_COORDINATE, AtomRows, letters_of, parse_point
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.structure.assemble import (
+    MAX_ATOMS,
+    MAX_COORDINATE,
+    AtomRows,
+    Key,
+    letters_of,
+    parse_point,
+    too_many,
+)
 from protgm.structure.errors import malformed, printable
 
 __all__ = ["BACKBONE_ATOMS", "WANTED", "Table", "header_metadata", "rows_from_atom_site"]
 
-#: Column name -> values; numbers may be text or numbers, ``.`` and ``?`` stand for no value.
-Table = Mapping[str, Sequence]
+#: Column name -> values: numbers, str objects or bytes, perhaps padded; ``.`` and ``?`` stand for no value.
+Table = Mapping[str, NDArray[Any]]
 
 BACKBONE_ATOMS = {"N": 0, "CA": 1, "C": 2, "O": 3}
 
@@ -43,18 +55,51 @@ _NULL = (".", "?", "")
 
 
 def _text(value: object) -> str:
-    text = str(value)
+    text = value.decode("latin-1").strip() if isinstance(value, bytes) else str(value)
     return "" if text in _NULL else text
 
 
-def rows_from_atom_site(table: Table, lines: Sequence[int] | None, source: str, model: int) -> AtomRows:
+def _columns(table: Table, source: str) -> tuple[dict[str, NDArray[Any]], int]:
+    """Every column of atom_site under its own name, stand-ins where one may be left out, and their length."""
+
+    def column(*names: str) -> NDArray[Any]:
+        for name in names:
+            if name in table:
+                return table[name]
+        raise malformed(source, f"the _atom_site category has no column {names[0]}")
+
+    atoms = column("label_atom_id", "auth_atom_id")
+    blank = np.full(len(atoms), "", dtype=object)
+    columns = {
+        "atom": atoms,
+        "comp": column("label_comp_id", "auth_comp_id"),
+        "chain": column("auth_asym_id", "label_asym_id"),
+        "label_chain": table.get("label_asym_id", blank),
+        "number": column("auth_seq_id", "label_seq_id"),
+        "label_number": table.get("label_seq_id", blank),
+        "x": column("cartn_x"),
+        "y": column("cartn_y"),
+        "z": column("cartn_z"),
+        "group": table.get("group_pdb", np.full(len(atoms), "ATOM", dtype=object)),
+        "altloc": table.get("label_alt_id", blank),
+        "code": table.get("pdbx_pdb_ins_code", blank),
+        "occupancy": table.get("occupancy", blank),
+        "model": table.get("pdbx_pdb_model_num", blank),
+    }
+    for name, values in columns.items():
+        if len(values) != len(atoms):
+            raise malformed(source, f"column {name} of _atom_site has {len(values)} values, others {len(atoms)}")
+    return columns, len(atoms)
+
+
+def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source: str, model: int) -> AtomRows:
     """The backbone atoms of model ``model``.
 
     Parameters
     ----------
     table : mapping
         Columns of atom_site, all of one length, at the rows of backbone atoms (others may be there).
-    lines : sequence of int, optional
+    lines : ndarray of int, optional
         Line of each row, for messages.
 
     Raises
@@ -62,74 +107,109 @@ def rows_from_atom_site(table: Table, lines: Sequence[int] | None, source: str, 
     StructureError
         If a needed column is not there, a value is malformed or there is no such model.
     """
-
-    def column(*names: str) -> Sequence:
-        for name in names:
-            if name in table:
-                return table[name]
-        raise malformed(source, f"the _atom_site category has no column {names[0]}")
-
-    atom_ids, comps = column("label_atom_id", "auth_atom_id"), column("label_comp_id", "auth_comp_id")
-    length = len(atom_ids)
-    blank = [""] * length
-    chains, fallback_chains = column("auth_asym_id", "label_asym_id"), table.get("label_asym_id", blank)
-    numbers, fallback_numbers = column("auth_seq_id", "label_seq_id"), table.get("label_seq_id", blank)
-    xs, ys, zs = column("cartn_x"), column("cartn_y"), column("cartn_z")
-    groups = table.get("group_pdb", ["ATOM"] * length)
-    altlocs, codes = table.get("label_alt_id", blank), table.get("pdbx_pdb_ins_code", blank)
-    occupancies = table.get("occupancy", blank)
-    models = table.get("pdbx_pdb_model_num", blank)
-    there = list(dict.fromkeys(models))
+    columns, length = _columns(table, source)
+    if length > MAX_ATOMS * 8:
+        raise too_many(source)
+    there = list(dict.fromkeys(columns["model"].tolist()))
     if there and model >= len(there):
         raise malformed(source, f"no model {model}: there are {len(there)}, counted from 0")
-    number_of_model = there[model] if there else None
-    # label_seq_id marks polymer residues; a file that leaves it out altogether is judged as a PDB file is.
-    marks_polymers = any(_text(value) for value in fallback_numbers)
-
+    codes = np.array([BACKBONE_ATOMS.get(_text(v), -1) for v in columns["atom"].tolist()], dtype=np.int64)
+    wanted = codes >= 0
+    if there:
+        wanted &= columns["model"] == there[model]
+    chosen = np.flatnonzero(wanted)
+    if len(chosen) > MAX_ATOMS:
+        raise too_many(source)
+    if len(chosen) < length:
+        columns = {name: values[chosen] for name, values in columns.items()}
     rows = AtomRows()
-    for i in range(length):
-        atom = BACKBONE_ATOMS.get(atom_ids[i])
-        if atom is None or models[i] != number_of_model:
-            continue
-        if marks_polymers and not _text(fallback_numbers[i]):
-            continue
-        line = None if lines is None else lines[i]
-        # A quoted blank is the name of a chain without one.
-        chain = (_text(chains[i]) or _text(fallback_chains[i])).strip()
-        altloc, code, comp = _text(altlocs[i]), _text(codes[i]), _text(comps[i])
-        if not ((chain + altloc + code + comp).isascii() and (chain + altloc + code + comp).isprintable()):
-            shown = printable(f"{comp} {chain} {code} {altloc}")
-            raise malformed(source, f"unprintable characters in residue name, chain or code: {shown}", line)
-        number = _text(numbers[i]) or _text(fallback_numbers[i])
-        try:
-            value = int(number)
-            good = abs(value) < 2**31 and "_" not in number
-        except ValueError:
-            good = False
-        if not good:
-            raise malformed(source, f"residue number {printable(number)!r} is not a whole number", line)
-        try:
-            x, y, z = point = float(xs[i]), float(ys[i]), float(zs[i])
-            good = abs(x) < MAX_COORDINATE and abs(y) < MAX_COORDINATE and abs(z) < MAX_COORDINATE
-        except ValueError:
-            good = False
-        if not good:
-            point = parse_point(xs[i], ys[i], zs[i], source, line)
-        rows.keys.append((0, chain, value, code))
-        rows.residue_names.append(comp)
-        rows.polymer.append(marks_polymers or groups[i] == "ATOM")
-        rows.altlocs.append(altloc)
-        rows.atoms.append(atom)
-        rows.points.append(point)
-        rows.occupancies.append(_occupancy(occupancies[i], source, line) if altloc else 1.0)
+    if not len(chosen):
+        return rows
+    lines_of = None if lines is None else np.asarray(lines)[chosen]
+
+    changes = np.zeros(len(chosen), dtype=bool)
+    changes[0] = True
+    for name in ("chain", "label_chain", "number", "label_number", "code", "comp", "altloc", "group"):
+        changes[1:] |= columns[name][1:] != columns[name][:-1]
+    starts = np.flatnonzero(changes)
+    of_run = {name: [_text(v) for v in columns[name][starts].tolist()] for name in _RUN_COLUMNS}
+    # label_seq_id marks polymer residues; a file that leaves it out altogether is judged as a PDB file is.
+    marks_polymers = any(of_run["label_number"])
+    kept = np.array([bool(v) or not marks_polymers for v in of_run["label_number"]])
+    lengths = np.diff([*starts, len(chosen)])
+    at = 0
+    for run in np.flatnonzero(kept).tolist():
+        line = None if lines_of is None else int(lines_of[starts[run]])
+        key, comp, altloc = _run(of_run, run, source, line)
+        rows.add_run(key, comp, marks_polymers or of_run["group"][run] == "ATOM", altloc, at)
+        at += int(lengths[run])
+    of_atom = np.repeat(kept, lengths)
+    if lines_of is not None:
+        lines_of = lines_of[of_atom]
+    rows.atoms = codes[chosen][of_atom]
+    rows.points = _points([columns[axis][of_atom] for axis in "xyz"], source, lines_of)
+    rows.occupancies = np.ones(at)
+    occupancies = columns["occupancy"][of_atom]
+    for run, altloc in enumerate(rows.altlocs):
+        if altloc:
+            for i in range(rows.starts[run], rows.starts[run + 1] if run + 1 < len(rows.starts) else at):
+                line = None if lines_of is None else int(lines_of[i])
+                rows.occupancies[i] = _occupancy(occupancies[i], source, line)
     return rows
+
+
+_RUN_COLUMNS = ("chain", "label_chain", "number", "label_number", "code", "comp", "altloc", "group")
+
+
+def _run(of_run: Mapping[str, list[str]], run: int, source: str, line: int | None) -> tuple[Key, str, str]:
+    """Key, residue name and alternate location of a run, checked."""
+    # A quoted blank is the name of a chain without one.
+    chain = (of_run["chain"][run] or of_run["label_chain"][run]).strip()
+    altloc, code, comp = of_run["altloc"][run], of_run["code"][run], of_run["comp"][run]
+    together = chain + altloc + code + comp
+    if not (together.isascii() and together.isprintable()):
+        shown = printable(f"{comp} {chain} {code} {altloc}")
+        raise malformed(source, f"unprintable characters in residue name, chain or code: {shown}", line)
+    number = of_run["number"][run] or of_run["label_number"][run]
+    try:
+        value = int(number)
+    except ValueError:
+        value = None
+    if value is None or abs(value) >= 2**31 or "_" in number or not number.isascii():
+        raise malformed(source, f"residue number {printable(number)!r} is not a whole number", line)
+    return (0, chain, value, code), comp, altloc
+
+
+def _points(axes: list[NDArray[Any]], source: str, lines: NDArray[np.integer] | None) -> NDArray[np.float64]:
+    """Coordinates (n, 3); the first malformed one in the order of the file is the error."""
+    try:
+        points = np.stack([axis.astype(np.float64) for axis in axes], axis=-1)
+        good = np.abs(points) < MAX_COORDINATE
+        # What Python's number syntax allows beyond that of files is looked at closely.
+        plain = all(axis.dtype.kind in "iuf" or not _odd(axis) for axis in axes)
+    except (ValueError, TypeError):
+        plain = False
+    if plain and good.all():
+        return points
+    suspects = range(len(axes[0])) if not plain else np.flatnonzero(~good.all(axis=1))[:1].tolist()
+    checked = []
+    for i in suspects:
+        line = None if lines is None else int(lines[i])
+        checked.append(parse_point(axes[0][i], axes[1][i], axes[2][i], source, line))
+    return np.array(checked, dtype=np.float64).reshape(-1, 3)
+
+
+def _odd(axis: NDArray[Any]) -> bool:
+    if axis.dtype.kind == "S":
+        return b"_" in axis.tobytes()
+    return any(not isinstance(v, float | int) and ("_" in v or not v.isascii()) for v in axis.tolist())
 
 
 def _occupancy(value: object, source: str, line: int | None) -> float:
     if not _text(value):
         return 1.0
     try:
-        number = float(str(value))
+        number = float(_text(value))
     except ValueError:
         number = -1.0
     if not 0.0 <= number <= 1000.0:
@@ -144,7 +224,7 @@ def header_metadata(tables: Mapping[str, Table], rows: AtomRows) -> None:
         table = tables.get(category, {})
         if not all(name in table for name in names):
             return []
-        return [tuple(_text(v) for v in row) for row in zip(*(table[name] for name in names), strict=False)]
+        return list(zip(*([_text(v) for v in table[name]] for name in names), strict=False))
 
     metadata = rows.metadata
     for (entry,) in columns("_entry", "id")[:1]:

@@ -6,18 +6,24 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 from protgm.structure.assemble import AtomRows
 from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
 from protgm.structure.errors import StructureError, malformed, printable
+from protgm.structure.messagepack import unpack
 
 __all__ = ["parse_bcif"]
 
-#: Values in one column; a run-length code could ask for any number of them.
-MAX_ROWS = 10_000_000
+#: Values in one column; a run-length code could ask for any number of them. The largest entries have 2.5 million atoms.
+MAX_ROWS = 5_000_000
+
+#: Rows of a category other than atom_site, and different strings in a column.
+MAX_HEADER_ROWS = 500_000
+
+#: The specification's longest chain is fixed point, delta, run length, integer packing, byte array.
+_MAX_ENCODINGS = 6
 
 _DTYPES = {1: "<i1", 2: "<i2", 3: "<i4", 4: "<u1", 5: "<u2", 6: "<u4", 32: "<f4", 33: "<f8"}
 
@@ -32,16 +38,18 @@ def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
         model.
     """
     try:
-        # The limits bound what a hostile header can make the unpacker allocate.
-        document = msgpack.unpackb(data, max_array_len=50_000, max_map_len=10_000, strict_map_key=False)
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError, TypeError) as error:
-        reason = printable(error) or type(error).__name__
-        raise malformed(source, f"is not BinaryCIF or is cut off: {reason}") from None
+        document = unpack(data)
+    except ValueError as error:
+        raise malformed(source, f"is not BinaryCIF or is cut off: {printable(error)}") from None
     try:
-        return _parse(document, source, model)
+        # Hostile numbers may divide by zero or overflow: what comes of it is checked where it is used.
+        with np.errstate(all="ignore"):
+            return _parse(document, source, model)
     except StructureError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
+    except KeyError as error:
+        raise malformed(source, f"malformed BinaryCIF: there is no {printable(error)}") from None
+    except ( TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         reason = printable(f"{type(error).__name__} {error}")
         raise malformed(source, f"malformed BinaryCIF: {reason}") from None
 
@@ -55,16 +63,15 @@ def _parse(document: Any, source: str, model: int) -> AtomRows:
         raise malformed(source, "no _atom_site category: there are no atoms in it")
     atom_site = _Category(categories["_atom_site"], source)
     atoms = atom_site.column("label_atom_id" if "label_atom_id" in atom_site.columns else "auth_atom_id")
-    chosen = np.flatnonzero(np.isin(atoms, list(BACKBONE_ATOMS)))
-    table = {
-        name: atom_site.column(name)[chosen].tolist() for name in WANTED["_atom_site"] if name in atom_site.columns
-    }
+    chosen = np.flatnonzero(np.isin(atoms.astype(object), list(BACKBONE_ATOMS)))
+    table = {name: atom_site.column(name)[chosen] for name in WANTED["_atom_site"] if name in atom_site.columns}
     rows = rows_from_atom_site(table, None, source, model)
     tables = {}
     for name, wanted in WANTED.items():
         if name in categories and name != "_atom_site":
             category = _Category(categories[name], source)
-            tables[name] = {c: category.column(c).tolist() for c in wanted if c in category.columns}
+            if category.rows <= MAX_HEADER_ROWS:
+                tables[name] = {c: category.column(c) for c in wanted if c in category.columns}
     header_metadata(tables, rows)
     return rows
 
@@ -95,6 +102,8 @@ class _Category:
 
 def _decode(data: Mapping[str, Any]) -> NDArray[Any]:
     values: Any = data["data"]
+    if len(data["encoding"]) > _MAX_ENCODINGS:
+        raise ValueError(f"a column is encoded {len(data['encoding'])} times")
     for encoding in reversed(data["encoding"]):
         values = _DECODERS[encoding["kind"]](values, encoding)
     if not isinstance(values, np.ndarray) or values.ndim != 1:
@@ -150,13 +159,15 @@ def _integer_packing(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArr
 
 
 def _string_array(values: bytes, encoding: Mapping[str, Any]) -> NDArray[Any]:
-    offsets = _decode({"data": encoding["offsets"], "encoding": encoding["offsetEncoding"]}).tolist()
+    offsets = _decode({"data": encoding["offsets"], "encoding": encoding["offsetEncoding"]}).astype(np.int64)
     indices = _decode({"data": values, "encoding": encoding["dataEncoding"]}).astype(np.int64)
     text = encoding["stringData"]
+    if not isinstance(text, str) or len(offsets) > MAX_HEADER_ROWS:
+        raise ValueError(f"a column of {len(offsets)} different strings")
     # Offsets that go back and forth could make a short text into any amount of strings.
-    if offsets != sorted(offsets) or (offsets and not 0 <= offsets[0] <= offsets[-1] <= len(text)):
+    if len(offsets) and not ((np.diff(offsets) >= 0).all() and offsets[0] >= 0 and offsets[-1] <= len(text)):
         raise ValueError("string offsets out of order")
-    strings = [text[a:b] for a, b in pairwise(offsets)]
+    strings = [text[a:b] for a, b in pairwise(offsets.tolist())]
     if len(indices) and not -1 <= indices.min() <= indices.max() < len(strings):
         raise ValueError("a string index out of range")
     # Index -1 means no string: it picks the last entry.

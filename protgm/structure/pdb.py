@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from io import BytesIO
 
-from protgm.structure.assemble import MAX_COORDINATE, AtomRows, letters_of, parse_point
+import numpy as np
+
+from protgm.structure.assemble import MAX_ATOMS, MAX_COORDINATE, AtomRows, letters_of, parse_point, too_many
 from protgm.structure.errors import StructureError, malformed, printable
 from protgm.structure.residues import LETTERS
+from protgm.structure.source import check_lines
 
 __all__ = ["parse_pdb"]
 
@@ -20,6 +23,7 @@ _LOOSE_ATOMS = {
 }  # fmt: skip
 _MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
 _RESOLUTION = re.compile(r"RESOLUTION\.\s+(\d+\.\d+) ANGSTROM")
+_HEADER = frozenset({b"HEADER", b"EXPDTA", b"REMARK", b"SEQRES", b"MODRES"})
 _METHODS = re.compile(r"\s+")
 _HYBRID36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -34,13 +38,15 @@ def parse_pdb(data: bytes, source: str, model: int) -> AtomRows:
     """
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    check_lines(data, source)
     rows = AtomRows()
     header: list[bytes] = []
     segment = 0
     current, is_open = -1, False
-    keys, names, polymer = rows.keys, rows.residue_names, rows.polymer
-    altlocs, atoms, points, occupancies = rows.altlocs, rows.atoms, rows.points, rows.occupancies
-    last_residue, key, residue_name = b"", (0, "", 0, ""), ""
+    atoms: list[int] = []
+    flat: list[float] = []
+    occupancies: list[float] = []
+    last_site = last_record = b""
     for number, line in enumerate(BytesIO(data), 1):
         record = line[:6]
         if record == b"ATOM  " or record == b"HETATM":
@@ -59,26 +65,27 @@ def parse_pdb(data: bytes, source: str, model: int) -> AtomRows:
                 # A calcium ion that is put into an amino acid is still no CA atom.
                 if atom == 1 and line[76:78] == b"CA":
                     continue
-            if line[17:27] != last_residue or not keys or segment != key[0]:
+            # Alternate location, residue name, chain, number and insertion code; the record's name tells hetero groups.
+            site = line[16:27]
+            if site != last_site or record != last_record:
                 key, residue_name = _residue(line, segment, source, number)
-                last_residue = line[17:27]
+                rows.add_run(key, residue_name, record == b"ATOM  ", site[:1].decode("latin-1").strip(), len(atoms))
+                last_site, last_record = site, record
+                if len(atoms) > MAX_ATOMS:
+                    raise too_many(source, number)
             try:
-                x, y, z = point = float(line[30:38]), float(line[38:46]), float(line[46:54])
+                x, y, z = float(line[30:38]), float(line[38:46]), float(line[46:54])
                 good = -MAX_COORDINATE < x < MAX_COORDINATE and abs(y) < MAX_COORDINATE and abs(z) < MAX_COORDINATE
             except ValueError:
                 good = False
             if not good or len(line) < 54 or b"_" in line[30:54]:
                 raise _bad_point(line, source, number)
-            altloc = line[16:17]
-            keys.append(key)
-            names.append(residue_name)
-            polymer.append(record == b"ATOM  ")
-            altlocs.append("" if altloc == b" " else altloc.decode("latin-1"))
             atoms.append(atom)
-            points.append(point)
-            occupancies.append(1.0 if altloc == b" " else _occupancy(line, source, number))
+            flat += (x, y, z)
+            occupancies.append(1.0 if site[:1] == b" " else _occupancy(line, source, number))
         elif record == b"TER   " or record.rstrip() == b"TER":
             segment += 1
+            last_site = b""
         elif record == b"ENDMDL" or record.rstrip() == b"END":
             is_open = False
         elif record == b"MODEL ":
@@ -86,10 +93,13 @@ def parse_pdb(data: bytes, source: str, model: int) -> AtomRows:
             current += 1
             if current > model:
                 break
-        elif current < 0:
+        elif current < 0 and record in _HEADER:
             header.append(line)
-    if not keys and current < model and current >= 0:
+    if not atoms and current < model and current >= 0:
         raise malformed(source, f"no model {model}: there are {current + 1}, counted from 0")
+    rows.atoms = np.array(atoms, dtype=np.int64)
+    rows.points = np.array(flat, dtype=np.float64).reshape(-1, 3)
+    rows.occupancies = np.array(occupancies, dtype=np.float64)
     _header(header, rows)
     return rows
 

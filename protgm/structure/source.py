@@ -9,11 +9,14 @@ from pathlib import Path
 
 from protgm.structure.errors import malformed
 
-__all__ = ["MAX_BYTES", "read_bytes", "sniff"]
+__all__ = ["MAX_BYTES", "MAX_LINES", "check_lines", "read_bytes", "sniff"]
 
 #: Largest structure file that is read, in bytes after unpacking. The PDB's largest text entries are above it;
 #: their BinaryCIF is not.
 MAX_BYTES = 128 * 2**20
+
+#: Lines of a text file: 128 MiB of PDB records are 1.7 million, of nothing but line ends a hundred times that.
+MAX_LINES = 4_000_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -72,6 +75,13 @@ def _gunzip(data: bytes, source: str, max_bytes: int) -> bytes:
 def printable_reason(error: Exception) -> str:
     """The part of a zlib message that says something: ``incorrect data check`` and the like."""
     return str(error).rsplit(": ", 1)[-1]
+
+
+def check_lines(data: bytes, source: str) -> None:
+    """Refuse text of more than `MAX_LINES` lines, before anything is made of each."""
+    count = data.count(b"\n")
+    if count > MAX_LINES:
+        raise malformed(source, f"has {count:,} lines, more than the limit of {MAX_LINES:,}")
 
 
 def sniff(data: bytes, source: str) -> str:
