@@ -1,17 +1,184 @@
-"""Secondary structure of a whole backbone: chains, breaks, missing atoms and CA-only files included."""
+"""Secondary structure of whole backbones: states, segments and strand pairing; CA-only files and trajectories too."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protgm.structure.secondary import assign
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from protgm.evaluate.torsions import angle, dihedral, norm
+from protgm.structure.secondary import assign, chain_breaks
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["assign_backbone"]
+__all__ = ["Secondary", "assign_backbone", "assign_ca", "assign_frames", "bridges", "secondary", "segments"]
+
+_SPACER = 6  # empty residues at a break, so that no bridge is found across it
+
+
+@dataclass(frozen=True)
+class Secondary:
+    """Secondary structure of one backbone.
+
+    ``parallel`` and ``antiparallel`` count residue pairs that form a bridge (Kabsch & Sander 1983); they are None
+    where the file has CA atoms only.
+    """
+
+    states: str  #: H, E or C of each residue
+    helix: float  #: share of residues
+    strand: float  #: share of residues
+    helices: int
+    strands: int  #: of two residues and more
+    helix_length: float  #: mean residues of a helix, 0 without one
+    strand_length: float  #: mean residues of a strand, 0 without one
+    parallel: int | None
+    antiparallel: int | None
+
+
+def _breaks(backbone: Backbone) -> NDArray[np.bool_]:
+    """True at residue i if it is not bonded to i + 1; a new chain is a break too."""
+    chain = np.asarray(backbone.chain_ids)
+    breaks = chain_breaks(backbone.coords)
+    breaks[:-1] |= chain[1:] != chain[:-1]
+    return breaks
 
 
 def assign_backbone(backbone: Backbone) -> str:
-    """Three-state secondary structure, length L: H, E, C."""
-    return assign(backbone.coords)
+    """Three-state secondary structure, length L: H, E, C.
+
+    From hydrogen bonds (pydssp) where N, C and O are there, from CA positions (`assign_ca`) where they are in none.
+    """
+    if len(backbone) and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any():
+        return assign_ca(backbone.coords[:, 1], np.asarray(backbone.chain_ids))
+    return assign(backbone.coords, _breaks(backbone)) if len(backbone) else ""
+
+
+def assign_frames(frames: ArrayLike) -> tuple[str, ...]:
+    """Secondary structure of every frame of a trajectory, shape (T, L, 4, 3) in Angstrom: T strings of length L."""
+    return tuple(assign(frame) for frame in np.asarray(frames))
+
+
+def segments(states: str, breaks: ArrayLike | None = None) -> list[tuple[str, int, int]]:
+    """Runs of one state: (state, first residue, one past the last), in order; a break ends a run."""
+    ends = np.zeros(len(states), dtype=bool) if breaks is None else np.asarray(breaks, dtype=bool)
+    runs, start = [], 0
+    for i in range(len(states)):
+        if i + 1 == len(states) or states[i + 1] != states[i] or ends[i]:
+            runs.append((states[i], start, i + 1))
+            start = i + 1
+    return runs
+
+
+def secondary(backbone: Backbone) -> Secondary:
+    """Assign and summarise."""
+    states = assign_backbone(backbone)
+    ca_only = len(states) > 0 and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any()
+    runs = segments(states, None if ca_only else _breaks(backbone))
+    # An extended residue on its own is an isolated bridge, no strand.
+    lengths = {s: [end - start for state, start, end in runs if state == s and end - start > 1] for s in "HE"}
+    pairs = None if ca_only else bridges(backbone)
+    total = max(len(states), 1)
+    return Secondary(
+        states=states,
+        helix=states.count("H") / total,
+        strand=states.count("E") / total,
+        helices=len(lengths["H"]),
+        strands=len(lengths["E"]),
+        helix_length=float(np.mean(lengths["H"])) if lengths["H"] else 0.0,
+        strand_length=float(np.mean(lengths["E"])) if lengths["E"] else 0.0,
+        parallel=None if pairs is None else len(pairs[0]),
+        antiparallel=None if pairs is None else len(pairs[1]),
+    )
+
+
+def bridges(backbone: Backbone) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Residue pairs of parallel and of antiparallel bridges, shape (P, 2) each, first index below second.
+
+    Kabsch & Sander 1983 (Biopolymers 22:2577): with ``bond(i, j)`` a hydrogen bond from the CO of i to the NH of j,
+    i and j form a parallel bridge if bond(i-1, j) and bond(j, i+1), or bond(j-1, i) and bond(i, j+1); an antiparallel
+    one if bond(i, j) and bond(j, i), or bond(i-1, j+1) and bond(j-1, i+1).
+    """
+    length = len(backbone)
+    if length == 0:
+        return (np.zeros((0, 2), dtype=np.int64),) * 2
+    from pydssp.pydssp_numpy import get_hbond_map
+
+    row = np.arange(length) + 1
+    row[1:] += _SPACER * np.cumsum(_breaks(backbone)[:-1])
+    spaced = np.full((row[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
+    spaced[row] = backbone.coords
+    with np.errstate(all="ignore"):  # missing atoms: NaN energies, hence no hydrogen bond
+        bond = np.nan_to_num(get_hbond_map(spaced)).T > 0
+    whole = np.zeros((len(spaced) + 2,) * 2, dtype=bool)
+    whole[1:-1, 1:-1] = bond
+
+    def bonds(i: int, j: int) -> NDArray[np.bool_]:
+        """bond(first + i, second + j) of all pairs, shape (L, L)."""
+        return whole[np.ix_(row + 1 + i, row + 1 + j)]
+
+    before, behind, level, across = bonds(-1, 0), bonds(0, 1), bonds(0, 0), bonds(-1, 1)
+    parallel = (before & behind.T) | (before.T & behind)
+    antiparallel = (level & level.T) | (across & across.T)
+    # Both residues need their neighbours, and the two stretches of three must not overlap.
+    inner = ~_breaks(backbone)
+    inner[1:] &= inner[:-1].copy()
+    inner[0] = False
+    far = np.triu(np.outer(inner, inner), k=3)
+    return np.argwhere(parallel & far), np.argwhere(antiparallel & far)
+
+
+def assign_ca(ca: ArrayLike, chain: ArrayLike | None = None) -> str:
+    """Secondary structure from CA positions alone, in the manner of P-SEA (Labesse et al. 1997, CABIOS 13:291).
+
+    A residue is helical if the virtual bond angle and dihedral around it are a helix's in a run of four residues and
+    more; extended if they are a strand's and a second stretch runs 4.2 to 5.8 A beside it.
+
+    Parameters
+    ----------
+    ca : array, shape (L, 3)
+        Angstrom; NaN where missing.
+    chain : array, shape (L,), optional
+        Chain of each residue; one chain by default.
+
+    Returns
+    -------
+    str, length L
+    """
+    x = np.asarray(ca, dtype=np.float64)
+    length = len(x)
+    states = np.full(length, "C")
+    if length < 5:
+        return "".join(states)
+    names = np.zeros(length) if chain is None else np.unique(chain, return_inverse=True)[1]
+    with np.errstate(invalid="ignore"):
+        linked = (norm(x[1:] - x[:-1]) < 4.3) & (names[1:] == names[:-1])
+        bend = angle(x[:-2] - x[1:-1], x[2:] - x[1:-1])
+        turn = dihedral(x[:-3], x[1:-2], x[2:-1], x[3:])
+        whole = linked[:-2] & linked[1:-1] & linked[2:]
+        coiled = whole & (np.abs(turn - 50) <= 25) & (np.abs(bend[:-1] - 90) <= 15) & (np.abs(bend[1:] - 90) <= 15)
+        flat = whole & (np.abs((turn + 170 + 180) % 360 - 180) <= 55) & (bend[:-1] >= 105) & (bend[1:] >= 105)
+    # A window starts at residue i and holds i to i + 3; its inner two residues show the state.
+    helix = np.zeros(length, dtype=bool)
+    for i in np.flatnonzero(coiled[:-1] & coiled[1:]):
+        helix[i + 1 : i + 4] = True
+    strand = np.zeros(length, dtype=bool)
+    for i in np.flatnonzero(flat):
+        strand[i + 1 : i + 3] = True
+    strand &= ~helix
+    # Strands pair: a run is kept if another extended residue lies beside at least two of its own.
+    beside = np.zeros(length, dtype=bool)
+    candidates = np.flatnonzero(strand)
+    if len(candidates):
+        for a, b in cKDTree(x[candidates]).query_pairs(5.8):
+            i, j = candidates[a], candidates[b]
+            if abs(i - j) >= 3 or names[i] != names[j]:
+                beside[[i, j]] = True
+    states[helix] = "H"
+    for state, start, end in segments("".join(np.where(strand, "E", "C"))):
+        if state == "E" and end - start >= 2 and beside[start:end].sum() >= 2:
+            states[start:end] = "E"
+    return "".join(states)
