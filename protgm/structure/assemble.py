@@ -114,7 +114,7 @@ def _choose(rows: AtomRows, spans: list[tuple[int, int, int]]) -> tuple[str, lis
 
 
 def _group(rows: AtomRows) -> tuple[dict[Key, tuple[str, bool]], NDArray[np.float64], int]:
-    """Residues (key -> name, polymer) in order of first appearance, their atoms (R, 4, 3), and the number of duplicates."""
+    """Residues (key -> name, polymer) by first appearance, their atoms (R, 4, 3), and the number of duplicates."""
     owners: dict[Key, int] = {}
     owner = np.array([owners.setdefault(key, len(owners)) for key in rows.keys], dtype=np.int64)
     residues: dict[Key, tuple[str, bool]] = {}

@@ -59,6 +59,13 @@ def _text(value: object) -> str:
     return "" if text in _NULL else text
 
 
+def _texts(values: NDArray[Any]) -> list[str]:
+    """`_text` of every value; few of them differ."""
+    entries = values.tolist()
+    known = {value: _text(value) for value in set(entries)}
+    return [known[value] for value in entries]
+
+
 def _columns(table: Table, source: str) -> tuple[dict[str, NDArray[Any]], int]:
     """Every column of atom_site under its own name, stand-ins where one may be left out, and their length."""
 
@@ -113,7 +120,7 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
     there = list(dict.fromkeys(columns["model"].tolist()))
     if there and model >= len(there):
         raise malformed(source, f"no model {model}: there are {len(there)}, counted from 0")
-    codes = np.array([BACKBONE_ATOMS.get(_text(v), -1) for v in columns["atom"].tolist()], dtype=np.int64)
+    codes = np.array([BACKBONE_ATOMS.get(name, -1) for name in _texts(columns["atom"])], dtype=np.int64)
     wanted = codes >= 0
     if there:
         wanted &= columns["model"] == there[model]
@@ -132,7 +139,7 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
     for name in ("chain", "label_chain", "number", "label_number", "code", "comp", "altloc", "group"):
         changes[1:] |= columns[name][1:] != columns[name][:-1]
     starts = np.flatnonzero(changes)
-    of_run = {name: [_text(v) for v in columns[name][starts].tolist()] for name in _RUN_COLUMNS}
+    of_run = {name: _texts(columns[name][starts]) for name in _RUN_COLUMNS}
     # label_seq_id marks polymer residues; a file that leaves it out altogether is judged as a PDB file is.
     marks_polymers = any(of_run["label_number"])
     kept = np.array([bool(v) or not marks_polymers for v in of_run["label_number"]])
@@ -224,7 +231,7 @@ def header_metadata(tables: Mapping[str, Table], rows: AtomRows) -> None:
         table = tables.get(category, {})
         if not all(name in table for name in names):
             return []
-        return list(zip(*([_text(v) for v in table[name]] for name in names), strict=False))
+        return list(zip(*(_texts(table[name]) for name in names), strict=False))
 
     metadata = rows.metadata
     for (entry,) in columns("_entry", "id")[:1]:

@@ -49,7 +49,7 @@ def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
         raise
     except KeyError as error:
         raise malformed(source, f"malformed BinaryCIF: there is no {printable(error)}") from None
-    except ( TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         reason = printable(f"{type(error).__name__} {error}")
         raise malformed(source, f"malformed BinaryCIF: {reason}") from None
 

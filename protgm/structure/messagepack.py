@@ -1,4 +1,4 @@
-"""MessagePack, as far as BinaryCIF needs it (msgpack.org, specification of 2017), with a bound on what it may allocate."""
+"""MessagePack (msgpack.org, specification of 2017) as far as BinaryCIF needs it, its memory bounded."""
 
 from __future__ import annotations
 
@@ -103,9 +103,15 @@ def _reader(data: bytes) -> Callable[[int, int], tuple[Any, int]]:
         entries: dict[str, Any] = {}
         for _ in range(size):
             start = at
-            key, at = value(at, depth + 1)
-            if type(key) is not str:
-                raise ValueError(f"a map key at byte {start:,} is no text")
+            end = at + 1 + (data[at] & 0x1F)
+            # Nearly always a short text that was there before: no need to call for it.
+            key = keys.get(data[at + 1 : end]) if data[at] & 0xE0 == 0xA0 else None
+            if key is not None:
+                at = end
+            else:
+                key, at = value(at, depth + 1)
+                if type(key) is not str:
+                    raise ValueError(f"a map key at byte {start:,} is no text")
             entries[key], at = value(at, depth + 1)
         return entries, at
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.structure.aligned import aligned_atoms, ends_loop
 from protgm.structure.assemble import MAX_ATOMS, AtomRows, too_many
 from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
 from protgm.structure.errors import malformed, printable
@@ -21,11 +22,7 @@ __all__ = ["parse_mmcif"]
 # alternative, and an error: retrying it as a bare word would take quadratic time on hostile lines.
 _TOKEN = re.compile(rb"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\#.*)|([^\s'"]\S*)|(['"])""")
 _PLAIN_TAG = re.compile(rb"_[\w.\-\[\]]+\s*\Z")
-_RESERVED = (b"loop_", b"data_", b"save_", b"stop_", b"global_")
 _BACKBONE = {name.encode(): atom for name, atom in BACKBONE_ATOMS.items()}
-_QUOTED_BACKBONE = [quote + name + quote for name in _BACKBONE for quote in (b"'", b'"')]
-#: First bytes of lines that are no rows: tags, text fields, comments, quotes and the first letters of reserved words.
-_UNUSUAL = np.frombuffer(b"_;#'\"lLdDsSgG", dtype=np.uint8)
 _HEADER_ROWS = 500_000
 _WANTED_TAGS = frozenset(f"{category}.{column}".encode() for category, columns in WANTED.items() for column in columns)
 
@@ -63,11 +60,6 @@ class _Lines:
             parts.append(self.lines[i])
         raise malformed(self.source, "a text field that begins with ';' has no end", start + 1)
 
-    def ends_loop(self, line: bytes) -> bool:
-        """Whether a line that is not in a text field ends the values of a loop."""
-        start = line.lstrip()[:7].lower()
-        return start.startswith((b"_", *_RESERVED))
-
     def values(self) -> Iterator[tuple[bytes, int]]:
         """The values from here on, with their lines, up to the next tag or reserved word."""
         while self.at < len(self.lines):
@@ -78,7 +70,7 @@ class _Lines:
                 self.at += 1
                 yield text, number
                 continue
-            if self.ends_loop(line):
+            if ends_loop(line):
                 return
             found = self.tokens(line)
             self.at += 1
@@ -194,7 +186,7 @@ def _skip(lines: _Lines) -> None:
             lines.at = at
             lines.text_field()
             at = lines.at
-        elif first in b" _lLdDsSgG" and lines.ends_loop(line):
+        elif first in b" _lLdDsSgG" and ends_loop(line):
             break
         at += 1
     lines.at = at
@@ -233,8 +225,10 @@ def _atoms(lines: _Lines, columns: list[str], atom_lines: list[int]) -> dict[str
         raise malformed(lines.source, "the _atom_site category has no column label_atom_id", lines.at)
     where = columns.index(atom_name)
     atom_lines.clear()
-    if (found := _aligned_atoms(lines, columns, where, atom_lines)) is not None:
-        return found
+    if (found := aligned_atoms(lines.lines, lines.at, columns, where)) is not None:
+        table, chosen, lines.at = found
+        atom_lines.extend((chosen + 1).tolist())
+        return table
     pick = itemgetter(*(columns.index(name) for name in names), 0)
     picked: list[tuple[bytes, ...]] = []
     everything = lines.lines
@@ -256,7 +250,7 @@ def _atoms(lines: _Lines, columns: list[str], atom_lines: list[int]) -> dict[str
                 continue
         if line[:1] == b";":
             row.append(lines.text_field())
-        elif lines.ends_loop(line):
+        elif ends_loop(line):
             break
         else:
             row.extend(token for token, _ in lines.tokens(line))
@@ -274,51 +268,3 @@ def _atoms(lines: _Lines, columns: list[str], atom_lines: list[int]) -> dict[str
         raise malformed(lines.source, f"the _atom_site loop ends within a row: {len(row)} of {width} values", last)
     transposed = list(zip(*picked, strict=True)) or [()] * len(names)
     return {name: np.array(values, dtype=bytes) for name, values in zip(names, transposed, strict=False)}
-
-
-def _aligned_atoms(
-    lines: _Lines, columns: list[str], where: int, atom_lines: list[int]
-) -> dict[str, NDArray[Any]] | None:
-    """What `_atoms` does, for a loop of rows that all have one length with the values below each other.
-
-    The PDB's own files are like that: cutting columns out of a block of bytes is several times faster than splitting
-    lines. None, and nothing is moved, where anything about the loop is unusual.
-    """
-    everything, start = lines.lines, lines.at
-    end = start
-    size = len(everything[start]) if start < len(everything) else 0
-    while end < len(everything) and len(everything[end]) == size:
-        end += 1
-    after = end
-    while after < len(everything) and everything[after].strip() in (b"", b"#"):
-        after += 1
-    if not size or (after < len(everything) and not lines.ends_loop(everything[after])):
-        return None
-    block = np.frombuffer(b"".join(everything[start:end]), dtype=np.uint8).reshape(-1, size)
-    filled = block > 32
-    # Tabs, text fields, comments, tags and reserved words are for the thorough reader.
-    if (~filled & (block != 32)).any() or np.isin(block[:, 0], _UNUSUAL).any() or (block == ord("#")).any():
-        return None
-    used = np.flatnonzero(np.diff(filled.any(axis=0), prepend=False, append=False)).reshape(-1, 2)
-    if len(used) != len(columns):
-        return None
-    quoted = ((block == ord("'")) | (block == ord('"'))).any(axis=0)
-    for (a, b), name in zip(used.tolist(), columns, strict=True):
-        field = filled[:, a:b]
-        # One word in every row: the first of it is filled or comes after a blank, once.
-        if ((field[:, 0].astype(int) + (field[:, 1:] & ~field[:, :-1]).sum(axis=1)) != 1).any():
-            return None
-        if quoted[a:b].any() and name not in ("label_atom_id", "auth_atom_id"):
-            return None
-
-    def cut(column: int, rows: NDArray[np.integer] | slice) -> NDArray[np.bytes_]:
-        a, b = used[column].tolist()
-        return np.ascontiguousarray(block[rows, a:b]).view(f"S{b - a}")[:, 0]
-
-    atoms = np.char.strip(cut(where, slice(None)))
-    if np.isin(atoms, _QUOTED_BACKBONE).any():
-        return None
-    chosen = np.flatnonzero(np.isin(atoms, list(_BACKBONE)))
-    atom_lines.extend((chosen + start + 1).tolist())
-    lines.at = end
-    return {name: cut(i, chosen) for i, name in enumerate(columns) if name in WANTED["_atom_site"]}
