@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from protgm.lie.random import Source, randn
+
 __all__ = [
     "angle",
     "exp",
@@ -215,7 +217,7 @@ def orthonormalize(matrix: Tensor) -> Tensor:
 def random_uniform(
     shape: Sequence[int] = (),
     *,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
@@ -225,7 +227,7 @@ def random_uniform(
     ----------
     shape : sequence of int
         Batch shape.
-    generator : torch.Generator, optional
+    generator : torch.Generator or Streams, optional
         Source of randomness.
     dtype, device
         Of the result; torch's defaults where not given.
@@ -234,4 +236,4 @@ def random_uniform(
     -------
     Tensor, shape (*shape, 3, 3)
     """
-    return from_quaternion(torch.randn((*shape, 4), generator=generator, dtype=dtype, device=device))
+    return from_quaternion(randn((*shape, 4), generator, dtype=dtype, device=device))

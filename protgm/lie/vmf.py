@@ -162,7 +162,10 @@ def density_rate(angle: Tensor, kappa: Tensor) -> Tensor:
     Tensor, shape (...)
     """
     c = torch.cos(angle / 2)
-    return ratio_complement(kappa) - _versine(angle) - 2 * c * torch.sigmoid(-2 * kappa * c)
+    # Both terms tend to 0 with kappa and to 1 at large kappa: each form keeps the digits the other would cancel.
+    wide = c * torch.tanh(kappa * c) - ratio(kappa)
+    narrow = ratio_complement(kappa) - _versine(angle) - 2 * c * torch.sigmoid(-2 * kappa * c)
+    return torch.where(kappa < 1, wide, narrow)
 
 
 def score(angle: Tensor, kappa: Tensor) -> Tensor:

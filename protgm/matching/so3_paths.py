@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from protgm.lie import so3, vmf
-from protgm.lie.random import Source, rand
+from protgm.lie.random import Source, rand, randn
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule
 
 __all__ = ["AntipodalVMFPath", "jump_or_stay"]
@@ -240,7 +240,7 @@ class AntipodalVMFPath:
         if velocity is not None:
             tangent = tangent + (flow.expand(batch) * h).unsqueeze(-1) * velocity
         if score is not None:
-            gauss = torch.randn((*batch, 3), generator=generator, **like)
+            gauss = randn((*batch, 3), generator, **like)
             spread = (noise.expand(batch) * torch.sqrt(h)).unsqueeze(-1)
             tangent = tangent + spread * (0.5 * spread * score + gauss)
         moved = x @ so3.exp(tangent)
