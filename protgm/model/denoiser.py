@@ -77,7 +77,9 @@ class Denoiser(nn.Module):
         rotations = protein.rotations.float()
         translations = protein.translations.float() * _NANOMETRE
         rotation_step, translation_step = self._steps(protein)
-        relation = relation_features(protein.residue_index, protein.chain_index)
+        # Padding lies far along the chain from everything, so that it is never taken for a chain neighbour.
+        residue_index = protein.residue_index.masked_fill(~protein.mask, -(10**6))
+        relation = relation_features(residue_index, protein.chain_index)
         if guess is None:
             guess = (protein.rotations, protein.translations)
             use_guess = torch.zeros_like(protein.mask[:, 0])
@@ -85,7 +87,7 @@ class Denoiser(nn.Module):
         guess_rotations, guess_translations = guess[0].float(), guess[1].float() * _NANOMETRE
 
         def near(rotations: Tensor, translations: Tensor) -> Tensor:
-            return local_features(rotations, translations, protein.residue_index, protein.chain_index)
+            return local_features(rotations, translations, residue_index, protein.chain_index)
 
         listen = torch.as_tensor(listen, device=rotations.device).reshape(-1, 1, 1)
         tokens = self._embed(protein, near(rotations, translations), near(guess_rotations, guess_translations) * listen)
@@ -157,7 +159,7 @@ class _Stage(nn.Module):
             tokens = tokens + self.embed_near(near(seen_rotations, seen_translations))
         from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
         hidden = self.embed_pair(torch.cat(parts, dim=-1)) + from_i[:, :, None] + from_j[:, None]
-        read = self.read_pair(F.gelu(hidden, approximate="tanh"))
+        read = self.read_pair(F.relu(hidden))
         biases, pair_values = read.split(self.split, dim=-1)
         biases = biases.permute(0, 3, 1, 2).float().masked_fill(~mask[:, None, None, :], -1e4)
         for block, bias in zip(self.blocks, biases.split(self.heads, dim=1), strict=True):

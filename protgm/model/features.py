@@ -10,6 +10,7 @@ import math
 import torch
 from e3nn import o3
 from torch import Tensor
+from torch.nn import functional as F
 
 from protgm.model.state import NoisyProtein
 
@@ -37,6 +38,7 @@ _RADIAL_MAX = 2.0  # nm
 PAIR_FEATURES = _RADIAL + 2 + 8 + 8 + 9
 _DECAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _NEAR = 5
+_FAR = 200  # residues; the slowest decay has died out long before
 RELATION_FEATURES = 2 * _NEAR + 1 + 2 * len(_DECAYS) + 1
 NOISE_FEATURES = 2 + 2 + 8 + 8 + 1
 POSITION_FEATURES = 7
@@ -74,13 +76,15 @@ def relation_features(residue_index: Tensor, chain_index: Tensor) -> Tensor:
     Tensor, shape (B, L, L, RELATION_FEATURES)
         One-hot of the separations -5..5, decays exp(-|d|/s) signed and unsigned for six lengths s, same-chain flag.
     """
-    separation = (residue_index[:, None, :] - residue_index[:, :, None]).float()
-    same = (chain_index[:, None, :] == chain_index[:, :, None]).float()[..., None]
-    near = torch.arange(-_NEAR, _NEAR + 1, device=residue_index.device, dtype=torch.float32)
-    one_hot = (separation[..., None] == near).float()
-    decay = torch.exp(-separation.abs()[..., None] / separation.new_tensor(_DECAYS))
-    signed = decay * torch.sign(separation)[..., None]
-    return torch.cat((torch.cat((one_hot, decay, signed), dim=-1) * same, same), dim=-1)
+    # Few separations are distinct: the features are looked up, not computed for each pair.
+    separation = (residue_index[:, None, :] - residue_index[:, :, None]).clamp(-_FAR, _FAR)
+    distinct = torch.arange(-_FAR, _FAR + 1, device=residue_index.device, dtype=torch.float32)[:, None]
+    one_hot = (distinct == torch.arange(-_NEAR, _NEAR + 1, device=distinct.device)).float()
+    decay = torch.exp(-distinct.abs() / distinct.new_tensor(_DECAYS))
+    table = torch.cat((one_hot, decay, decay * torch.sign(distinct), torch.ones_like(distinct)), dim=-1)
+    table = torch.cat((table, torch.zeros_like(table[:1])))  # the last row: another chain
+    same = chain_index[:, None, :] == chain_index[:, :, None]
+    return F.embedding(torch.where(same, separation + _FAR, 2 * _FAR + 1), table)
 
 
 def pair_features(rotations: Tensor, translations: Tensor) -> Tensor:
@@ -98,15 +102,20 @@ def pair_features(rotations: Tensor, translations: Tensor) -> Tensor:
         Radial basis of the distance, spherical harmonics (l = 1, 2) of the direction to j in i's frame and of the
         direction to i in j's frame, and the relative rotation.
     """
-    offset = translations[:, None, :, :] - translations[:, :, None, :]  # (B, i, j, 3), from i to j
+    batch, length = translations.shape[:2]
+    with torch.autocast(translations.device.type, enabled=False):
+        # R_i^T [R_j | x_j] for all pairs as one matrix product; R_i^T x_i is its own diagonal.
+        seen = torch.cat((rotations, translations[..., None]), dim=-1).transpose(1, 2).reshape(batch, 3, 4 * length)
+        back = rotations.transpose(-1, -2).reshape(batch, 3 * length, 3)
+        local = (back @ seen).view(batch, length, 3, length, 4).transpose(2, 3)
+    own = rotate_back(rotations, translations)
+    relative, offset = local[..., :3].flatten(-2), local[..., 3] - own[:, :, None]
     distance = torch.sqrt(offset.square().sum(-1, keepdim=True) + 1e-6)
-    direction = offset / distance
-    in_i = rotate_back(rotations[:, :, None], direction)
+    in_i = offset / distance
     centres = torch.linspace(0.2, _RADIAL_MAX, _RADIAL, device=translations.device)
     width = (_RADIAL_MAX - 0.2) / (_RADIAL - 1)
-    radial = torch.exp(-0.5 * ((distance - centres) / width).square())
+    radial = torch.exp((distance - centres).square() * (-0.5 / width**2))
     harmonics = o3.spherical_harmonics([1, 2], in_i, normalize=False, normalization="component")
-    relative = compose(rotations[:, :, None], rotations[:, None], invert_first=True).flatten(-2)
     far = torch.cat((distance / (1.0 + distance), 0.2 / (0.2 + distance)), dim=-1)
     return torch.cat((radial, far, harmonics, harmonics.transpose(1, 2), relative), dim=-1)
 

@@ -12,7 +12,7 @@ from protgm.lie.random import Source, rand, randn
 from protgm.lie.so3 import exp, from_quaternion
 from protgm.lie.vmf import sample as sample_vmf
 from protgm.matching.so3_paths import jump_or_stay
-from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein, Prediction, RotationPosterior
+from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein, Prediction, RotationPosterior
 from protgm.model.features import compose
 from protgm.process import ProteinProcess, centre
 from protgm.sample.settings import SamplerSettings
@@ -48,7 +48,7 @@ class Task:
 
 @torch.no_grad()
 def sample_frames(
-    model: Denoiser,
+    model: Callable[..., Prediction],
     process: ProteinProcess,
     task: Task,
     settings: SamplerSettings,
@@ -59,7 +59,8 @@ def sample_frames(
 
     Parameters
     ----------
-    model : Denoiser
+    model : callable
+        A `protgm.model.Denoiser`, or what calls one.
     process : ProteinProcess
     task : Task
     settings : SamplerSettings

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from protgm.data import Dataset, EpochSampler
+from protgm.data.batches import EpochSampler
+from protgm.data.dataset import Dataset
 from protgm.evaluate.geometry import geometry
 from protgm.lie.random import Streams
-from protgm.model import Denoiser
+from protgm.model import Prediction
 from protgm.process import ProteinProcess
 from protgm.sample.sampler import Task, sample_frames
 from protgm.sample.settings import SamplerSettings
@@ -25,12 +27,12 @@ __all__ = ["sample_geometry", "validation_losses"]
 _FIGURES = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "clashes", "rg_ratio", "helix", "strand")
 
 
-def validation_losses(model: Denoiser, process: ProteinProcess, config: TrainConfig) -> dict[str, float]:
+def validation_losses(model: Callable[..., Prediction], process: ProteinProcess, config: TrainConfig) -> dict[str, float]:
     """Mean loss terms over the validation split, the same noise every time.
 
     Raises
     ------
-    ValueError
+    DatasetError
         If the dataset has no validation split.
     """
     sampler = EpochSampler(
@@ -50,7 +52,7 @@ def validation_losses(model: Denoiser, process: ProteinProcess, config: TrainCon
 
 
 def sample_geometry(
-    model: Denoiser, process: ProteinProcess, config: TrainConfig, folder: Path | None = None
+    model: Callable[..., Prediction], process: ProteinProcess, config: TrainConfig, folder: Path | None = None
 ) -> dict[str, float]:
     """Generate a few proteins from fixed seeds and average their geometry; the latest are kept in ``folder``."""
     lengths = [length for length in config.sample_lengths for _ in range(config.sample_num)]

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from protgm.data import Batch, Dataset, EpochSampler
+from protgm.data.batches import Batch, EpochSampler
+from protgm.data.dataset import Dataset, DatasetError
 from protgm.files import write_json
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.process import ProteinProcess
@@ -212,10 +213,15 @@ class Trainer:
 
     def check(self, log: RunLog, step: int) -> None:
         """Validation losses and the geometry of a few generated samples, with the averaged weights."""
-        with self.averaged() as model, self.autocast():
-            with contextlib.suppress(ValueError):  # a dataset need not have a validation split
-                log.write("validation", step, validation_losses(model, self.process, self.config))
-            log.write("samples", step, sample_geometry(model, self.process, self.config, self.folder / "samples"))
+        with self.averaged() as model:
+
+            def denoise(*inputs: object) -> Prediction:
+                with self.autocast():
+                    return model(*inputs)
+
+            with contextlib.suppress(DatasetError):  # a dataset need not have a validation split
+                log.write("validation", step, validation_losses(denoise, self.process, self.config))
+            log.write("samples", step, sample_geometry(denoise, self.process, self.config, self.folder / "samples"))
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[Denoiser]:
