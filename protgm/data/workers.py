@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,9 +28,10 @@ def cores() -> int:
 
 
 def _start_worker() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    # One thread per worker: they share the cores already. The variable serves a torch that is imported later.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     # Ctrl-C goes to the whole group; only the parent is to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -61,6 +63,13 @@ class _Pool:
         if self._broken:
             self._executor.shutdown(cancel_futures=True)
             self._executor, self._broken = _pool(self._workers), False
+            try:
+                self._executor.submit(os.getpid).result()
+            except BrokenProcessPool:
+                raise RuntimeError(
+                    "worker processes die as they start; in a script, what makes them must be called below "
+                    "`if __name__ == '__main__':`, or use workers=1"
+                ) from None
         try:
             return self._executor.submit(job, part)
         except BrokenProcessPool as error:
@@ -91,6 +100,11 @@ def chunked_map(
     workers : int
     chunk : int
         Items per job.
+
+    Raises
+    ------
+    RuntimeError
+        If workers cannot even start.
     """
     chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
     if workers == 1 or len(items) == 1:

@@ -1,0 +1,103 @@
+"""Small datasets and example structures for the tests of protgm.data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from protgm.data import Dataset, prepare
+from protgm.data.schema import FORMAT, INDEX_FILE, SCHEMA, VERSION
+from protgm.files import write_json
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The example structures of the repository."""
+    return ROOT / "data" / "examples"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Native structures beside the repository; tests that want them are skipped where they are not."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "raw").is_dir() or not (folder / "pdb").is_dir():
+        pytest.skip("no native structures beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example structures as a dataset. Not to be written to."""
+    out = tmp_path_factory.mktemp("prepared") / "dataset"
+    prepare(examples, out, workers=1, progress=False)
+    return out
+
+
+@pytest.fixture
+def few(examples: Path, tmp_path: Path) -> Path:
+    """A source folder of three PDB files, without a manifest."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for name in ("1CSP_A", "1POH_A", "2TRX_A"):
+        shutil.copy(examples / f"{name}.pdb.gz", folder)
+    return folder
+
+
+def random_walk(length: int, rng: np.random.Generator) -> np.ndarray:
+    """Backbone-like coordinates, shape (length, 4, 3), Angstrom: rigid residues at the steps of a random walk."""
+    ca = np.cumsum(rng.normal(size=(length, 3)) * 2.2, axis=0)
+    shape = np.array([[-1.46, 0.0, 0.0], [0.0, 0.0, 0.0], [0.55, 1.42, 0.0], [1.6, 1.8, 0.5]])
+    turn = np.linalg.qr(rng.normal(size=(length, 3, 3)))[0]
+    turn *= np.linalg.det(turn)[:, None, None]
+    return (ca[:, None] + np.einsum("lij,aj->lai", turn, shape)).astype(np.float32)
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
+    """A function that writes and opens a dataset of made-up chains, given their lengths and clusters."""
+
+    def make(lengths: Sequence[int], clusters: Sequence[str], per_batch: int = 7) -> Dataset:
+        rng = np.random.default_rng(0)
+        rows = [
+            {
+                "name": f"chain{i}",
+                "source": f"chain{i}.pdb",
+                "pdb_id": "",
+                "chain": "A",
+                "length": length,
+                "cluster": cluster,
+                "split": "train",
+                "coords": random_walk(length, rng).reshape(-1),
+                "sequence": "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), length)),
+                "residue_numbers": np.arange(1, length + 1),
+                "insertion_codes": " " * length,
+                "residue_index": np.arange(length),
+                "chain_index": np.zeros(length, dtype=int),
+                "chain_breaks": np.arange(length) == length - 1,
+                "secondary": "".join(rng.choice(list("HEC"), length)),
+                "helix": 0.3,
+                "strand": 0.3,
+                "rg": 10.0,
+                "rg_ratio": 1.0,
+                "resolution": None,
+            }
+            for i, (length, cluster) in enumerate(zip(lengths, clusters, strict=True))
+        ]
+        folder = tmp_path / f"made{len(list(tmp_path.glob('made*')))}"
+        folder.mkdir()
+        path = folder / "structures.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+            for start in range(0, len(rows), per_batch):
+                writer.write_batch(pa.RecordBatch.from_pylist(rows[start : start + per_batch], schema=SCHEMA))
+        info = {"format": FORMAT, "version": VERSION, "structures": path.name, "bytes": path.stat().st_size}
+        write_json(folder / INDEX_FILE, info)
+        return Dataset.open(folder)
+
+    return make

@@ -1,0 +1,97 @@
+"""Work over processes: order, and workers that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from protgm.data.workers import chunked_map, cores
+
+ROOT = str(Path(__file__).parents[2])
+
+
+def doubled(items: Sequence[int]) -> list[int]:
+    return [2 * item for item in items]
+
+
+def deadly(items: Sequence[int]) -> list[int]:
+    for item in items:
+        if item % 50 == 33:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return doubled(items)
+
+
+def failing(items: Sequence[int]) -> list[int]:
+    raise RuntimeError(f"no {items[0]}")
+
+
+def dead(item: int) -> list[int]:
+    return [-item]
+
+
+def flat(results) -> list[int]:
+    return [value for _, result in results for value in result]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_with_their_counts(workers):
+    results = list(chunked_map(doubled, range(100), dead, workers=workers, chunk=7))
+    assert [count for count, _ in results] == [7] * 14 + [2]
+    assert flat(results) == [2 * i for i in range(100)]
+
+
+def test_nothing_to_do():
+    assert list(chunked_map(doubled, [], dead, workers=2)) == []
+
+
+def test_a_worker_that_dies_costs_one_item():
+    results = list(chunked_map(deadly, range(40), dead, workers=2, chunk=8))
+    assert sum(count for count, _ in results) == 40
+    assert flat(results) == [-33 if i == 33 else 2 * i for i in range(40)]
+
+
+def test_an_exception_in_a_job_reaches_the_caller():
+    with pytest.raises(RuntimeError, match="no 0"):
+        list(chunked_map(failing, range(20), dead, workers=2, chunk=5))
+
+
+def test_a_caller_that_stops_early_leaves_no_process_behind():
+    before = children()
+    for _ in chunked_map(doubled, range(1000), dead, workers=2, chunk=5):
+        break
+    assert children() == before
+
+
+def children() -> set[str]:
+    """Processes that this one has started and that do work (the spawning machinery keeps a tracker)."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+            command = status.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if lines.get("PPid") == str(os.getpid()) and b"resource_tracker" not in command:
+            found.add(lines["Pid"])
+    return found
+
+
+def test_workers_that_cannot_start_are_not_blamed_on_the_items(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from protgm.data.workers import chunked_map\nlist(chunked_map(sum, [[1], [2]], sum, workers=2, chunk=1))\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": ROOT})
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("or use workers=1")
+
+
+def test_cores_is_what_this_process_may_use():
+    assert 1 <= cores() <= (os.cpu_count() or 1)
