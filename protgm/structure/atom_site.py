@@ -55,7 +55,11 @@ _NULL = (".", "?", "")
 
 
 def _text(value: object) -> str:
-    text = value.decode("latin-1").strip() if isinstance(value, bytes) else str(value)
+    text = str(value)
+    if isinstance(value, bytes):
+        # Padding goes; a quoted blank stays one: it is a name.
+        text = value.decode("latin-1")
+        text = text.strip() or text
     return "" if text in _NULL else text
 
 

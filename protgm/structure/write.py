@@ -10,7 +10,10 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from protgm.files import atomic
+from protgm.structure.assemble import MAX_COORDINATE
 from protgm.structure.backbone import ATOM_NAMES, Backbone
 from protgm.structure.errors import StructureError, malformed, printable
 from protgm.structure.residues import THREE_LETTER
@@ -43,7 +46,7 @@ def write_pdb(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     StructureError
         If the backbone does not fit the format, which mmCIF would hold: more than 99,999 atom and TER records, chain
         ids or insertion codes of several letters, residue numbers outside -999..9999, coordinates outside
-        -999.999..9999.999 A.
+        -999.999..9999.999 A. If a coordinate is infinite or a residue number is there twice in a chain.
     OSError
         If the file cannot be written.
     """
@@ -58,7 +61,8 @@ def write_cif(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     Raises
     ------
     StructureError
-        If a chain id or insertion code has characters that no file can hold.
+        If a chain id or insertion code has characters that no file can hold, a coordinate is beyond 100,000 A or a
+        residue number is there twice in a chain.
     OSError
         If the file cannot be written.
     """
@@ -89,11 +93,23 @@ def _provenance(backbone: Backbone, remarks: Mapping[str, object] | None) -> dic
     return {_ascii(key, 60): _ascii(value) for key, value in (entries | dict(remarks or {})).items()}
 
 
-def _check_ids(backbone: Backbone, source: str) -> None:
+def _check(backbone: Backbone, source: str) -> None:
+    """Refuse what no format can hold, or what would not come back as it is."""
     for what, values in (("chain id", backbone.chain_ids), ("insertion code", backbone.insertion_codes)):
         for value in dict.fromkeys(values):
             if not (value.isascii() and value.isprintable()) or " " in value:
                 raise malformed(source, f"{what} {printable(value)!r} must be printable ASCII without spaces")
+    seen = set()
+    for site in zip(backbone.chain_ids, backbone.residue_numbers.tolist(), backbone.insertion_codes, strict=True):
+        if site in seen:
+            chain, number, code = site
+            raise malformed(source, f"residue {number}{code} of chain {chain!r} is there twice; number it anew")
+        seen.add(site)
+    # NaN is a missing atom; anything else must be a place.
+    far = (np.abs(backbone.coords) >= MAX_COORDINATE).any(axis=(1, 2))
+    if far.any():
+        number = backbone.residue_numbers[int(far.argmax())]
+        raise malformed(source, f"residue {number} has a coordinate beyond {MAX_COORDINATE:,.0f} A")
 
 
 def _atoms(backbone: Backbone) -> Iterator[tuple[int, int, float, float, float, float]]:
@@ -121,7 +137,7 @@ def format_pdb(backbone: Backbone, *, remarks: Mapping[str, object] | None = Non
     def too_much(reason: str) -> StructureError:
         return malformed(source, f"{reason}; the PDB format cannot hold that: write .cif instead")
 
-    _check_ids(backbone, source)
+    _check(backbone, source)
     metadata = backbone.metadata
     lines = [f"HEADER    PROTEIN BACKBONE{'':36s}{_ascii(metadata.get('entry', ''), 4):4s}".rstrip()]
     if title := _ascii(backbone.name, 60):
@@ -170,25 +186,26 @@ def format_pdb(backbone: Backbone, *, remarks: Mapping[str, object] | None = Non
     if last is not None:
         serial += 1
         lines.append(end_chain(last))
-    lines.append("END")
+    # Six columns: Biopython warns of a shorter record.
+    lines.append("END   ")
     return "\n".join(lines) + "\n"
 
 
 def _cif_value(text: str) -> str:
-    """``text`` (one line of ASCII) as a CIF value."""
+    """``text`` (one line of ASCII) as a CIF value; a long one is folded at blanks."""
     if len(text) < 200:
         if _CIF_BARE.match(text) and not _CIF_RESERVED.match(text):
             return text
         for quote in "'\"":
             if f"{quote} " not in text and f"{quote}\t" not in text:
                 return f"{quote}{text}{quote}"
-    lines = textwrap.wrap(text, width=1000, drop_whitespace=False, break_on_hyphens=False)
+    lines = textwrap.wrap(text, width=1000, break_on_hyphens=False)
     return "\n;" + "\n".join(" " + line if line.startswith(";") else line for line in lines) + "\n;\n"
 
 
 def format_cif(backbone: Backbone, *, remarks: Mapping[str, object] | None = None, source: str | None = None) -> str:
     """The text of an mmCIF file; see `write_cif`. ``source`` is what errors call it."""
-    _check_ids(backbone, source or backbone.name)
+    _check(backbone, source or backbone.name)
     metadata = backbone.metadata
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", backbone.name)[:60] or "backbone"
     out = [f"data_{name}", "#", f"_entry.id {_cif_value(_ascii(metadata.get('entry', '') or name, 60))}", "#"]
