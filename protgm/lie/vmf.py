@@ -201,7 +201,6 @@ def flow_speed(angle: Tensor, kappa: Tensor) -> Tensor:
     Tensor, shape (...)
         Radians per unit of kappa, non-negative; 0 at the angles 0 and pi.
     """
-    angle, kappa = torch.broadcast_tensors(angle, kappa)
     values = table("speed", angle.dtype, angle.device)
     shape = 2 * torch.tan(angle / 4) * torch.tanh(kappa * torch.cos(angle / 2)) * ratio(kappa) / kappa
     return interpolate(values, angle / math.pi, _fold(kappa)) * shape
@@ -221,7 +220,7 @@ def crossing_kappa(angle: Tensor) -> Tensor:
     """
     values = table("release", angle.dtype, angle.device)
     position = (angle / W_ZERO).clamp_max(1.0)
-    square = interpolate(values, position, torch.zeros_like(position)).clamp_min(0)
+    square = interpolate(values, position, position.new_zeros(())).clamp_min(0)
     return torch.sqrt(square) * 0.75 / torch.sin(angle / 4).square().clamp_min(7.5e-13)
 
 
@@ -265,7 +264,6 @@ def sample(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None
     """
     normal = randn((*shape, *kappa.shape, 3), generator, dtype=kappa.dtype, device=kappa.device)
     r = torch.linalg.vector_norm(normal, dim=-1)
-    kappa = kappa.expand(r.shape)
     values = table("quantile", kappa.dtype, kappa.device)
     factor = interpolate(values, (r / R_MAX).clamp_max(1.0), _fold(kappa)) * torch.rsqrt(kappa + KNEE)
     # Large r at small kappa saturates at pi; r is never 0 in practice, and the floor keeps the quotient finite if it is.
@@ -290,23 +288,25 @@ def sample_angle(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source 
     return torch.linalg.vector_norm(sample(kappa, shape=shape, generator=generator), dim=-1)
 
 
-def sample_destination(kappa: Tensor, *, generator: Source = None) -> Tensor:
+def sample_destination(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None) -> Tensor:
     """Rotation vectors about the mode from the jump's destination law, ``[d log p / d kappa]_+ p`` made a law.
 
     Parameters
     ----------
     kappa : Tensor, shape (...)
+    shape : sequence of int
+        Leading dimensions to draw beside those of ``kappa``.
     generator : torch.Generator, optional
 
     Returns
     -------
-    Tensor, shape (..., 3)
+    Tensor, shape (*shape, ..., 3)
         Radians; uniform axis.
     """
     options = {"source": generator, "dtype": kappa.dtype, "device": kappa.device}
     # The third smallest of four uniforms is Beta(3, 2), which the table carries to the destination angle.
-    s = rand((*kappa.shape, 4), **options).sort(dim=-1).values[..., 2]
+    s = rand((*shape, *kappa.shape, 4), **options).sort(dim=-1).values[..., 2]
     values = table("destination", kappa.dtype, kappa.device)
     angle = interpolate(values, s, _fold(kappa)).clamp_min(0) * torch.rsqrt(kappa + KNEE)
-    axis = randn((*kappa.shape, 3), **options)
+    axis = randn((*shape, *kappa.shape, 3), **options)
     return axis * (angle / torch.linalg.vector_norm(axis, dim=-1).clamp_min(1e-12)).unsqueeze(-1)

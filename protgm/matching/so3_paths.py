@@ -60,6 +60,11 @@ class AntipodalVMFPath:
     def _angle(self, x: Tensor, z: Tensor) -> Tensor:
         return so3.angle(so3.relative(x, z))
 
+    def _kappa(self, t: Tensor, z: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Concentration, and the batch shape it still lacks: a single time is kept single, which is cheaper."""
+        kappa = self.schedule.kappa(t)
+        return (kappa, tuple(z.shape[:-2])) if kappa.dim() == 0 else (kappa.expand(z.shape[:-2]), ())
+
     def prior(
         self,
         shape: tuple[int, ...],
@@ -83,8 +88,8 @@ class AntipodalVMFPath:
         -------
         Tensor, shape (..., 3, 3)
         """
-        kappa = self.schedule.kappa(t).expand(z.shape[:-2])
-        return z @ so3.exp(vmf.sample(kappa, generator=generator))
+        kappa, shape = self._kappa(t, z)
+        return z @ so3.exp(vmf.sample(kappa, shape=shape, generator=generator))
 
     def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Log density of ``x_t`` given z, with respect to normalised Haar measure, shape (...)."""
@@ -179,8 +184,8 @@ class AntipodalVMFPath:
 
     def sample_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
         """Where a jump at time t lands: near z, wherever it starts. Shape (..., 3, 3)."""
-        kappa = self.schedule.kappa(t).expand(z.shape[:-2])
-        return z @ so3.exp(vmf.sample_destination(kappa, generator=generator))
+        kappa, shape = self._kappa(t, z)
+        return z @ so3.exp(vmf.sample_destination(kappa, shape=shape, generator=generator))
 
     def step(
         self,
@@ -226,7 +231,7 @@ class AntipodalVMFPath:
         """
         batch = x.shape[:-2]
         like = {"dtype": x.dtype, "device": x.device}
-        t, h = (torch.as_tensor(v, **like).expand(batch) for v in (t, h))
+        t, h = (torch.as_tensor(v, **like) for v in (t, h))
         flow, jump, noise = (torch.as_tensor(v, **like) for v in (flow, jump, noise))
         _check_weights(flow, jump)
         tangent = torch.zeros((*batch, 3), **like)
@@ -238,16 +243,16 @@ class AntipodalVMFPath:
             if value is None and bool((weight != 0).any()):
                 raise ValueError(f"step: a term has weight {float(weight.abs().max()):g}, so `{needs}` must be given")
         if velocity is not None:
-            tangent = tangent + (flow.expand(batch) * h).unsqueeze(-1) * velocity
+            tangent = tangent + (flow * h).unsqueeze(-1) * velocity
         if score is not None:
             gauss = randn((*batch, 3), generator, **like)
-            spread = (noise.expand(batch) * torch.sqrt(h)).unsqueeze(-1)
+            spread = (noise * torch.sqrt(h)).unsqueeze(-1)
             tangent = tangent + spread * (0.5 * spread * score + gauss)
         moved = x @ so3.exp(tangent)
         if posterior is None or not bool((jump != 0).any()):
             return moved
         target = self.sample_jump(x, posterior, t + h / 2, generator=generator)
-        return jump_or_stay(moved, target, jump.expand(batch) * self.hazard(x, posterior, t, h), generator=generator)
+        return jump_or_stay(moved, target, jump * self.hazard(x, posterior, t, h), generator=generator)
 
 
 def _check_weights(flow: Tensor, jump: Tensor) -> None:
