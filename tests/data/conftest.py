@@ -59,8 +59,8 @@ def random_walk(length: int, rng: np.random.Generator) -> np.ndarray:
     return (ca[:, None] + np.einsum("lij,aj->lai", turn, shape)).astype(np.float32)
 
 
-@pytest.fixture
-def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
+@pytest.fixture(scope="session")
+def make_dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Dataset]:
     """A function that writes and opens a dataset of made-up chains, given their lengths and clusters."""
 
     def make(lengths: Sequence[int], clusters: Sequence[str], per_batch: int = 7) -> Dataset:
@@ -90,8 +90,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
             }
             for i, (length, cluster) in enumerate(zip(lengths, clusters, strict=True))
         ]
-        folder = tmp_path / f"made{len(list(tmp_path.glob('made*')))}"
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("made")
         path = folder / "structures.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
             for start in range(0, len(rows), per_batch):

@@ -100,6 +100,7 @@ def test_against_alignment_clusters_of_natives(shared):
     assert kin.sum() > 100
     assert (together & kin).sum() / together.sum() > 0.9
     words = [{sequence[i : i + 4] for i in range(len(sequence) - 3)} for sequence in sequences]
-    close = np.array([len(words[i] & words[j]) > 0.33 * min(len(words[i]), len(words[j])) for i, j in zip(*upper, strict=True)])
+    pairs = [(words[i], words[j]) for i, j in zip(*upper, strict=True)]
+    close = np.array([len(a & b) > 0.33 * min(len(a), len(b)) for a, b in pairs])
     assert close.sum() > 20
     assert (together & close).sum() / close.sum() > 0.9

@@ -61,7 +61,7 @@ def test_cluster_goes_before_cluster30(tmp_path):
 )
 def test_what_is_wrong_is_said_with_the_line(tmp_path, text, message):
     path = written(tmp_path, text)
-    with pytest.raises(ValueError, match="table.csv") as caught:
+    with pytest.raises(ValueError, match=r"table\.csv") as caught:
         read_manifest(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,279 @@
+"""From a folder of structure files to a dataset."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protgm.data import Dataset, Filters, prepare
+from protgm.data import build as build_module
+from protgm.data.lock import locked
+from protgm.data.schema import INDEX_FILE, REJECTED_FILE
+
+ROOT = Path(__file__).parents[2]
+
+
+def quiet(source: Path, out: Path, **settings):
+    return prepare(source, out, workers=settings.pop("workers", 1), progress=False, **settings)
+
+
+def rejected(out: Path) -> dict[tuple[str, str], tuple[str, str]]:
+    with open(out / REJECTED_FILE, encoding="utf-8", newline="") as file:
+        return {(row["file"], row["chain"]): (row["reason"], row["detail"]) for row in csv.DictReader(file)}
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Everything that is left when a prepare is done, the lock's note apart."""
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name != ".lock"}
+
+
+def test_examples(prepared, examples):
+    dataset = Dataset.open(prepared)
+    rows = {row["name"]: row for row in dataset.table.to_pylist()}
+    assert len(rows) == 15
+    trx = rows["2TRX_A"]
+    assert (trx["source"], trx["pdb_id"], trx["chain"], trx["length"]) == ("2TRX_A.pdb.gz", "2TRX", "A", 108)
+    assert (trx["cluster"], trx["split"]) == ("1820", "train")
+    assert trx["resolution"] == pytest.approx(1.68)
+    # A file of several chains gives each a name of its own and, here, all of them one cluster.
+    alba = [row for row in rows.values() if row["source"] == "3wbm.bcif.gz"]
+    assert [row["name"] for row in alba] == ["3wbm_A", "3wbm_B", "3wbm_C", "3wbm_D"]
+    assert {row["cluster"] for row in alba} == {"3wbm"}
+    assert {row["pdb_id"] for row in alba} == {"3WBM"}
+    assert rejected(prepared) == {}
+    assert {row["split"] for row in rows.values()} == {"train", "val"}
+
+
+def test_summary_and_description(few, tmp_path):
+    (few / "broken.pdb").write_text("HEADER\n")
+    summary = quiet(few, tmp_path / "out", filters=Filters(max_length=100))
+    assert (summary.files, summary.entries, summary.clusters, summary.read) == (4, 2, 2, 4)
+    assert summary.rejected == {"too long": 1, "unreadable": 1}
+    info = json.loads((tmp_path / "out" / INDEX_FILE).read_text())
+    assert info["entries"] == 2
+    assert info["files"] == 4
+    assert info["splits"] == summary.splits
+    assert info["settings"]["filters"]["max_length"] == 100
+    lines = str(summary).splitlines()
+    assert lines[0].startswith("2 entries in 2 clusters (")
+    assert lines[0].endswith("from 4 files")
+    assert "rejected: too long" in lines[1]
+    assert lines[-1].startswith("4 files read in ")
+
+
+def test_every_file_is_in_the_dataset_or_in_the_table_with_a_reason(few, tmp_path):
+    (few / "empty.pdb").write_text("")
+    (few / "water.pdb").write_text("HETATM    1  O   HOH A   1       0.000   0.000   0.000  1.00  0.00           O\n")
+    (few / "binary.bcif").write_bytes(bytes(range(256)))
+    (few / "cut.pdb.gz").write_bytes(gzip.compress(b"ATOM" * 500)[:-20])
+    (few / "bell\x1b[2J.cif").write_text("data_x\n")
+    (few / "gone.ent").symlink_to(tmp_path / "nowhere")
+    out = tmp_path / "out"
+    quiet(few, out)
+    reasons = rejected(out)
+    assert {file for file, _ in reasons} == {
+        "empty.pdb", "water.pdb", "binary.bcif", "cut.pdb.gz", "bell\\x1b[2J.cif", "gone.ent",
+    }  # fmt: skip
+    for reason, detail in reasons.values():
+        assert reason == "unreadable"
+        assert detail
+        assert "\x1b" not in detail
+        assert str(few) not in detail
+    assert reasons["empty.pdb", ""][1] == "is empty"
+    assert reasons["gone.ent", ""][1] == "No such file or directory"
+
+
+def test_a_name_that_is_no_text(few, tmp_path):
+    os.link(few / "1POH_A.pdb.gz", os.fsencode(few) + b"/\xff.pdb.gz")
+    out = tmp_path / "out"
+    summary = quiet(few, out)
+    assert summary.entries == 4
+    assert "\\udcff.pdb.gz" in Dataset.open(out).table["source"].to_pylist()
+
+
+def test_a_bug_in_reading_one_file_costs_that_file(few, tmp_path, monkeypatch):
+    from protgm.data import extract
+
+    real = extract.read_structure
+
+    def sometimes(path):
+        if "1POH" in path:
+            raise RuntimeError("oh\nno")
+        return real(path)
+
+    monkeypatch.setattr(extract, "read_structure", sometimes)
+    quiet(few, tmp_path / "out")
+    assert rejected(tmp_path / "out") == {("1POH_A.pdb.gz", ""): ("unexpected error", "RuntimeError: oh\\nno")}
+
+
+def test_workers_do_not_change_the_result(examples, tmp_path):
+    quiet(examples, tmp_path / "one")
+    quiet(examples, tmp_path / "two", workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_manifest_clusters_and_splits_are_taken_over(few, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "file,chain,cluster,split,pdb_id,resolution\n1CSP_A.pdb.gz,A,c1,test,9XYZ,\n1POH_A.pdb.gz,B,c2,val,,\n"
+    )
+    quiet(few, tmp_path / "out", manifest=table, val_share=0.0)
+    rows = {row["name"]: row for row in Dataset.open(tmp_path / "out").table.to_pylist()}
+    assert (rows["1CSP_A"]["cluster"], rows["1CSP_A"]["split"], rows["1CSP_A"]["pdb_id"]) == ("c1", "test", "9XYZ")
+    assert rows["1POH_A"]["cluster"].startswith("k")  # the table speaks of another chain
+    assert rows["1POH_A"]["split"] == "train"
+
+
+def test_kin_of_a_known_cluster_go_to_its_split(few, tmp_path):
+    (few / "again.pdb.gz").write_bytes((few / "2TRX_A.pdb.gz").read_bytes())
+    table = tmp_path / "table.csv"
+    table.write_text("file,cluster,split\n2TRX_A.pdb.gz,c1,test\n")
+    quiet(few, tmp_path / "out", manifest=table)
+    rows = {row["name"]: row for row in Dataset.open(tmp_path / "out").table.to_pylist()}
+    assert (rows["again"]["cluster"], rows["again"]["split"]) == ("c1", "test")
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.0), (0.3, 0.3)])
+def test_no_split_cuts_a_cluster(examples, tmp_path, shares):
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in examples.glob("*.gz"):
+        for copy in range(3):
+            (source / f"{copy}{path.name}").symlink_to(path)
+    out = tmp_path / "out"
+    quiet(source, out, val_share=shares[0], test_share=shares[1])
+    table = Dataset.open(out).table
+    pairs = set(zip(table["cluster"].to_pylist(), table["split"].to_pylist(), strict=True))
+    assert len(pairs) == len({cluster for cluster, _ in pairs})
+    assert len({split for _, split in pairs}) > 1
+
+
+def test_resolution_of_the_manifest_is_filtered_where_the_file_states_none(few, tmp_path):
+    path = few / "bare.pdb"
+    text = gzip.decompress((few / "2TRX_A.pdb.gz").read_bytes()).decode()
+    path.write_text("".join(line + "\n" for line in text.splitlines() if line.startswith("ATOM")))
+    (few / "manifest.csv").write_text("file,resolution\nbare.pdb,3.5\n")
+    quiet(few, tmp_path / "out", filters=Filters(max_resolution=3.0))
+    assert rejected(tmp_path / "out") == {("bare.pdb", "A"): ("resolution", "3.5 A, 3 A at most wanted")}
+
+
+def test_a_finished_dataset_is_left_as_it_is(few, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    quiet(few, out)
+    before = contents(out)
+    monkeypatch.setattr(build_module, "_extract", None)  # must not be called
+    summary = quiet(few, out)
+    assert summary.unchanged
+    assert (summary.entries, summary.read) == (3, 0)
+    assert "left as it is" in str(summary)
+    assert contents(out) == before
+
+
+def test_other_files_or_settings_make_a_new_dataset(few, tmp_path):
+    out = tmp_path / "out"
+    quiet(few, out)
+    assert not quiet(few, out, filters=Filters(max_length=100)).unchanged
+    assert len(Dataset.open(out)) == 2
+    (few / "1CSP_A.pdb.gz").unlink()
+    assert quiet(few, out, filters=Filters(max_length=100)).entries == 1
+    assert len(list(out.glob("structures-*.arrow"))) == 1
+
+
+def test_who_reads_the_old_dataset_goes_on_reading_it(few, tmp_path):
+    out = tmp_path / "out"
+    quiet(few, out)
+    old = Dataset.open(out)
+    quiet(few, out, filters=Filters(max_length=100))
+    assert [len(example) for example in old] == [67, 85, 108]
+
+
+def test_nothing_passes(few, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"nothing of 3 files passed \(too short 3\); see .*rejected\.csv"):
+        quiet(few, out, filters=Filters(min_length=200))
+    assert len(rejected(out)) == 3
+    with pytest.raises(ValueError, match="not a dataset"):
+        Dataset.open(out)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"val_share": -0.1}, "val_share and test_share must be 0 or more and below 1 together"),
+        ({"val_share": 0.6, "test_share": 0.4}, "got 0.6 and 0.4"),
+        ({"val_share": float("nan")}, "val_share and test_share"),
+        ({"workers": 0}, "workers must be at least 1, got 0"),
+    ],
+)
+def test_settings_out_of_range(few, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        quiet(few, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_writer_refuses(few, tmp_path):
+    script = (
+        "import sys, time; from pathlib import Path; from protgm.data.lock import locked\n"
+        "with locked(Path(sys.argv[1]), 'protgm prepare'): print('held', flush=True); sys.stdin.read()"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", script, str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match=rf"protgm prepare \(process {other.pid}\) is writing there"):
+            quiet(few, out)
+        other.kill()
+    assert quiet(few, out).entries == 3  # the lock went with its holder
+
+
+def test_a_lock_is_free_again_afterwards(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path / "new" / "folder", "test"):
+            pass
+
+
+def test_out_that_cannot_be_written_to(few, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match="cannot be written to"):
+        quiet(few, file)
+
+
+def test_disk_full_is_one_line_and_leaves_the_old_dataset(few, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    quiet(few, out)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build_module, "_write_structures", full)
+    with pytest.raises(ValueError, match="out: cannot be written to: No space left on device"):
+        quiet(few, out, filters=Filters(max_length=100))
+    assert len(Dataset.open(out)) == 3
+    monkeypatch.undo()
+    assert quiet(few, out, filters=Filters(max_length=100)).entries == 2
+
+
+def test_lines_instead_of_a_bar_where_there_is_no_terminal(few, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("protgm.data.progress._LINE_EVERY", 0.0)
+    prepare(few, tmp_path / "out", workers=1)
+    printed = capsys.readouterr()
+    assert "3/3 files" in printed.err
+    assert "3 entries, 0 rejected" in printed.err
+    assert printed.out.startswith("3 entries in 3 clusters")
+
+
+def test_configuration_has_the_defaults_of_the_code():
+    yaml = pytest.importorskip("yaml")
+    config = yaml.safe_load((ROOT / "configs" / "prepare.yaml").read_text())
+    assert Filters(**config["filters"]) == Filters()
+    assert (config["val_share"], config["test_share"]) == (0.05, 0.0)
+    assert (config["manifest"], config["workers"]) == (None, None)
