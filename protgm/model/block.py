@@ -54,18 +54,16 @@ class Block(nn.Module):
         -------
         Tensor, shape (B, L, width)
         """
-        tokens = tokens + self.out(self._attend(self.norm_attention(tokens), bias, pair_values, rotations, translations))
+        tokens = tokens + self.out(
+            self._attend(self.norm_attention(tokens), bias, pair_values, rotations, translations)
+        )
         return tokens + self.feed_out(F.gelu(self.feed_in(self.norm_feed(tokens)), approximate="tanh"))
 
-    def _attend(
-        self, x: Tensor, bias: Tensor, pair_values: Tensor, rotations: Tensor, translations: Tensor
-    ) -> Tensor:
+    def _attend(self, x: Tensor, bias: Tensor, pair_values: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
         batch, length, width = x.shape
         heads, points = self.heads, self.points
         query, key, value, local = self.project(x).split((width, width, width, heads * points * 3), dim=-1)
-        query, key, value = (
-            y.view(batch, length, heads, self.head_width).transpose(1, 2) for y in (query, key, value)
-        )
+        query, key, value = (y.view(batch, length, heads, self.head_width).transpose(1, 2) for y in (query, key, value))
         attention = torch.softmax((query @ key.transpose(-1, -2)).float() * self.head_width**-0.5 + bias, dim=-1)
         # Points: out of the sender's frame, averaged, into the receiver's frame. In float32 throughout: weights rounded
         # to bfloat16 no longer sum to one, and the block would feel where in space the protein sits.

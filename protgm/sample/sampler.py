@@ -165,4 +165,3 @@ def _uniform_rotations(mask: Tensor, source: Source) -> Tensor:
     """Uniform rotations, shape (B, L, 3, 3): normalised Gaussian quaternions."""
     quaternion = torch.nn.functional.normalize(randn((*mask.shape, 4), source), dim=-1)
     return torch.where(mask[..., None, None], from_quaternion(quaternion), torch.eye(3))
-

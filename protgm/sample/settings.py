@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 __all__ = ["SamplerSettings"]
 
@@ -57,3 +57,7 @@ class SamplerSettings:
         """Weight of the jump in the generator chosen."""
         share = _GENERATORS[self.generator]
         return self.jump_weight if share is None else share
+
+    def to_dict(self) -> dict[str, object]:
+        """The settings by name, for manifests and provenance."""
+        return asdict(self)

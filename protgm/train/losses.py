@@ -98,8 +98,9 @@ def denoising_losses(prediction: Prediction, noised: Noised) -> dict[str, Tensor
     stages = torch.stack([sum(frame_errors(*frames)) for frames in prediction.intermediate]).sum()
     log_likelihood = posterior_log_density(prediction.posterior, noised.rotations)
     flow = (prediction.rotation_flow - noised.rotation_flow).square().sum(-1) / rotation_noise.square()
-    predicted, clean = _atoms(prediction.rotations, prediction.translations), _atoms(
-        noised.rotations, noised.translations
+    predicted, clean = (
+        _atoms(prediction.rotations, prediction.translations),
+        _atoms(noised.rotations, noised.translations),
     )
     agreement = _local_agreement(prediction.translations.detach(), noised.translations, protein.mask)
     return {

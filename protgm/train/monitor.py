@@ -27,7 +27,9 @@ __all__ = ["sample_geometry", "validation_losses"]
 _FIGURES = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "clashes", "rg_ratio", "helix", "strand")
 
 
-def validation_losses(model: Callable[..., Prediction], process: ProteinProcess, config: TrainConfig) -> dict[str, float]:
+def validation_losses(
+    model: Callable[..., Prediction], process: ProteinProcess, config: TrainConfig
+) -> dict[str, float]:
     """Mean loss terms over the validation split, the same noise every time.
 
     Raises

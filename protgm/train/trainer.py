@@ -20,6 +20,7 @@ from protgm.data.dataset import Dataset, DatasetError
 from protgm.files import write_json
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.process import ProteinProcess
+from protgm.seeds import mix
 from protgm.train.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import Noised, corrupt
@@ -170,7 +171,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         step = int(self.counters["step"])
-        generator = torch.Generator().manual_seed(_mix(config.seed, step, self.world.rank))
+        generator = torch.Generator().manual_seed(mix(config.seed, step, self.world.rank))
         noised = corrupt(batch, self.process, config.corruption, generator)
         with self.autocast():
             prediction = self._predict(noised, generator)
@@ -280,16 +281,3 @@ class _Window:
         means["samples_per_second"] = self.samples / elapsed
         means["residues_per_second"] = float(self.residues) / elapsed
         return means
-
-
-def _mix(*numbers: int) -> int:
-    """A seed from several numbers (splitmix64 steps), so that neighbouring steps share nothing."""
-    value = 0
-    for number in numbers:
-        value = (value + number + 0x9E3779B97F4A7C15) % 2**64
-        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
-        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) % 2**64
-        value ^= value >> 31
-    return value >> 1
-
-

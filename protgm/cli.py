@@ -1,0 +1,103 @@
+"""``protgm <command> key=value ...``: one command per job, settings by hydra, errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from protgm.config import build, compose, describe
+from protgm.version import __version__
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command: what it does in one line, and a function of its settings that returns an exit status."""
+
+    summary: str
+    run: Callable[[dict[str, Any]], int]
+
+
+def _prepare(settings: dict[str, Any]) -> int:
+    from protgm.data import Filters, prepare
+
+    filters = build(Filters, settings.pop("filters"), where="filters.")
+    print(prepare(settings.pop("source"), settings.pop("out"), filters=filters, **settings))
+    return 0
+
+
+def _train(settings: dict[str, Any]) -> int:
+    from protgm.train import TrainConfig, train
+
+    train(build(TrainConfig, settings))
+    return 0
+
+
+def _sample(settings: dict[str, Any]) -> int:
+    from protgm.sample import SampleConfig, sample
+
+    sample(build(SampleConfig, settings))
+    return 0
+
+
+COMMANDS = {
+    "prepare": _Command("structure files to a dataset", _prepare),
+    "train": _Command("a denoiser from a dataset", _train),
+    "sample": _Command("new backbones as PDB or mmCIF files", _sample),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Command line without the program's name; ``sys.argv`` by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 where something failed, 2 for a wrong command line, 130 after Ctrl-C.
+    """
+    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("--version", "version"):
+        print(f"protgm {__version__}")
+        return 0
+    if command in ("--help", "-h", "help"):
+        print(_usage())
+        return 0
+    if command not in COMMANDS:
+        return _fail(f"{command}: no such command; there are {', '.join(COMMANDS)}", 2)
+    if {"--help", "-h"} & set(rest):
+        print(describe(command), end="")
+        return 0
+    try:
+        settings = compose(command, rest)
+    except ValueError as error:
+        return _fail(str(error), 2)
+    try:
+        return COMMANDS[command].run(settings)
+    except (ValueError, OSError, ImportError) as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from here", 130)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"protgm {__version__}: protein backbones by generator matching", "", "protgm <command> key=value ...", ""]
+    lines += [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "protgm <command> --help shows a command's settings."])
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"protgm: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

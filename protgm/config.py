@@ -1,0 +1,157 @@
+"""Settings of a command: a YAML file of `configs/`, overridden by ``key=value`` arguments (hydra), as a dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+__all__ = ["build", "compose", "config_folder", "describe"]
+
+T = TypeVar("T")
+
+#: Keys whose value may be a plain comma-separated list, which hydra alone would take for a sweep.
+_LISTS = ("length", "sample_lengths")
+
+
+def config_folder() -> Path:
+    """Where the YAML files are: inside an installed package, or at the top of a source tree."""
+    package = Path(__file__).resolve().parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def describe(command: str) -> str:
+    """The command's YAML file: its keys, their defaults and what they mean."""
+    return (config_folder() / f"{command}.yaml").read_text(encoding="utf-8")
+
+
+def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Settings of a command as plain nested dicts.
+
+    Parameters
+    ----------
+    command : str
+        Name of a file in `configs/`.
+    overrides : sequence of str
+        ``key=value``, in hydra's grammar; dots reach into groups (``filters.max_length=512``).
+
+    Raises
+    ------
+    ValueError
+        With one line that names the argument: not of the form key=value, an unknown key (and the nearest one that
+        exists), a value that does not parse, or a required key that is not given.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    folder = str(config_folder())
+    with initialize_config_dir(folder, version_base="1.3"):
+        defaults = OmegaConf.to_container(hydra_compose(command))
+    known = _keys(typing.cast(dict, defaults))
+    arguments = [_checked(argument, known) for argument in overrides]
+    parser = OverridesParser.create()
+    for argument in arguments:
+        try:
+            parser.parse_override(argument)
+        except HydraException:
+            raise ValueError(
+                f"{argument}: the value cannot be read; quote what has special characters, as in "
+                f"'{argument.split('=', 1)[0]}=\"...\"'"
+            ) from None
+    try:
+        with initialize_config_dir(folder, version_base="1.3"):
+            config = hydra_compose(command, overrides=arguments)
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ValueError(f"{missing[0]}= must be given (see `protgm {command} --help`)")
+        return typing.cast(dict, OmegaConf.to_container(config, resolve=True))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(f"settings of {command}: {str(error).splitlines()[0]}") from None
+
+
+def build(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """A dataclass (and those nested in it) from plain values, with the types checked.
+
+    Raises
+    ------
+    ValueError
+        If a value has the wrong type, or the dataclass refuses it; the message names the key.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    arguments = {}
+    for key, value in values.items():
+        if key not in names:
+            raise ValueError(f"{where}{key}: no such setting{_suggest(key, names)}")
+        arguments[key] = _convert(hints[key], value, f"{where}{key}")
+    return kind(**arguments)
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in values.items():
+        keys.append(prefix + key)
+        if isinstance(value, dict):
+            keys += _keys(value, f"{prefix}{key}.")
+    return keys
+
+
+def _checked(argument: str, known: Sequence[str]) -> str:
+    key, equals, value = argument.partition("=")
+    if not equals:
+        raise ValueError(f"{argument}: arguments have the form key=value{_suggest(argument.lstrip('-'), known)}")
+    if key not in known:
+        raise ValueError(f"{key}: no such setting{_suggest(key, known)}")
+    if key in _LISTS and "," in value and not value.startswith("["):
+        return f"{key}=[{value}]"
+    # A path or a command with characters of hydra's grammar in it is quoted for the user.
+    if re.search(r"[\s(){}:=,]", value) and value[:1] not in "'\"[{":
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{key}="{escaped}"'
+    return argument
+
+
+def _suggest(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    ends = [k for k in known if k.rsplit(".", 1)[-1] == key]
+    found = (ends or near)[:1]
+    return f"; did you mean {found[0]}=?" if found else f"; there are: {', '.join(k for k in known if '.' not in k)}"
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return build(typing.cast(type, hint), value, where=f"{where}.")
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in options:
+            return None
+        problems: list[ValueError] = []
+        for option in options:
+            if option is not type(None):
+                try:
+                    return _convert(option, value, where)
+                except ValueError as problem:
+                    problems.append(problem)
+        raise problems[0]
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(options[0], item, where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if hint is Any or (
+        isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool)
+    ):
+        return value
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
+    raise ValueError(f"{where}={value}: must be {wanted}")

@@ -1,0 +1,186 @@
+"""Trained weights as an object that makes backbones: `protgm.load`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+import torch
+
+from protgm.lie.random import Streams
+from protgm.model import Denoiser
+from protgm.process import ProteinProcess
+from protgm.sample.lengths import Item, parse_length, work_list
+from protgm.sample.refine import refine_frames
+from protgm.sample.sampler import Task, sample_frames
+from protgm.sample.settings import SamplerSettings
+from protgm.structure import Backbone
+from protgm.structure.geometry import atoms_from_frames
+from protgm.version import __version__
+from protgm.weights import load_model, weights_id
+
+__all__ = ["BackboneModel", "Generated", "batches", "load"]
+
+#: Residues denoised together when nobody says how many proteins: what keeps one core busy at least memory.
+_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One protein as it came out of the sampler.
+
+    Parameters
+    ----------
+    item : Item
+    backbone : Backbone
+        The result.
+    raw : Backbone
+        As the network left it, before the refinement; the same object where there was none.
+    seconds : float
+        Its share of the batch's wall-clock time.
+    """
+
+    item: Item
+    backbone: Backbone
+    raw: Backbone
+    seconds: float
+
+
+class BackboneModel:
+    """A trained denoiser with the process it was trained on.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    card : dict
+        What its weights file says about its training.
+    checkpoint : str
+        Identifier of the weights, for provenance.
+    """
+
+    def __init__(self, denoiser: Denoiser, card: dict[str, object], checkpoint: str) -> None:
+        self.denoiser = denoiser.eval()
+        self.card = card
+        self.checkpoint = checkpoint
+        self.process = ProteinProcess(noise_scale=denoiser.config.noise_scale)
+
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.denoiser.parameters())
+        return f"BackboneModel({size / 1e6:.1f} M parameters, checkpoint {self.checkpoint})"
+
+    def sample(
+        self,
+        length: int | str | Sequence[int] = 100,
+        num: int = 1,
+        *,
+        seed: int = 0,
+        settings: SamplerSettings | None = None,
+        refine: bool = True,
+        batch: int | None = None,
+    ) -> list[Backbone]:
+        """Generate backbones.
+
+        Parameters
+        ----------
+        length : int, str or sequence of int
+            Residues: ``100``, ``"60-128"`` (each protein draws its length), or ``[64, 96]`` (``num`` of each).
+        num : int
+        seed : int
+            A protein depends on (seed, its length, its index) alone, not on what is generated with it.
+        settings : SamplerSettings, optional
+            Steps, generator, ...
+        refine : bool
+            Close peptide bonds and part overlapping atoms (see `protgm.sample.refine`).
+        batch : int, optional
+            Proteins denoised together.
+
+        Returns
+        -------
+        list of Backbone
+            In the order of lengths and indices.
+
+        Raises
+        ------
+        ValueError
+            If a length or number is out of range.
+        """
+        items = work_list(parse_length(length), num, seed)
+        made = self.generate(items, seed=seed, settings=settings, refine=refine, batch=batch)
+        return [g.backbone for g in sorted(made, key=lambda g: g.item)]
+
+    def generate(
+        self,
+        items: Sequence[Item],
+        *,
+        seed: int = 0,
+        settings: SamplerSettings | None = None,
+        refine: bool = True,
+        batch: int | None = None,
+    ) -> Iterator[Generated]:
+        """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
+        settings = settings or SamplerSettings()
+        for chunk in batches(items, batch):
+            start = time.perf_counter()
+            lengths = [item.length for item in chunk]
+            task = Task.unconditional(lengths)
+            source = Streams([item.seed(seed) for item in chunk], lengths)
+            prediction = sample_frames(self.denoiser, self.process, task, settings, source)
+            frames = raw = prediction.rotations, prediction.translations
+            if refine:
+                frames = refine_frames(*raw, task.mask, task.residue_index, task.chain_index)
+            seconds = (time.perf_counter() - start) / len(chunk)
+            provenance = {
+                "version": __version__,
+                "checkpoint": self.checkpoint,
+                "seed": seed,
+                "refined": refine,
+                "settings": settings.to_dict(),
+            }
+            for i, item in enumerate(chunk):
+                confidence = prediction.confidence[i, : item.length]
+                made = [
+                    _backbone(item, rotations[i], translations[i], confidence, provenance)
+                    for rotations, translations in (frames, raw)
+                ]
+                yield Generated(item, made[0], made[1] if refine else made[0], seconds)
+
+
+def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
+    """Load trained weights.
+
+    Parameters
+    ----------
+    checkpoint : path, optional
+        A .safetensors file written by `protgm train`; by default the weights that come with the package.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or it holds something else.
+    """
+    denoiser, card = load_model(checkpoint)
+    return BackboneModel(denoiser, card, weights_id(checkpoint))
+
+
+def batches(items: Sequence[Item], size: int | None = None) -> Iterator[list[Item]]:
+    """Cut a work list (longest first) into batches of at most ``size``, or of about a thousand residues."""
+    start = 0
+    while start < len(items):
+        most = size or max(1, _TOKENS // items[start].length)
+        yield list(items[start : start + most])
+        start += most
+
+
+def _backbone(
+    item: Item,
+    rotations: torch.Tensor,
+    translations: torch.Tensor,
+    confidence: torch.Tensor,
+    provenance: dict[str, object],
+) -> Backbone:
+    atoms = atoms_from_frames(rotations[: item.length].double(), translations[: item.length].double())
+    return Backbone.from_coords(
+        atoms.numpy(), name=item.name, metadata=provenance | {"index": item.index}, confidence=confidence.numpy()
+    )

@@ -1,0 +1,105 @@
+"""Which proteins a request stands for: lengths and numbers as users write them, into a work list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from protgm.seeds import mix
+
+__all__ = ["MAX_LENGTH", "Item", "parse_length", "work_list"]
+
+#: Longer chains are refused: pair features of one such protein already take gigabytes.
+MAX_LENGTH = 2048
+_MIN_LENGTH = 4
+
+
+@dataclass(frozen=True, order=True)
+class Item:
+    """One protein of a work list.
+
+    Parameters
+    ----------
+    length : int
+        Residues.
+    index : int
+        Which sample of that length (of the whole request for a range of lengths).
+    """
+
+    length: int
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Name of the sample and of its file, such as ``L100_0007``."""
+        return f"L{self.length}_{self.index:04d}"
+
+    def seed(self, seed: int) -> int:
+        """Seed of this protein's own random stream under the request's seed."""
+        return mix(seed, self.length, self.index)
+
+
+def parse_length(length: int | str | Sequence[int]) -> tuple[int, ...] | range:
+    """Lengths from ``100``, ``"100"``, ``"60-128"`` or ``[64, 96]``.
+
+    Returns
+    -------
+    tuple of int or range
+        A range for ``"a-b"`` (b included), a tuple otherwise.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a length is out of bounds.
+    """
+    if isinstance(length, str):
+        text = length.replace(" ", "")
+        if match := re.fullmatch(r"(\d+)-(\d+)", text):
+            first, last = int(match[1]), int(match[2])
+            if first > last:
+                raise ValueError(f"length={length}: the range runs backwards; write {last}-{first}")
+            _check(first), _check(last)
+            return range(first, last + 1)
+        if not re.fullmatch(r"\d+(,\d+)*", text):
+            raise ValueError(f"length={length!r}: must be a number (100), a range (60-128) or a list (64,96,128)")
+        return parse_length([int(part) for part in text.split(",")])
+    lengths = (length,) if isinstance(length, int) else tuple(length)
+    if not lengths or not all(isinstance(n, int) and not isinstance(n, bool) for n in lengths):
+        raise ValueError(f"length={length!r}: must be whole numbers of residues")
+    for n in lengths:
+        _check(n)
+    return tuple(dict.fromkeys(lengths))
+
+
+def work_list(lengths: tuple[int, ...] | range, num: int, seed: int) -> list[Item]:
+    """The proteins of a request, longest first.
+
+    A tuple gives ``num`` proteins of each length; a range gives ``num`` in all, each with a length drawn from its own
+    stream, so that asking for more later only adds to them.
+
+    Raises
+    ------
+    ValueError
+        If ``num`` is not positive, or ``seed`` is negative.
+    """
+    if num < 1:
+        raise ValueError(f"num={num} must be at least 1")
+    if seed < 0:
+        raise ValueError(f"seed={seed} must not be negative")
+    if isinstance(lengths, range):
+        items = []
+        for index in range(num):
+            generator = torch.Generator().manual_seed(mix(seed, index))
+            draw = int(torch.randint(len(lengths), (), generator=generator))
+            items.append(Item(lengths[draw], index))
+    else:
+        items = [Item(length, index) for length in lengths for index in range(num)]
+    return sorted(items, key=lambda item: (-item.length, item.index))
+
+
+def _check(length: int) -> None:
+    if not _MIN_LENGTH <= length <= MAX_LENGTH:
+        raise ValueError(f"length={length} must lie between {_MIN_LENGTH} and {MAX_LENGTH} residues")

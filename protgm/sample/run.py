@@ -1,0 +1,175 @@
+"""``protgm sample``: a work list, batch by batch, to structure files and a manifest; stopped, it goes on where it was."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from protgm.evaluate.gate import Gate
+from protgm.evaluate.geometry import geometry
+from protgm.sample.generate import BackboneModel, Generated, batches, load
+from protgm.sample.lengths import Item, parse_length, work_list
+from protgm.sample.manifest import MANIFEST, append, read_manifest
+from protgm.sample.settings import SamplerSettings
+from protgm.version import __version__
+
+__all__ = ["SampleConfig", "sample"]
+
+_FORMATS = ("pdb", "cif")
+
+
+@dataclass(frozen=True)
+class SampleConfig(SamplerSettings):
+    """Settings of ``protgm sample``; `configs/sample.yaml` explains each.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    length: int | str | tuple[int, ...] = 100
+    num: int = 8
+    out: str = "samples"
+    seed: int = 0
+    checkpoint: str | None = None
+    format: str = "pdb"
+    batch: int | None = None
+    refine: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.format not in _FORMATS:
+            raise ValueError(f"format={self.format!r}: must be one of {', '.join(_FORMATS)}")
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch={self.batch} must be at least 1")
+        work_list(parse_length(self.length), self.num, self.seed)
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """The part that the sampler is told."""
+        names = SamplerSettings.__dataclass_fields__
+        return SamplerSettings(**{name: getattr(self, name) for name in names})
+
+
+def sample(config: SampleConfig, console: Console | None = None) -> list[dict[str, Any]]:
+    """Generate what ``config`` asks for and is not in the folder's manifest yet.
+
+    Returns
+    -------
+    list of dict
+        The manifest rows of the whole request, those made before included.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds proteins made with other settings under the same names, or another process writes to it.
+    """
+    console = console or Console(stderr=True)
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_writer(out):
+        model = load(config.checkpoint)
+        items = work_list(parse_length(config.length), config.num, config.seed)
+        recipe = _recipe(config, model)
+        rows = {row["name"]: row for row in read_manifest(out)}
+        todo = [item for item in items if not _made(item, rows, recipe, out)]
+        if len(todo) < len(items):
+            console.print(f"{out}: {len(items) - len(todo)} of {len(items)} are there already", highlight=False)
+        with _progress(console) as progress:
+            bar = progress.add_task("sample", total=sum(i.length for i in todo), proteins=0, all=len(todo))
+            done = 0
+            for chunk in batches(todo, config.batch):
+                made = model.generate(
+                    chunk, seed=config.seed, settings=config.sampler, refine=config.refine, batch=len(chunk)
+                )
+                new = [_write(generated, recipe, config, out) for generated in made]
+                append(out, new)
+                rows.update((row["name"], row) for row in new)
+                done += len(chunk)
+                progress.update(bar, advance=sum(i.length for i in chunk), proteins=done)
+    wanted = [rows[item.name] for item in sorted(items)]
+    passed = sum(row["gate"]["passed"] for row in wanted)
+    console.print(
+        f"{len(wanted)} backbones in {out} ({passed} pass the geometry gate); figures of each in {out / MANIFEST}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return wanted
+
+
+def _recipe(config: SampleConfig, model: BackboneModel) -> dict[str, Any]:
+    """What, beside length and index, determines a protein."""
+    settings = asdict(config.sampler) | {"refine": config.refine}
+    return {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
+
+
+def _made(item: Item, rows: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, Any], out: Path) -> bool:
+    row = rows.get(item.name)
+    if row is None or not (out / str(row["file"])).is_file():
+        return False
+    for key, value in recipe.items():
+        if row.get(key) != value:
+            raise ValueError(
+                f"{out / MANIFEST}: {item.name} was made with {key}={row.get(key)}, now {key}={value}; "
+                "use another out= folder"
+            )
+    return True
+
+
+def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, out: Path) -> dict[str, Any]:
+    backbone, item = generated.backbone, generated.item
+    path = out / f"{item.name}.{config.format}"
+    figures = geometry(backbone)
+    reasons = Gate().check(figures)
+    (backbone.to_pdb if config.format == "pdb" else backbone.to_cif)(path)
+    row = {
+        "name": item.name,
+        "file": path.name,
+        "length": item.length,
+        "index": item.index,
+        **recipe,
+        "confidence": round(float(backbone.confidence.mean()), 4) if backbone.confidence is not None else None,
+        "gate": {"passed": not reasons, "reasons": list(reasons)},
+        "geometry": _rounded(figures.to_dict()),
+        "seconds": round(generated.seconds, 3),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    if generated.raw is not backbone:
+        row["before_refinement"] = _rounded(geometry(generated.raw).to_dict())
+    return row
+
+
+def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("sample"),
+        BarColumn(),
+        TextColumn("{task.fields[proteins]}/{task.fields[all]} proteins"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Hold a lock on the folder; a second process is told so instead of mixing its files in."""
+    with open(out / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"{out}: another protgm sample is writing there; use another out= folder") from None
+        yield
