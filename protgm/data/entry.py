@@ -18,6 +18,7 @@ __all__ = [
     "CHAIN_STEP",
     "Rejected",
     "entry",
+    "positive_phi",
     "rebuild_oxygen",
     "residue_index",
     "rg_ratio",
@@ -98,6 +99,24 @@ def rg_ratio(ca: NDArray[np.floating]) -> tuple[float, float]:
     return radius, radius / (2.2 * len(points) ** 0.38)
 
 
+def positive_phi(coords: NDArray[np.floating], breaks: NDArray[np.bool_]) -> float:
+    """Share of the residues with phi > 0, of those that have a phi; 0 where none has.
+
+    Parameters
+    ----------
+    coords : ndarray, shape (L, >=3, 3)
+        N, CA, C, ... in Angstrom; a missing atom is NaN.
+    breaks : ndarray of bool, shape (L,)
+        True where residue i is not bonded to i + 1.
+    """
+    before, atoms = coords[:-1, 2].astype(np.float64), coords[1:].astype(np.float64)
+    # The sign of a dihedral is that of the triple product of its three bonds.
+    first, second, third = atoms[:, 0] - before, atoms[:, 1] - atoms[:, 0], atoms[:, 2] - atoms[:, 1]
+    hand = np.einsum("li,li->l", np.cross(first, second), third)
+    hand = hand[~breaks[:-1] & np.isfinite(hand)]
+    return float((hand > 0).mean()) if len(hand) else 0.0
+
+
 def _require(passed: bool, what: str, detail: str) -> None:
     if not passed:
         raise Rejected(what, detail)
@@ -133,6 +152,9 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
         limit = filters.max_rg_ratio
         detail = f"radius of gyration {rg:.1f} A is {ratio:.2f} times the globular one, {limit:g} at most wanted"
         _require(ratio <= filters.max_rg_ratio, "radius of gyration", detail)
+    if filters.max_positive_phi is not None:
+        share, limit = positive_phi(chain.coords, breaks), filters.max_positive_phi
+        _require(share <= limit, "mirror image", f"phi > 0 in {share:.1%} of the residues, {limit:.1%} at most wanted")
     coords = rebuild_oxygen(chain.coords, breaks)
     secondary = assign(coords, breaks)
     helix, strand = secondary.count("H") / length, secondary.count("E") / length

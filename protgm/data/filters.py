@@ -26,6 +26,9 @@ class Filters:
         1997): long helices, tails and domains that only fold with a partner lie above.
     max_coil : float or None
         Share of residues in neither helix nor strand.
+    max_positive_phi : float or None
+        Share of residues with phi > 0. It is below 0.25 in native chains, hence above 0.75 in their mirror images:
+        proteins of D-amino acids, and models built with the wrong hand.
 
     Raises
     ------
@@ -40,6 +43,7 @@ class Filters:
     max_missing: float | None = 0.05
     max_rg_ratio: float | None = 1.3
     max_coil: float | None = 0.7
+    max_positive_phi: float | None = 0.5
 
     def __post_init__(self) -> None:
         for item in fields(self):

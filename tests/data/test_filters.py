@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from protgm.data import Filters
-from protgm.data.entry import Rejected, entry, rebuild_oxygen, residue_index, rg_ratio, split_chains
+from protgm.data.entry import Rejected, entry, positive_phi, rebuild_oxygen, residue_index, rg_ratio, split_chains
 from protgm.data.schema import SCHEMA
+from protgm.evaluate.torsions import torsions
 from protgm.structure import Backbone, read_structure
 
 OPEN = Filters(
@@ -21,6 +22,7 @@ OPEN = Filters(
     max_missing=None,
     max_rg_ratio=None,
     max_coil=None,
+    max_positive_phi=None,
 )
 
 
@@ -129,6 +131,31 @@ def test_coil(native):
     reason, detail = rejection(native, replace(OPEN, max_coil=coil - 0.01))
     assert reason == "coil"
     assert f"{coil:.1%} of the residues" in detail
+
+
+def test_mirror_images(native):
+    whole = np.arange(108) == 107
+    share = positive_phi(native.coords, whole)
+    assert 0 < share < 0.25
+    mirrored = with_coords(native, native.coords * np.array([1, 1, -1], dtype=np.float32))
+    assert positive_phi(mirrored.coords, whole) == pytest.approx(1 - share)
+    assert entry(mirrored, OPEN)["length"] == 108
+    reason, detail = rejection(mirrored, replace(OPEN, max_positive_phi=0.5))
+    assert reason == "mirror image"
+    assert f"phi > 0 in {1 - share:.1%} of the residues" in detail
+
+
+def test_positive_phi_agrees_with_the_dihedral(native):
+    chain = torsions(native)
+    phi = chain.phi[np.isfinite(chain.phi)]
+    assert positive_phi(native.coords, native.chain_breaks()) == pytest.approx((phi > 0).mean())
+
+
+def test_positive_phi_skips_breaks_and_missing_atoms():
+    coords = np.zeros((3, 4, 3), dtype=np.float32)
+    assert positive_phi(coords, np.ones(3, dtype=bool)) == 0
+    assert positive_phi(np.full((3, 4, 3), np.nan), np.zeros(3, dtype=bool)) == 0
+    assert positive_phi(np.zeros((1, 4, 3)), np.ones(1, dtype=bool)) == 0
 
 
 def test_no_chain_at_all():
