@@ -21,7 +21,8 @@ MAX_BOND = 2.0
 #: Coordinates beyond this are nonsense, and float32 could not hold them to 0.01 A.
 MAX_COORDINATE = 1e5
 
-#: Backbone atoms of one model that are read; more would take memory out of proportion to any protein.
+#: Backbone atoms that are read (of all models together in mmCIF and BinaryCIF); more would take memory out of
+#: proportion to any protein.
 MAX_ATOMS = 1_000_000
 
 Point = tuple[float, float, float]
@@ -61,7 +62,7 @@ class AtomRows:
 
 def too_many(source: str, line: int | None = None) -> StructureError:
     """The error for a file with more than `MAX_ATOMS` backbone atoms."""
-    return malformed(source, f"more than {MAX_ATOMS:,} backbone atoms in one model", line)
+    return malformed(source, f"more than {MAX_ATOMS:,} backbone atoms", line)
 
 
 def parse_point(x: object, y: object, z: object, source: str, line: int | None) -> Point:

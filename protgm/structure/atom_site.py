@@ -119,7 +119,7 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
         If a needed column is not there, a value is malformed or there is no such model.
     """
     columns, length = _columns(table, source)
-    if length > MAX_ATOMS * 8:
+    if length > MAX_ATOMS:
         raise too_many(source)
     there = list(dict.fromkeys(columns["model"].tolist()))
     if there and model >= len(there):
@@ -129,8 +129,6 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
     if there:
         wanted &= columns["model"] == there[model]
     chosen = np.flatnonzero(wanted)
-    if len(chosen) > MAX_ATOMS:
-        raise too_many(source)
     if len(chosen) < length:
         columns = {name: values[chosen] for name, values in columns.items()}
     rows = AtomRows()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.assemble import AtomRows
+from protgm.structure.assemble import MAX_ATOMS, AtomRows, too_many
 from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
 from protgm.structure.errors import StructureError, malformed, printable
 from protgm.structure.messagepack import unpack
@@ -50,8 +50,8 @@ def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
     except KeyError as error:
         raise malformed(source, f"malformed BinaryCIF: there is no {printable(error)}") from None
     except (TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
-        reason = printable(f"{type(error).__name__} {error}")
-        raise malformed(source, f"malformed BinaryCIF: {reason}") from None
+        reason = printable(error) or type(error).__name__
+        raise malformed(source, f"malformed BinaryCIF: something in it is not what it should be ({reason})") from None
 
 
 def _parse(document: Any, source: str, model: int) -> AtomRows:
@@ -64,6 +64,8 @@ def _parse(document: Any, source: str, model: int) -> AtomRows:
     atom_site = _Category(categories["_atom_site"], source)
     atoms = atom_site.column("label_atom_id" if "label_atom_id" in atom_site.columns else "auth_atom_id")
     chosen = np.flatnonzero(np.isin(atoms.astype(object), list(BACKBONE_ATOMS)))
+    if len(chosen) > MAX_ATOMS:
+        raise too_many(source)
     table = {name: atom_site.column(name)[chosen] for name in WANTED["_atom_site"] if name in atom_site.columns}
     rows = rows_from_atom_site(table, None, source, model)
     tables = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from operator import itemgetter
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.structure.aligned import aligned_atoms, ends_loop
-from protgm.structure.assemble import MAX_ATOMS, AtomRows, too_many
+from protgm.structure.assemble import MAX_ATOMS, AtomRows
 from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
 from protgm.structure.errors import malformed, printable
-from protgm.structure.source import check_lines
+from protgm.structure.source import MAX_LINE, check_lines
 
 __all__ = ["parse_mmcif"]
 
@@ -23,7 +24,8 @@ __all__ = ["parse_mmcif"]
 _TOKEN = re.compile(rb"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\#.*)|([^\s'"]\S*)|(['"])""")
 _PLAIN_TAG = re.compile(rb"_[\w.\-\[\]]+\s*\Z")
 _BACKBONE = {name.encode(): atom for name, atom in BACKBONE_ATOMS.items()}
-_HEADER_ROWS = 500_000
+_HEADER_ROWS = 200_000
+_MAX_TAGS = 1_000
 _WANTED_TAGS = frozenset(f"{category}.{column}".encode() for category, columns in WANTED.items() for column in columns)
 
 #: Category -> column -> values.
@@ -34,7 +36,13 @@ class _Lines:
     """The lines of a file with a position."""
 
     def __init__(self, data: bytes, source: str) -> None:
+        check_lines(data, source)
         self.lines = data.split(b"\n")
+        if len(longest := max(self.lines, key=len)) > MAX_LINE:
+            number = self.lines.index(longest) + 1
+            raise malformed(
+                source, f"a line of {len(longest):,} characters, more than the limit of {MAX_LINE:,}", number
+            )
         self.at = 0
         self.source = source
 
@@ -88,7 +96,6 @@ def parse_mmcif(data: bytes, source: str, model: int) -> AtomRows:
     """
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    check_lines(data, source)
     lines = _Lines(data, source)
     tables: _Tables = {}
     atom_lines: list[int] = []
@@ -151,8 +158,11 @@ def _loop(lines: _Lines, tables: _Tables, atom_lines: list[int]) -> None:
     lines.at += 1
     tags: list[bytes] = []
     while True:
-        while words and words[0][:1] == b"_":
-            tags.append(words.pop(0))
+        of_line = list(takewhile(lambda word: word[:1] == b"_", words))
+        words = words[len(of_line) :]
+        tags += of_line
+        if len(tags) > _MAX_TAGS:
+            raise malformed(lines.source, f"a loop of more than {_MAX_TAGS:,} columns", start)
         if words or lines.at >= len(lines.lines):
             break
         line = lines.lines[lines.at].lstrip()
@@ -241,6 +251,9 @@ def _atoms(lines: _Lines, columns: list[str], atom_lines: list[int]) -> dict[str
             if line[:1] == b";":
                 pass
             elif tokens[where] in _BACKBONE:
+                # Each row has some twenty values: no more of them than will be read.
+                if len(picked) > MAX_ATOMS:
+                    break
                 picked.append(pick(tokens))
                 atom_lines.append(lines.at + 1)
                 lines.at += 1
@@ -255,15 +268,15 @@ def _atoms(lines: _Lines, columns: list[str], atom_lines: list[int]) -> dict[str
         else:
             row.extend(token for token, _ in lines.tokens(line))
         lines.at += 1
-        while len(row) >= width:
-            if row[where] in _BACKBONE:
-                picked.append(pick(row))
+        done = len(row) - len(row) % width
+        for start in range(0, done, width):
+            if row[start + where] in _BACKBONE:
+                picked.append(pick(row[start : start + width]))
                 atom_lines.append(lines.at)
-            row = row[width:]
-        # Each picked row has some twenty values: no more of them than will be read.
-        if len(picked) > 2 * MAX_ATOMS:
-            raise too_many(lines.source, lines.at)
-    if row:
+        row = row[done:]
+        if len(picked) > MAX_ATOMS:
+            break
+    if row and len(picked) <= MAX_ATOMS:
         last = min(lines.at, len(everything))
         raise malformed(lines.source, f"the _atom_site loop ends within a row: {len(row)} of {width} values", last)
     transposed = list(zip(*picked, strict=True)) or [()] * len(names)

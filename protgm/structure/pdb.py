@@ -24,6 +24,7 @@ _LOOSE_ATOMS = {
 _MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
 _RESOLUTION = re.compile(r"RESOLUTION\.\s+(\d+\.\d+) ANGSTROM")
 _HEADER = frozenset({b"HEADER", b"EXPDTA", b"REMARK", b"SEQRES", b"MODRES"})
+_HEADER_LINES = 200_000
 _METHODS = re.compile(r"\s+")
 _HYBRID36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -93,8 +94,8 @@ def parse_pdb(data: bytes, source: str, model: int) -> AtomRows:
             current += 1
             if current > model:
                 break
-        elif current < 0 and record in _HEADER:
-            header.append(line)
+        elif current < 0 and record in _HEADER and len(header) < _HEADER_LINES:
+            header.append(line[:80])
     if not atoms and current < model and current >= 0:
         raise malformed(source, f"no model {model}: there are {current + 1}, counted from 0")
     rows.atoms = np.array(atoms, dtype=np.int64)

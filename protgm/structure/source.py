@@ -18,6 +18,13 @@ MAX_BYTES = 128 * 2**20
 #: Lines of a text file: 128 MiB of PDB records are 1.7 million, of nothing but line ends a hundred times that.
 MAX_LINES = 4_000_000
 
+#: Characters of a line of mmCIF; the format itself allows 2,048.
+MAX_LINE = 2**20
+
+#: Parts of a gzip file; bgzip makes one of every 64 KiB.
+MAX_MEMBERS = 20_000
+
+_PIECE = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -55,21 +62,27 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
 def _gunzip(data: bytes, source: str, max_bytes: int) -> bytes:
     """All members of a gzip file, refusing to hold more than ``max_bytes`` of them."""
     parts: list[bytes] = []
-    total = 0
-    while data.startswith(_GZIP_MAGIC):
+    total = at = 0
+    packed = memoryview(data)
+    for _ in range(MAX_MEMBERS):
         unpacker = zlib.decompressobj(wbits=31)
-        try:
-            part = unpacker.decompress(data, max_bytes - total + 1)
-        except zlib.error as error:
-            raise malformed(source, f"is a damaged gzip file ({printable_reason(error)})") from None
-        total += len(part)
-        if total > max_bytes:
-            raise malformed(source, f"unpacks to more than the limit of {max_bytes:,} bytes")
-        if not unpacker.eof:
-            raise malformed(source, "is a truncated gzip file")
-        parts.append(part)
-        data = unpacker.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        while not unpacker.eof:
+            # In pieces: what is left over behind the end of a member is copied.
+            piece = packed[at : at + _PIECE]
+            if not piece:
+                raise malformed(source, "is a truncated gzip file")
+            try:
+                part = unpacker.decompress(piece, max_bytes - total + 1)
+            except zlib.error as error:
+                raise malformed(source, f"is a damaged gzip file ({printable_reason(error)})") from None
+            total += len(part)
+            if total > max_bytes:
+                raise malformed(source, f"unpacks to more than the limit of {max_bytes:,} bytes")
+            parts.append(part)
+            at += len(piece) - len(unpacker.unused_data)
+        if data[at : at + 2] != _GZIP_MAGIC:
+            return b"".join(parts)
+    raise malformed(source, f"is a gzip file of more than {MAX_MEMBERS:,} members")
 
 
 def printable_reason(error: Exception) -> str:

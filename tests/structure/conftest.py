@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import re
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from protgm.structure.messagepack import unpack
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 NAMES = ("N", "CA", "C", "O")
@@ -82,7 +86,8 @@ def pdb_line(atom: Atom, serial: int) -> str:
     name = atom.name if len(atom.element) == 2 else f" {atom.name}"
     return (
         f"{'HETATM' if atom.hetero else 'ATOM  '}{serial:5d} {name:<4s}{atom.altloc or ' '}{atom.comp:>3s} "
-        f"{atom.chain or ' '}{atom.number:4d}{atom.code or ' '}   {atom.xyz[0]:8.3f}{atom.xyz[1]:8.3f}{atom.xyz[2]:8.3f}"
+        f"{atom.chain or ' '}{atom.number:4d}{atom.code or ' '}   "
+        f"{atom.xyz[0]:8.3f}{atom.xyz[1]:8.3f}{atom.xyz[2]:8.3f}"
         f"{atom.occupancy:6.2f}{10.0:6.2f}          {atom.element or atom.name[0]:>2s}"
     )
 
@@ -104,21 +109,20 @@ def _label(atom: Atom) -> int | None:
 
 
 def cif_rows(atoms: list[Atom]) -> tuple[list[str], list[list[str]]]:
-    columns = (
-        "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
-        "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy auth_seq_id auth_asym_id pdbx_PDB_model_num"
-    ).split()
+    columns = [
+        "group_PDB", "id", "type_symbol", "label_atom_id", "label_alt_id", "label_comp_id", "label_asym_id",
+        "label_entity_id", "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y", "Cartn_z", "occupancy",
+        "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num",
+    ]  # fmt: skip
     rows = []
     for i, atom in enumerate(atoms, 1):
         label = _label(atom)
-        rows.append(
-            [
-                "HETATM" if atom.hetero else "ATOM", str(i), atom.element or atom.name[0], atom.name, atom.altloc or ".",
-                atom.comp, "Z" + (atom.chain or "blank"), "1", "." if label is None else str(label), atom.code or "?",
-                *(f"{v:.3f}" for v in atom.xyz), f"{atom.occupancy:.2f}", str(atom.number), atom.chain or "' '",
-                str(atom.model),
-            ]
-        )  # fmt: skip
+        values = [
+            "HETATM" if atom.hetero else "ATOM", i, atom.element or atom.name[0], atom.name, atom.altloc or ".",
+            atom.comp, "Z" + (atom.chain or "blank"), 1, "." if label is None else label, atom.code or "?",
+            *(f"{v:.3f}" for v in atom.xyz), f"{atom.occupancy:.2f}", atom.number, atom.chain or "' '", atom.model,
+        ]  # fmt: skip
+        rows.append([str(value) for value in values])
     return columns, rows
 
 
@@ -137,7 +141,9 @@ def pack(value) -> bytes:
     if isinstance(value, bool):
         return b"\xc3" if value else b"\xc2"
     if isinstance(value, int):
-        return struct.pack(">B", value) if 0 <= value < 128 else b"\xd3" + struct.pack(">q", value)
+        if 0 <= value < 128:
+            return struct.pack(">B", value)
+        return b"\xcf" + struct.pack(">Q", value) if value >= 2**63 else b"\xd3" + struct.pack(">q", value)
     if isinstance(value, float):
         return b"\xcb" + struct.pack(">d", value)
     if isinstance(value, str):
@@ -250,3 +256,129 @@ def native_files() -> list[Path]:
     if not files:
         pytest.skip("no native structures beside this checkout")
     return files
+
+
+TOKENS = (
+    b"NaN", b"nan", b"inf", b"-inf", b"1e308", b"-1e400", b"9" * 400, b"99999999999999999999", b"-2147483649", b"1_0",
+    b"0x10", b"--5", b"", b".", b"?", b"'", b'"', b";", b"#", b"loop_", b"data_x", b"_atom_site.x", b"\x00", b"\x1b[2J",
+    b"\xff\xfe", "\u0663".encode(), b"%s%n", b"ATOM", b"HETATM", b"MODEL", b"ENDMDL", b"TER",
+)  # fmt: skip
+LEAVES = (
+    None, True, -1, 0, 1, 2**31, 2**63 - 1, -(2**63), 1e308, float("nan"), float("inf"), "", "\x1b[2J\n", "ByteArray",
+    "RunLength", "StringArray", "IntegerPacking", b"", b"\xff" * 64, b"\x00" * 64, [], {}, [[]], "_atom_site",
+)  # fmt: skip
+
+
+class Mutator:
+    """Damaged copies of a structure file; the same generator state gives the same copies."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def __call__(self, data: bytes) -> tuple[str, bytes]:
+        """The kind of damage and the damaged bytes; one to three kinds at once."""
+        if data.startswith(b"\x1f\x8b"):
+            if self.rng.random() < 0.3:
+                return "gzip", self.flip(data) if self.rng.random() < 0.5 else self.truncate(data)
+            data = gzip.decompress(data)
+        kinds = [self.flip, self.truncate, self.number, self.repeat, self.control, self.whole]
+        kinds += [self.document] * 6 if b"dataBlocks" in data[:200] else [self.swap, self.duplicate, self.lines]
+        names = []
+        for _ in range(int(self.rng.integers(1, 4))):
+            kind = kinds[int(self.rng.integers(len(kinds)))]
+            names.append(kind.__name__)
+            data = kind(data)
+        return "+".join(names), data
+
+    def at(self, data) -> int:
+        return int(self.rng.integers(len(data) + 1))
+
+    def flip(self, data: bytes) -> bytes:
+        array = np.frombuffer(data, dtype=np.uint8).copy()
+        if len(array):
+            where = self.rng.integers(len(array), size=int(self.rng.integers(1, 40)))
+            array[where] = self.rng.integers(256, size=len(where))
+        return array.tobytes()
+
+    def truncate(self, data: bytes) -> bytes:
+        return data[: self.at(data)]
+
+    def number(self, data: bytes) -> bytes:
+        """Some words of a text become something that is hard to read."""
+        words = [m.span() for m in re.finditer(rb"[^\s\x00-\x1f]+", data[: 1 << 20])]
+        if not words:
+            return data
+        for i in sorted({int(i) for i in self.rng.integers(len(words), size=int(self.rng.integers(1, 30)))})[::-1]:
+            a, b = words[i]
+            token = TOKENS[int(self.rng.integers(len(TOKENS)))]
+            data = data[:a] + (token.rjust(b - a) if self.rng.random() < 0.5 else token) + data[b:]
+        return data
+
+    def repeat(self, data: bytes) -> bytes:
+        a, b = sorted((self.at(data), self.at(data)))
+        return data[:b] + data[a : min(b, a + 5000)] * int(self.rng.integers(1, 8)) + data[b:]
+
+    def control(self, data: bytes) -> bytes:
+        for _ in range(int(self.rng.integers(1, 10))):
+            a = self.at(data)
+            data = data[:a] + b"\x1b]0;x\x07\r\x08\x9b" + data[a:]
+        return data
+
+    def whole(self, data: bytes) -> bytes:
+        """Something else altogether."""
+        blob = self.rng.bytes(int(self.rng.integers(0, 4000)))
+        others = (b"", b"\n" * 50, b" ", blob, b"\x1f\x8b" + blob, b"\x83" + blob, b"data_\n" + blob, data[::-1])
+        return others[int(self.rng.integers(len(others)))]
+
+    def swap(self, data: bytes) -> bytes:
+        """Two stretches of columns change places, in some lines or in all."""
+        lines = data.split(b"\n")
+        a, b = sorted(self.rng.integers(0, 80, size=2).tolist())
+        size = int(self.rng.integers(1, 12))
+        share = self.rng.choice([0.001, 0.1, 1.0])
+        for i in np.flatnonzero(self.rng.random(len(lines)) < share).tolist():
+            row = lines[i]
+            if b + size <= len(row) and a + size <= b:
+                lines[i] = row[:a] + row[b : b + size] + row[a + size : b] + row[a : a + size] + row[b + size :]
+        return b"\n".join(lines)
+
+    def duplicate(self, data: bytes) -> bytes:
+        lines = data.split(b"\n")
+        a = self.at(lines)
+        b = min(len(lines), a + int(self.rng.integers(1, 60)))
+        to = self.at(lines)
+        return b"\n".join([*lines[:to], *lines[a:b], *lines[to:]])
+
+    def lines(self, data: bytes) -> bytes:
+        lines = data.split(b"\n")
+        if self.rng.random() < 0.3:
+            order = self.rng.permutation(len(lines)).tolist()
+            return b"\n".join(lines[i] for i in order)
+        keep = self.rng.random(len(lines)) > self.rng.choice([0.001, 0.05, 0.5])
+        return b"\n".join(line for line, kept in zip(lines, keep.tolist(), strict=True) if kept)
+
+    def document(self, data: bytes) -> bytes:
+        """A BinaryCIF document with some of its values replaced, in sound MessagePack."""
+        try:
+            document = unpack(data)
+        except ValueError:
+            return data
+        for _ in range(int(self.rng.integers(1, 6))):
+            node, name = document, ""
+            while isinstance(node, dict | list) and len(node):
+                parent = node
+                keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+                # Rather where the atoms are than anywhere.
+                wanted = [k for k in keys if isinstance(node[k], dict) and node[k].get("name") == "_atom_site"]
+                name = wanted[0] if wanted and self.rng.random() < 0.9 else keys[int(self.rng.integers(len(keys)))]
+                node = parent[name]
+                if self.rng.random() < 0.05:
+                    break
+            if isinstance(document, dict) and document:
+                parent[name] = LEAVES[int(self.rng.integers(len(LEAVES)))]
+        return pack(document)
+
+
+@pytest.fixture(scope="session")
+def mutator() -> type[Mutator]:
+    return Mutator

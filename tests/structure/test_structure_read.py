@@ -149,7 +149,8 @@ def test_numbers_below_zero_with_gaps_backwards_and_with_insertions(save, cases)
     numbers = [-3, -2, 0, 0, 0, 57, 12, 9999]
     codes = ["", "", "", "A", "B", "", "", ""]
     atoms = [
-        atom.but(number=numbers[atom.number - 1], code=codes[atom.number - 1]) for atom in cases.atoms_of(cases.helix(8))
+        atom.but(number=numbers[atom.number - 1], code=codes[atom.number - 1])
+        for atom in cases.atoms_of(cases.helix(8))
     ]
     assert ids(read_structure(save(atoms))) == ["A-3", "A-2", "A0", "A0A", "A0B", "A57", "A12", "A9999"]
 
