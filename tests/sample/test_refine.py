@@ -1,0 +1,86 @@
+"""Refinement closes chains, parts atoms, and leaves good chains and other proteins alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from protgm.evaluate.geometry import Geometry, geometry
+from protgm.lie.so3 import exp
+from protgm.sample.refine import refine_frames
+from protgm.structure import Backbone, read_structure
+from protgm.structure.geometry import atoms_from_frames
+
+EXAMPLES = Path(__file__).parents[2] / "data" / "examples"
+
+
+def native(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return read_structure(EXAMPLES / f"{name}.pdb.gz").frames()
+
+
+def figures(rotations: torch.Tensor, translations: torch.Tensor) -> Geometry:
+    return geometry(Backbone.from_coords(atoms_from_frames(rotations, translations).numpy()))
+
+
+def refine(rotations: torch.Tensor, translations: torch.Tensor, **options: object):
+    length = len(translations)
+    moved = refine_frames(
+        rotations[None],
+        translations[None],
+        torch.ones(1, length, dtype=torch.bool),
+        torch.arange(length)[None],
+        torch.zeros(1, length, dtype=torch.long),
+        **options,
+    )
+    return moved[0][0], moved[1][0]
+
+
+@pytest.mark.parametrize("name", ["1CSP_A", "2TRX_A"])
+def test_a_shaken_native_is_mended(name):
+    rotations, translations = native(name)
+    generator = torch.Generator().manual_seed(0)
+    rotations = rotations @ exp(torch.randn(*translations.shape, generator=generator) * 0.1)
+    translations = translations + torch.randn(*translations.shape, generator=generator) * 0.3
+    before, after = figures(rotations, translations), figures(*refine(rotations, translations))
+    assert before.cn_ok < 0.5
+    assert after.cn_ok == 1
+    assert after.angle_mad < 2
+    assert after.trans >= before.trans
+    assert after.ca_clashes == 0
+    assert after.clashes < before.clashes
+
+
+def test_a_native_hardly_moves():
+    rotations, translations = native("1LMB_3")
+    _, moved = refine(rotations, translations)
+    assert (moved - translations).norm(dim=-1).square().mean().sqrt() < 0.15
+
+
+def test_residues_that_must_not_move_do_not():
+    rotations, translations = native("1CSP_A")
+    moving = torch.ones(1, len(translations), dtype=torch.bool)
+    moving[0, 10:30] = False
+    shaken = translations + torch.randn(translations.shape, generator=torch.Generator().manual_seed(0)) * 0.4
+    turned, moved = refine(rotations, shaken, moving=moving)
+    assert torch.equal(moved[10:30], shaken[10:30])
+    torch.testing.assert_close(turned[10:30], rotations[10:30])
+    assert (moved - shaken)[30:].abs().max() > 0.05
+
+
+def test_proteins_of_a_batch_and_broken_bonds_do_not_feel_each_other():
+    rotations, translations = native("1CSP_A")
+    far = translations.clone()
+    far[30:] += torch.tensor([40.0, 0, 0])  # a chain break: nothing must pull the two halves together
+    index = torch.arange(len(translations)).repeat(2, 1)
+    index[1, 30:] += 20
+    mask, chain = torch.ones_like(index, dtype=torch.bool), torch.zeros_like(index)
+    both = refine_frames(
+        rotations.repeat(2, 1, 1, 1), torch.stack((translations, far)), mask, index, chain, steps=60
+    )
+    alone = refine(rotations, translations, steps=60)
+    torch.testing.assert_close(both[1][0], alone[1], atol=1e-3, rtol=0)
+    gap = np.linalg.norm((both[1][1, 30] - both[1][1, 29]).numpy())
+    assert gap > 35

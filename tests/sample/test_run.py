@@ -1,0 +1,135 @@
+"""`protgm sample`: files and manifest, going on after a stop, refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from Bio.PDB import MMCIFParser, PDBParser
+
+import protgm
+from protgm.sample import SampleConfig, sample
+from protgm.sample.manifest import MANIFEST, append, read_manifest
+from protgm.weights import save_weights
+
+
+@pytest.fixture(scope="module")
+def weights(small_denoiser, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(path, small_denoiser, {"note": "random"})
+    return path
+
+
+@pytest.fixture
+def config(weights, tmp_path) -> SampleConfig:
+    return SampleConfig(length=(20, 14), num=2, out=str(tmp_path / "out"), checkpoint=str(weights), steps=4)
+
+
+@pytest.mark.parametrize("form", ["pdb", "cif"])
+def test_files_and_manifest_agree(config, form):
+    rows = sample(replace(config, format=form))
+    out = Path(config.out)
+    assert [row["name"] for row in rows] == ["L14_0000", "L14_0001", "L20_0000", "L20_0001"]
+    for row in rows:
+        path = out / row["file"]
+        parser = PDBParser(QUIET=True) if form == "pdb" else MMCIFParser(QUIET=True)
+        atoms = list(parser.get_structure("x", path).get_atoms())
+        assert len(atoms) == 4 * row["length"]
+        assert row["geometry"]["length"] == row["length"]
+        assert row["before_refinement"]["cn_ok"] <= row["geometry"]["cn_ok"]
+        assert isinstance(row["gate"]["passed"], bool)
+        text = path.read_text()
+        for word in ("seed", "checkpoint", "settings", "version"):
+            assert word in text
+    assert read_manifest(out) == sorted(rows, key=lambda row: (-row["length"], row["index"]))
+
+
+def test_a_request_is_continued_not_repeated(config):
+    first = sample(replace(config, length=(20,)))
+    out = Path(config.out)
+    stamps = {path.name: path.stat().st_mtime_ns for path in out.glob("*.pdb")}
+    rows = sample(config)
+    assert {name: (out / name).stat().st_mtime_ns for name in stamps} == stamps
+    assert [row for row in rows if row["length"] == 20] == first
+    assert len(read_manifest(out)) == 4
+
+
+def test_what_is_lost_is_made_again_the_same(config):
+    sample(config)
+    out = Path(config.out)
+    before = {path.name: path.read_bytes() for path in out.glob("*.pdb")}
+    (out / "L20_0001.pdb").unlink()
+    text = (out / MANIFEST).read_text()
+    (out / MANIFEST).write_text(text[: len(text) - 40])  # a torn last line
+    sample(config)
+    assert {path.name: path.read_bytes() for path in out.glob("*.pdb")} == before
+    assert len({row["name"] for row in read_manifest(out)}) == 4
+
+
+def test_other_settings_in_one_folder_are_refused(config):
+    sample(config)
+    with pytest.raises(ValueError, match="was made with seed=0, now seed=1; use another out= folder"):
+        sample(replace(config, seed=1))
+
+
+def test_two_writers_in_one_folder_are_refused(config):
+    from protgm.sample.run import _only_writer
+
+    out = Path(config.out)
+    out.mkdir()
+    with _only_writer(out), pytest.raises(ValueError, match="another protgm sample is writing there"):
+        sample(config)
+
+
+def test_batch_size_does_not_change_the_result(config, tmp_path):
+    sample(config)
+    sample(replace(config, out=str(tmp_path / "one"), batch=1))
+    for path in Path(config.out).glob("*.pdb"):
+        both = [protgm.read_structure(p).coords for p in (path, tmp_path / "one" / path.name)]
+        np.testing.assert_allclose(both[0], both[1], atol=0.02)
+
+
+def test_the_library_makes_what_the_command_makes(config, weights):
+    sample(config)
+    made = protgm.load(weights).sample(
+        length=[20, 14], num=2, seed=0, settings=protgm.SamplerSettings(steps=4)
+    )
+    assert [len(backbone) for backbone in made] == [14, 14, 20, 20]
+    for backbone in made:
+        from_file = protgm.read_structure(Path(config.out) / f"{backbone.name}.pdb")
+        np.testing.assert_allclose(backbone.coords, from_file.coords, atol=0.02)
+
+
+def test_a_manifest_that_is_none_is_refused(tmp_path):
+    append(tmp_path, [{"name": "a"}])
+    with open(tmp_path / MANIFEST, "a") as file:
+        file.write("oops\n" + json.dumps({"name": "b"}) + "\n")
+    with pytest.raises(ValueError, match="line 2 is not a JSON object"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": "xyz"}, "must be one of pdb, cif"),
+        ({"batch": 0}, "batch=0 must be at least 1"),
+        ({"num": 0}, "num=0 must be at least 1"),
+        ({"seed": -1}, "seed=-1 must not be negative"),
+        ({"length": "a-b"}, "must be a number"),
+    ],
+)
+def test_settings_are_checked(values, message):
+    with pytest.raises(ValueError, match=message):
+        SampleConfig(**values)
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.safetensors: no such checkpoint"):
+        protgm.load(tmp_path / "none.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"PK\x03\x04 not one")
+    with pytest.raises(ValueError, match="not a safetensors checkpoint"):
+        protgm.load(broken)
