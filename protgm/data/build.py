@@ -64,7 +64,7 @@ def build(
             try:
                 _clean(out)
                 resolutions = known.resolutions()
-                tasks = [Task(file, resolutions.get(file)) for file, _, _ in listed]
+                tasks = [Task(file, resolutions.get(file.file)) for file in listed]
                 parts = Parts(out, key)
                 read = len(tasks) - min(parts.count * PART, len(tasks))
                 _extract(tasks, parts, Extractor(str(source), filters), workers or cores(), progress)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,8 +15,11 @@ import pyarrow as pa
 from protgm.data.entry import Rejected, entry, split_chains
 from protgm.data.filters import Filters
 from protgm.data.schema import SCHEMA
+from protgm.data.tree import SourceFile
+from protgm.structure.backbone import Backbone
 from protgm.structure.errors import StructureError, printable
 from protgm.structure.read import read_structure
+from protgm.structure.source import MAX_BYTES
 
 __all__ = ["Extracted", "Extractor", "Rejection", "Task", "merge"]
 
@@ -23,10 +28,15 @@ _PDB_ID = re.compile(r"[0-9][0-9A-Za-z]{3}|(?i:pdb_[0-9a-z]{8})")
 
 
 class Task(NamedTuple):
-    """One structure file: its path below the source folder, and its resolution (Angstrom) if known from elsewhere."""
+    """One structure file, and its resolution (Angstrom) if known from elsewhere."""
 
-    file: str
+    source: SourceFile
     resolution: float | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its path as text: a name may hold bytes that are none, which Arrow and CSV cannot."""
+        return printable(self.source.file, limit=4096)
 
 
 class Rejection(NamedTuple):
@@ -53,7 +63,7 @@ class Extractor:
     Parameters
     ----------
     source : str
-        Folder that the tasks' paths start from.
+        Folder that the tasks' paths start from, or tar file that they are in.
     filters : Filters
     """
 
@@ -71,15 +81,17 @@ class Extractor:
         """What stands for a file that brought its worker down."""
         detail = "the process that read it died (out of memory?)"
         return Extracted(
-            pa.RecordBatch.from_pylist([], schema=SCHEMA), [Rejection(_shown(task.file), "", "unreadable", detail)]
+            pa.RecordBatch.from_pylist([], schema=SCHEMA), [Rejection(task.shown, "", "unreadable", detail)]
         )
 
     def _read(self, task: Task, rows: list[dict[str, Any]], rejected: list[Rejection]) -> None:
-        path, shown = os.path.join(self.source, task.file), _shown(task.file)
+        shown = task.shown
         try:
-            backbone = read_structure(path)
+            with _file(self.source, task.source) as path:
+                backbone = _structure(path)
             chains = list(split_chains(backbone))
             resolution = _number(backbone.metadata.get("resolution")) or task.resolution
+            pdb_id = _pdb_id(backbone.metadata.get("entry"))
             for chain, part in chains:
                 try:
                     row = entry(part, self.filters, resolution)
@@ -87,16 +99,38 @@ class Extractor:
                     rejected.append(Rejection(shown, chain, *error.args))
                 else:
                     name = backbone.name if len(chains) == 1 else f"{backbone.name}_{chain}"
-                    pdb_id = _pdb_id(backbone.metadata.get("entry"))
                     rows.append(row | {"name": name, "source": shown, "pdb_id": pdb_id, "chain": chain})
         except StructureError as error:
-            # The message starts with the path; the table has a column for that.
-            detail = str(error).removeprefix(printable(path, limit=1000)).lstrip(":, ")
-            rejected.append(Rejection(shown, "", "unreadable", detail))
+            rejected.append(Rejection(shown, "", "unreadable", str(error)))
         except Exception as error:
             # One file among 200,000 must not end the run, whatever is wrong with it or with us: it goes into the table.
             detail = printable(f"{type(error).__name__}: {error}", limit=300)
             rejected.append(Rejection(shown, "", "unexpected error", detail))
+
+
+@contextmanager
+def _file(source: str, wanted: SourceFile) -> Iterator[str]:
+    """The path of a file of the source; a member of a tar file is copied out for as long as it is needed."""
+    if wanted.offset is None:
+        yield os.path.join(source, wanted.file)
+        return
+    if wanted.size > MAX_BYTES:
+        raise StructureError(f"has {wanted.size:,} bytes, more than the limit of {MAX_BYTES:,}")
+    with tempfile.TemporaryDirectory(prefix="protgm-") as folder:
+        # Of the member's name nothing but its last part counts: it cannot lead out of the folder.
+        path = os.path.join(folder, wanted.file.rpartition("/")[2])
+        with open(source, "rb") as tar, open(path, "wb") as copy:
+            tar.seek(wanted.offset)
+            copy.write(tar.read(wanted.size))
+        yield path
+
+
+def _structure(path: str) -> Backbone:
+    try:
+        return read_structure(path)
+    except StructureError as error:
+        # The message starts with the path; the table has a column for that.
+        raise StructureError(str(error).removeprefix(printable(path, limit=1000)).lstrip(":, ")) from None
 
 
 def merge(parts: Sequence[Extracted]) -> Extracted:
@@ -110,11 +144,6 @@ def _pdb_id(value: object) -> str:
     """What a file calls its entry, if it is a PDB code: programs write XXXX and the like."""
     text = str(value or "")
     return text if _PDB_ID.fullmatch(text) else ""
-
-
-def _shown(file: str) -> str:
-    # A name may hold bytes that are no text, which Arrow and CSV cannot.
-    return printable(file, limit=4096)
 
 
 def _number(value: object) -> float | None:

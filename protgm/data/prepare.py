@@ -63,7 +63,7 @@ def prepare(
     test_share: float = 0.0,
     progress: bool = True,
 ) -> Summary:
-    """Make a dataset of the structure files below a folder.
+    """Make a dataset of the structure files below a folder, or in a tar file.
 
     The result depends on the files and the settings alone, not on the number of workers or on interruptions. When it is
     stopped, however hard, the next call with the same arguments goes on where it was; a dataset that is already
@@ -72,7 +72,8 @@ def prepare(
     Parameters
     ----------
     source : path
-        Folder; .pdb, .ent, .cif, .mmcif and .bcif files below it are read, each possibly gzipped (.gz).
+        Folder; .pdb, .ent, .cif, .mmcif and .bcif files below it are read, each possibly gzipped (.gz). Or an
+        uncompressed tar file of such files.
     out : path
         Folder for the dataset, to be read with `protgm.data.Dataset`. ``rejected.csv`` in it names every file and chain
         that was left out, with the reason.

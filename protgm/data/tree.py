@@ -1,37 +1,63 @@
-"""The structure files below a folder."""
+"""The structure files below a folder, or in a tar file."""
 
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
+from typing import NamedTuple
 
 from protgm.structure.errors import printable
 
-__all__ = ["structure_files"]
+__all__ = ["SourceFile", "structure_files"]
 
 SUFFIXES = tuple(f"{end}{packed}" for end in (".pdb", ".ent", ".cif", ".mmcif", ".bcif") for packed in ("", ".gz"))
+_ENDINGS = ".pdb, .ent, .cif, .mmcif, .bcif, each also .gz"
 
 
-def structure_files(source: Path) -> list[tuple[str, int, int]]:
-    """Files below ``source`` that a structure may be in, told by their endings.
+class SourceFile(NamedTuple):
+    """A file that a structure may be in.
 
-    Linked folders are entered, each folder once; names that start with a dot are passed over.
+    Parameters
+    ----------
+    file : str
+        Path below the source, with ``/``.
+    size : int
+        Bytes.
+    changed : int
+        Time of last change: nanoseconds, in a tar file seconds.
+    offset : int or None
+        Where it begins in the tar file; None for a file of its own.
+    """
 
-    Returns
-    -------
-    list of (str, int, int)
-        Path below ``source`` with ``/``, bytes, time of last change in nanoseconds; sorted by path, so that the order
-        does not depend on the file system.
+    file: str
+    size: int
+    changed: int
+    offset: int | None = None
+
+
+def structure_files(source: Path) -> list[SourceFile]:
+    """Files in ``source`` that a structure may be in, told by their endings, sorted by path.
+
+    In a folder, linked folders are entered, each folder once, and names that start with a dot are passed over. In a tar
+    file (not compressed: files are read from its middle) only regular members count, of two of one name the last.
 
     Raises
     ------
     ValueError
-        If ``source`` is no folder, a folder in it cannot be read, or there is no structure file.
+        If ``source`` is neither folder nor tar file, cannot be read, or there is no structure file.
     """
-    if not source.is_dir():
-        what = "is not a folder" if source.exists() else "does not exist"
-        raise ValueError(f"source={printable(source, 1000)}: {what}; a folder of structure files is wanted")
-    found: list[tuple[str, int, int]] = []
+    where = printable(source, 1000)
+    if not source.exists():
+        raise ValueError(f"source={where}: does not exist; a folder of structure files is wanted")
+    found = _in_folder(source) if source.is_dir() else _in_tar(source)
+    if not found:
+        raise ValueError(f"source={where}: no structure file in it ({_ENDINGS})")
+    return sorted(found)
+
+
+def _in_folder(source: Path) -> list[SourceFile]:
+    found: list[SourceFile] = []
     entered: set[tuple[int, int]] = set()
     todo = [("", source)]
     while todo:
@@ -45,16 +71,13 @@ def structure_files(source: Path) -> list[tuple[str, int, int]]:
                 for item in items:
                     if item.name.startswith("."):
                         continue
-                    if item.name.lower().endswith(SUFFIXES) and not item.is_dir():
-                        found.append((prefix + item.name, *_size_and_time(item)))
-                    elif item.is_dir():
+                    if item.is_dir():
                         todo.append((f"{prefix}{item.name}/", Path(item.path)))
+                    elif item.name.lower().endswith(SUFFIXES):
+                        found.append(SourceFile(prefix + item.name, *_size_and_time(item)))
         except OSError as error:
             raise ValueError(f"{printable(folder, 1000)}: cannot be read: {error.strerror}") from None
-    if not found:
-        endings = ".pdb, .ent, .cif, .mmcif, .bcif, each also .gz"
-        raise ValueError(f"source={printable(source, 1000)}: no structure file in it ({endings})")
-    return sorted(found)
+    return found
 
 
 def _size_and_time(item: os.DirEntry[str]) -> tuple[int, int]:
@@ -63,3 +86,21 @@ def _size_and_time(item: os.DirEntry[str]) -> tuple[int, int]:
     except OSError:  # a dangling link: the reader will say so
         return 0, 0
     return status.st_size, status.st_mtime_ns
+
+
+def _in_tar(source: Path) -> list[SourceFile]:
+    where = f"source={printable(source, 1000)}"
+    found: dict[str, SourceFile] = {}
+    try:
+        with tarfile.open(source, "r:") as tar:
+            for member in tar:
+                tar.members = []  # a list of all that were seen, which we do not need
+                name = member.name.removeprefix("./")
+                if member.isreg() and not member.issparse() and name.lower().endswith(SUFFIXES):
+                    found[name] = SourceFile(name, member.size, int(member.mtime), member.offset_data)
+    except tarfile.TarError as error:
+        reason = f"neither a folder nor a whole, uncompressed tar file ({printable(error)})"
+        raise ValueError(f"{where}: {reason}; unpack it and name the folder") from None
+    except OSError as error:
+        raise ValueError(f"{where}: cannot be read: {error.strerror}") from None
+    return list(found.values())

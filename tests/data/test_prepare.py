@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,29 @@ def test_a_bug_in_reading_one_file_costs_that_file(few, tmp_path, monkeypatch):
     monkeypatch.setattr(extract, "read_structure", sometimes)
     quiet(few, tmp_path / "out")
     assert rejected(tmp_path / "out") == {("1POH_A.pdb.gz", ""): ("unexpected error", "RuntimeError: oh\\nno")}
+
+
+def test_a_tar_file_gives_what_the_folder_gives(examples, tmp_path):
+    path = tmp_path / "all.tar"
+    with tarfile.open(path, "w:") as tar:
+        tar.add(examples, arcname=".")
+        tar.addfile(tarfile.TarInfo("../../escape.pdb"))
+    table = examples / "manifest.csv"
+    quiet(path, tmp_path / "tar", manifest=table)
+    quiet(examples, tmp_path / "folder")
+    assert next((tmp_path / "tar").glob("*.arrow")).name == next((tmp_path / "folder").glob("*.arrow")).name
+    assert rejected(tmp_path / "tar") == {("../../escape.pdb", ""): ("unreadable", "is empty")}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.tar", "folder", "tar"]
+
+
+def test_a_member_beyond_the_limit_is_not_copied(few, tmp_path, monkeypatch):
+    path = tmp_path / "all.tar"
+    with tarfile.open(path, "w:") as tar:
+        tar.add(few, arcname="few")
+    monkeypatch.setattr("protgm.data.extract.MAX_BYTES", 6000)
+    quiet(path, tmp_path / "out")
+    assert list(rejected(tmp_path / "out")) == [("few/2TRX_A.pdb.gz", "")]
+    assert "more than the limit of 6,000" in rejected(tmp_path / "out")["few/2TRX_A.pdb.gz", ""][1]
 
 
 def test_workers_do_not_change_the_result(examples, tmp_path):
