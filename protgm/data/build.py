@@ -22,6 +22,7 @@ from protgm.data.extract import Extracted, Extractor, Rejection, Task, merge
 from protgm.data.filters import Filters
 from protgm.data.lock import locked
 from protgm.data.manifest import Manifest, find_manifest, read_manifest
+from protgm.data.mmseqs import cluster_by_alignment, mmseqs_program
 from protgm.data.parts import PART, Parts
 from protgm.data.prepare import Summary
 from protgm.data.progress import PrepareProgress
@@ -44,6 +45,7 @@ def build(
     workers: int | None,
     val_share: float,
     test_share: float,
+    clustering: str,
     progress: bool,
 ) -> Summary:
     """See `protgm.data.prepare.prepare`, which has checked the arguments."""
@@ -52,7 +54,14 @@ def build(
     listed = structure_files(source)
     table = find_manifest(source) if manifest is None else Path(manifest)
     known = Manifest() if table is None else read_manifest(table)
-    result = {"filters": asdict(filters), "val_share": val_share, "test_share": test_share}
+    if clustering == "auto":
+        clustering = "kmers" if mmseqs_program() is None else "mmseqs"
+    result = {
+        "filters": asdict(filters),
+        "val_share": val_share,
+        "test_share": test_share,
+        "clustering": clustering,
+    }
     # Where the files lie does not matter, what they are does: names, sizes, times, and the manifest's contents.
     contents = [VERSION, result, listed, None if table is None else sha256(table)]
     key = hashlib.sha256(json.dumps(contents, ensure_ascii=True).encode()).hexdigest()
@@ -70,7 +79,7 @@ def build(
                 _extract(tasks, parts, Extractor(str(source), filters), workers or cores(), progress)
                 origin = {"source": str(source), "manifest": None if table is None else str(table)}
                 info = {"key": key, "settings": origin | result, "files": len(listed)}
-                info = _write(out, parts, known, info, val_share, test_share)
+                info = _write(out, parts, known, info, workers or cores())
                 parts.remove()
             except OSError as error:  # disk full, permission lost
                 raise ValueError(f"{out}: cannot be written to: {error.strerror or error}") from error
@@ -121,7 +130,7 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
             bar.advance(files, entries, rejected)
 
 
-def _write(out: Path, parts: Parts, known: Manifest, info: dict, val_share: float, test_share: float) -> dict:
+def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int) -> dict:
     """Cluster the entries and put the dataset in place, its description last."""
     sequences: list[str] = []
     labels: list[str | None] = []
@@ -136,8 +145,13 @@ def _write(out: Path, parts: Parts, known: Manifest, info: dict, val_share: floa
     if not sequences:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
         raise ValueError(f"{out}: nothing of {info['files']} files passed ({reasons}); see {out / REJECTED_FILE}")
-    clusters = cluster_sequences(sequences, labels)
-    splits = [known.splits.get(cluster) or split_of(cluster, val_share, test_share) for cluster in clusters]
+    settings = info["settings"]
+    if settings["clustering"] == "mmseqs":
+        clusters = cluster_by_alignment(sequences, labels, threads=workers)
+    else:
+        clusters = cluster_sequences(sequences, labels)
+    shares = settings["val_share"], settings["test_share"]
+    splits = [known.splits.get(cluster) or split_of(cluster, *shares) for cluster in clusters]
     draft = out / _DRAFT
     with atomic(draft) as temporary:
         _write_structures(temporary, parts, known, clusters, splits)

@@ -4,7 +4,7 @@ Greedy, as in CD-HIT (Li & Godzik 2006), on k-mers alone: the longest sequence f
 the founder that shares most of its k-mers, if they are enough, or founds its own. Two sequences of identity p share
 about p^k of their k-mers, unrelated ones next to none, so a threshold on that share is one on identity, without an
 alignment: about 50 % with the values here. Kin more distant than that is not found; where that matters (a test of
-generalisation, say), give clusters by alignment, as of MMseqs2 or Foldseek, in a manifest.
+generalisation, say), install MMseqs2 (`protgm.data.mmseqs`) or give clusters in a manifest.
 """
 
 from __future__ import annotations

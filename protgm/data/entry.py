@@ -46,7 +46,7 @@ def rebuild_oxygen(coords: NDArray[np.float32], breaks: NDArray[np.bool_]) -> ND
     At a break (``breaks[i]``: residue i is not bonded to i + 1) it goes where a strand-like psi puts it. A residue that
     lacks N, CA or C stays without.
     """
-    lacking = np.isfinite(coords[:, :3]).all(axis=(1, 2)) & ~np.isfinite(coords[:, 3]).all(axis=1)
+    lacking = np.asarray(np.isfinite(coords[:, :3]).all(axis=(1, 2)) & ~np.isfinite(coords[:, 3]).all(axis=1))
     if not lacking.any():
         return coords
     atoms = torch.from_numpy(np.array(coords))

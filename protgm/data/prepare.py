@@ -10,7 +10,9 @@ from os import PathLike
 
 from protgm.data.filters import Filters
 
-__all__ = ["Summary", "prepare"]
+__all__ = ["CLUSTERINGS", "Summary", "prepare"]
+
+CLUSTERINGS = ("auto", "mmseqs", "kmers")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def prepare(
     workers: int | None = None,
     val_share: float = 0.05,
     test_share: float = 0.0,
+    clustering: str = "auto",
     progress: bool = True,
 ) -> Summary:
     """Make a dataset of the structure files below a folder, or in a tar file.
@@ -85,6 +88,9 @@ def prepare(
         Processes; by default one per core.
     val_share, test_share : float
         Shares of the clusters without a split in the manifest that go to validation and test.
+    clustering : str
+        How sequences that the manifest does not name are clustered: ``mmseqs`` (at 30 % identity by alignment, with the
+        program MMseqs2), ``kmers`` (at about 50 %, with no program) or ``auto``: the former where it is installed.
     progress : bool
         Show a progress bar, or lines where there is no terminal, on stderr.
 
@@ -105,9 +111,11 @@ def prepare(
         )
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if clustering not in CLUSTERINGS:
+        raise ValueError(f"clustering must be one of {', '.join(CLUSTERINGS)}, got {clustering!r}")
     from protgm.data.build import build
 
-    summary = build(
+    return build(
         source,
         out,
         filters=filters,
@@ -115,8 +123,6 @@ def prepare(
         workers=workers,
         val_share=val_share,
         test_share=test_share,
+        clustering=clustering,
         progress=progress,
     )
-    if progress:
-        print(summary)
-    return summary

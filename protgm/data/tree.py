@@ -94,7 +94,8 @@ def _in_tar(source: Path) -> list[SourceFile]:
     try:
         with tarfile.open(source, "r:") as tar:
             for member in tar:
-                tar.members = []  # a list of all that were seen, which we do not need
+                # The list of all members seen, which only costs memory here.
+                tar.members = []  # type: ignore[attr-defined]
                 name = member.name.removeprefix("./")
                 if member.isreg() and not member.issparse() and name.lower().endswith(SUFFIXES):
                     found[name] = SourceFile(name, member.size, int(member.mtime), member.offset_data)

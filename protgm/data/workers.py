@@ -116,8 +116,8 @@ def chunked_map(
     pending: deque[tuple[Sequence[T], Future[R]]] = deque()
     try:
         while True:
-            while len(pending) < _AHEAD * workers and (part := next(todo, None)) is not None:
-                pending.append((part, pool.submit(job, part)))
+            while len(pending) < _AHEAD * workers and (following := next(todo, None)) is not None:
+                pending.append((following, pool.submit(job, following)))
             if not pending:
                 return
             part, future = pending.popleft()
