@@ -222,7 +222,7 @@ def _occupancy(value: object, source: str, line: int | None) -> float:
     except ValueError:
         number = -1.0
     if not 0.0 <= number <= 1000.0:
-        raise malformed(source, f"occupancy {printable(value)!r} is not a number >= 0", line)
+        raise malformed(source, f"occupancy {printable(_text(value))!r} is not a number >= 0", line)
     return number
 
 

@@ -89,6 +89,7 @@ def test_damaged_real_files(raw_files, mutator, tmp_path):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(3600)
 def test_ten_thousand_damaged_real_files(raw_files, mutator, tmp_path):
     whole = [(f.name, f.read_bytes()) for f in raw_files]
     short = [(name, shorten(data)) if name.endswith((".pdb", ".cif")) else (name, data) for name, data in whole]
