@@ -42,14 +42,22 @@ Source = torch.Generator | Streams | None
 
 
 def rand(
-    shape: Sequence[int], source: Source = None, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    shape: Sequence[int],
+    source: Source = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Tensor:
     """Uniform numbers in [0, 1) of ``shape`` from a generator, per-sample streams, or torch's global state."""
     return _draw(torch.rand, shape, source, dtype, device)
 
 
 def randn(
-    shape: Sequence[int], source: Source = None, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    shape: Sequence[int],
+    source: Source = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
 ) -> Tensor:
     """Standard normal numbers; as `rand`."""
     return _draw(torch.randn, shape, source, dtype, device)

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from protgm.lie.random import Source, randn
+from protgm.matching import gaussian_jump
 from protgm.matching.schedules import CondOT, Schedule
+from protgm.matching.spaces import CentredPoints, Euclidean
 
 __all__ = ["GaussianPath", "centre"]
 
@@ -49,11 +52,14 @@ class GaussianPath:
         Standard deviation of the prior per coordinate, in the units of x.
     floor : float
         ``sigma`` and ``alpha`` are kept above this in denominators, so that t = 0 and t = 1 stay finite.
+    space : Euclidean or CentredPoints
+        Where points live; on centred point sets (..., N, 3) each point has its own time, the noise has no centre of mass.
     """
 
     schedule: Schedule = field(default_factory=CondOT)
     scale: float = 1.0
     floor: float = 1e-5
+    space: Euclidean | CentredPoints = field(default_factory=Euclidean)
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
@@ -69,20 +75,20 @@ class GaussianPath:
         self,
         shape: tuple[int, ...],
         *,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Tensor:
         """Draws from the law at t = 0 (of noise alone), shape ``shape``."""
-        noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
+        noise = randn(shape, generator, dtype=dtype, device=device)
+        if isinstance(self.space, CentredPoints):
+            noise = self.space.project(noise)
         return noise * self.scale * float(self.schedule.sigma(torch.zeros((), dtype=torch.float64)))
 
-    def sample(
-        self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: Source = None) -> Tensor:
         """Draw ``x_t`` given z; ``noise`` (standard normal times ``scale``, as from a coupling) is drawn where not given. (..., d)."""
         if noise is None:
-            noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device) * self.scale
+            noise = self.space.noise(z, generator=generator) * self.scale
         alpha, sigma, _, _ = self._at(t)
         return alpha * z + sigma / self.scale * noise
 
@@ -114,6 +120,39 @@ class GaussianPath:
         """``grad log p_t(x | z) = (alpha z - x)/sigma^2``, shape (..., d); the marginal score for a posterior mean z."""
         alpha, sigma, _, _ = self._at(t)
         return (alpha * z - x) / sigma.clamp_min(self.floor).square()
+
+    def reverse_noise(self, t: Tensor) -> Tensor:
+        """g of the exact time reversal, ``g^2 = 2 sigma (alpha' sigma / alpha - sigma')``; CondOT: ``2 (1 - t) / t``. Shape (...)."""
+        alpha, sigma, da, ds = (v.squeeze(-1) for v in self._at(t))
+        return torch.sqrt((2 * sigma * (da * sigma / alpha.clamp_min(self.floor) - ds)).clamp_min(0))
+
+    # The jump, per coordinate: gaussian_jump.py has the law in the standardised coordinate r = (x - alpha z) / sigma.
+    def _rate(self, z: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        alpha, sigma, da, ds = self._at(t)
+        sigma = sigma.clamp_min(self.floor)
+        return da * z / sigma, (ds / sigma).expand_as(z), alpha * z, sigma
+
+    def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``lambda = [-d log p / dt]_+`` of each coordinate, shape (..., d), per unit time."""
+        return (-self.log_density_derivative(x, z, t)).clamp_min(0)
+
+    def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
+        """The jump rate of each coordinate integrated over [t, t + h] at a fixed x, shape (..., d)."""
+        return gaussian_jump.integrate(lambda s: self.jump_rate(x, z, s), t, h)
+
+    def sample_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Where a jump at time t lands, ``J ~ [dp/dt]_+``, independently of x; shape (..., d)."""
+        linear, square, mean, sigma = self._rate(z, t)
+        return mean + sigma * gaussian_jump.sample(linear, square, generator=generator)
+
+    def reverse_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
+        """Integral of ``[d log p / dt]_+``, the rate of the jump that runs the path backward, shape (..., d)."""
+        return gaussian_jump.integrate(lambda s: self.log_density_derivative(x, z, s).clamp_min(0), t, h)
+
+    def sample_reverse_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Where a backward jump lands, ``J ~ [-dp/dt]_+``, shape (..., d)."""
+        linear, square, mean, sigma = self._rate(z, t)
+        return mean + sigma * gaussian_jump.sample_outside(linear, square, generator=generator)
 
     # Conversions: clean data is the hub.
     def clean_from_velocity(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:

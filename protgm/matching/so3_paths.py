@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from protgm.lie import so3, vmf
+from protgm.lie import angle_law, so3, vmf
 from protgm.lie.random import Source, rand, randn
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule
+from protgm.matching.spaces import Rotations
 
 __all__ = ["AntipodalVMFPath", "jump_or_stay"]
 
@@ -56,6 +57,11 @@ class AntipodalVMFPath:
     """
 
     schedule: KappaSchedule = field(default_factory=ExponentialKappa)
+
+    @property
+    def space(self) -> Rotations:
+        """SO(3)."""
+        return Rotations()
 
     def _angle(self, x: Tensor, z: Tensor) -> Tensor:
         return so3.angle(so3.relative(x, z))
@@ -186,6 +192,22 @@ class AntipodalVMFPath:
         """Where a jump at time t lands: near z, wherever it starts. Shape (..., 3, 3)."""
         kappa, shape = self._kappa(t, z)
         return z @ so3.exp(vmf.sample_destination(kappa, shape=shape, generator=generator))
+
+    def reverse_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
+        """Integral of ``[d log p / dt]_+``, the rate of the jump that runs the path backward, shape (...)."""
+        gain = self.log_density(x, z, t + h) - self.log_density(x, z, t)
+        return (gain + self.hazard(x, z, t, h)).clamp_min(0)
+
+    def sample_reverse_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Where a backward jump lands, ``J ~ [-dp/dt]_+``, shape (..., 3, 3)."""
+        kappa = self.schedule.kappa(t).expand(z.shape[:-2])
+        top = (16 / torch.sqrt(kappa)).clamp_max(torch.pi)
+
+        def density(w: Tensor, k: Tensor) -> Tensor:
+            return (-vmf.density_rate(w, k)).clamp_min(0) * torch.exp(vmf.angle_log_density(w, k))
+
+        angle = angle_law.invert(density, kappa, top, generator=generator)
+        return z @ so3.exp(angle_law.on_random_axis(angle, generator=generator))
 
     def step(
         self,

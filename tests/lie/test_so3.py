@@ -13,7 +13,23 @@ from scipy.spatial.transform import Rotation
 from protgm.lie import so3
 
 DTYPES = [torch.float32, torch.float64]
-ANGLES = [0.0, 1e-12, 1e-8, 1e-5, 1e-4, 5e-4, 1e-3, 1e-2, 0.5, 1.0, 2.0, 3.0, math.pi - 1e-2, math.pi - 1e-4, math.pi - 1e-7]
+ANGLES = [
+    0.0,
+    1e-12,
+    1e-8,
+    1e-5,
+    1e-4,
+    5e-4,
+    1e-3,
+    1e-2,
+    0.5,
+    1.0,
+    2.0,
+    3.0,
+    math.pi - 1e-2,
+    math.pi - 1e-4,
+    math.pi - 1e-7,
+]
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -26,7 +42,9 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def vectors(dtype: torch.dtype, count: int = 64) -> torch.Tensor:
     """Rotation vectors of every angle in ANGLES about random axes, shape (len(ANGLES), count, 3)."""
-    axis = torch.nn.functional.normalize(torch.randn(len(ANGLES), count, 3, generator=generator(), dtype=torch.float64), dim=-1)
+    axis = torch.nn.functional.normalize(
+        torch.randn(len(ANGLES), count, 3, generator=generator(), dtype=torch.float64), dim=-1
+    )
     return (axis * torch.tensor(ANGLES, dtype=torch.float64)[:, None, None]).to(dtype)
 
 
@@ -128,7 +146,9 @@ def test_hat_is_the_cross_product_and_vee_inverts_it():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_are_finite_at_zero_and_pi(dtype):
-    v = torch.cat((vectors(dtype, 8).flatten(0, 1), math.pi * torch.eye(3, dtype=dtype), torch.zeros(1, 3, dtype=dtype)))
+    v = torch.cat(
+        (vectors(dtype, 8).flatten(0, 1), math.pi * torch.eye(3, dtype=dtype), torch.zeros(1, 3, dtype=dtype))
+    )
     v.requires_grad_()
     rotation = so3.exp(v)
     for value in (rotation.square().sum() + rotation.sum(), so3.log(rotation).sum(), so3.angle(rotation).sum()):

@@ -47,9 +47,7 @@ def simulate(
             velocity = path.velocity(halfway, z, t + h / 2)
         if jump > 0:
             posterior = z
-        x = path.step(
-            x, t, h, velocity=velocity, posterior=posterior, flow=1 - jump, jump=jump, generator=g
-        )
+        x = path.step(x, t, h, velocity=velocity, posterior=posterior, flow=1 - jump, jump=jump, generator=g)
     return x, z, path
 
 
@@ -111,7 +109,10 @@ def test_kolmogorov_forward_equation_by_quadrature(schedule, t):
 def test_hazard_is_the_integral_of_the_rate():
     path, g = AntipodalVMFPath(QuadraticKappa()), generator(3)
     x, z = so3.random_uniform((2, 400), generator=g, dtype=torch.float64)
-    t, h = 0.6 * torch.rand(400, generator=g, dtype=torch.float64), 0.3 * torch.rand(400, generator=g, dtype=torch.float64)
+    t, h = (
+        0.6 * torch.rand(400, generator=g, dtype=torch.float64),
+        0.3 * torch.rand(400, generator=g, dtype=torch.float64),
+    )
     nodes = torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None]
     rate = path.jump_rate(x, z, t + h * nodes)
     assert torch.allclose(path.hazard(x, z, t, h), torch.trapezoid(rate, nodes * h, dim=0), rtol=1e-4, atol=1e-6)
@@ -169,7 +170,10 @@ def test_float32_is_finite_everywhere_and_close_to_float64(schedule):
             for dtype in (torch.float32, torch.float64):
                 a, b, s, k = x.to(dtype), z.to(dtype), t.to(dtype).expand(len(angles)), torch.tensor(h, dtype=dtype)
                 figures[dtype] = [
-                    path.hazard(a, b, s, k), path.velocity(a, b, s), path.score(a, b, s), path.log_density(a, b, s)
+                    path.hazard(a, b, s, k),
+                    path.velocity(a, b, s),
+                    path.score(a, b, s),
+                    path.log_density(a, b, s),
                 ]
                 assert all(v.isfinite().all() for v in figures[dtype]), (t, h, dtype)
                 jumped = path.sample_jump(a, b, s, generator=generator(0))

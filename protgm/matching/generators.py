@@ -1,0 +1,201 @@
+"""Generators as terms that add: flow, diffusion, jump, their superpositions, and parts that leave every marginal as it is.
+
+The Kolmogorov forward equation is linear in the generator (Holderrieth et al. 2024, proposition 3). Each term says how many times it
+carries the law forward: a flow, a diffusion or a jump once (``net = 1``), a Langevin or balance part not at all (0), a backward jump
+once backward (-1). A sum with non-negative weights generates the path exactly when the weighted nets sum to one at every t, and
+anything else is refused:
+
+    0.3 * Flow(path) + 0.7 * Jump(path)
+    Flow(path) + 2.0 * Langevin(path, noise=0.5)
+    1.5 * Jump(path) + 0.5 * BackwardJump(path)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from protgm.lie.random import Source
+from protgm.matching.predictions import Prediction
+from protgm.matching.spaces import expand
+from protgm.matching.superposition import ProductGenerator, Superposition, Weight, as_generator, weight_at
+
+__all__ = [
+    "Balance",
+    "BackwardFlow",
+    "BackwardJump",
+    "Diffusion",
+    "Flow",
+    "Jump",
+    "Langevin",
+    "ProductGenerator",
+    "Superposition",
+    "Term",
+    "as_generator",
+]
+
+
+def _need(path: Any, term: str, *methods: str) -> None:
+    missing = [m for m in methods if not hasattr(path, m)]
+    if missing:
+        raise ValueError(f"{term}: {type(path).__name__} has no {missing[0]}, so this term does not exist on it")
+
+
+class Term(ABC):
+    """One term of a generator on one path."""
+
+    path: Any
+    net: int = 1
+
+    def drift(self, prediction: Prediction, t: Tensor) -> Tensor | None:
+        """Deterministic motion, a tangent per unit time."""
+        return None
+
+    def spread(self, t: Tensor) -> Tensor | None:
+        """g of the Brownian part, shape (...)."""
+        return None
+
+    def jump(
+        self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source
+    ) -> tuple[Tensor, Tensor] | None:
+        """Integrated hazard of the step and where a jump lands."""
+        return None
+
+    @abstractmethod
+    def __repr__(self) -> str: ...
+
+    def __add__(self, other: Term | Superposition) -> Superposition:
+        return Superposition(((1.0, self),), complete=False) + other
+
+    def __rmul__(self, weight: Weight) -> Superposition:
+        return Superposition(((weight, self),), complete=False)
+
+
+@dataclass(frozen=True)
+class Flow(Term):
+    """The probability-flow ODE."""
+
+    path: Any
+
+    def __post_init__(self) -> None:
+        _need(self.path, "Flow", "velocity")
+
+    def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
+        """The velocity."""
+        return prediction.velocity()
+
+
+@dataclass(frozen=True)
+class BackwardFlow(Term):
+    """The ODE run backward in time; half of a predictor-corrector pair."""
+
+    path: Any
+    net: int = -1
+
+    def __post_init__(self) -> None:
+        _need(self.path, "BackwardFlow", "velocity")
+
+    def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
+        """Minus the velocity."""
+        return -prediction.velocity()
+
+
+@dataclass(frozen=True)
+class Diffusion(Term):
+    """``dx = (u + g^2/2 score) dt + g dW`` for any g >= 0 (Song et al. 2021): the flow and as much Langevin noise.
+
+    Parameters
+    ----------
+    path : a path with a score
+    noise : float, callable of t, or None
+        g; None takes the path's exact time reversal.
+    maximum : float
+        g is capped here, which changes no marginal, since every g is right.
+    """
+
+    path: Any
+    noise: Weight | None = None
+    maximum: float = 4.0
+
+    def __post_init__(self) -> None:
+        _need(self.path, "Diffusion", "velocity", "score", *(["reverse_noise"] if self.noise is None else []))
+
+    def spread(self, t: Tensor) -> Tensor:
+        """g, shape (...)."""
+        g = self.path.reverse_noise(t) if self.noise is None else weight_at(self.noise, t)
+        return g.clamp_max(self.maximum)
+
+    def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
+        """u + g^2/2 score."""
+        half = expand(0.5 * self.spread(t).square(), self.path.space.tangent_dim)
+        return prediction.velocity() + half * prediction.score()
+
+
+@dataclass(frozen=True)
+class Langevin(Term):
+    """``g^2/2 score dt + g dW``: in balance with p_t at every t, so it can be added at any size."""
+
+    path: Any
+    noise: Weight = 1.0
+    net: int = 0
+
+    def __post_init__(self) -> None:
+        _need(self.path, "Langevin", "score")
+
+    def spread(self, t: Tensor) -> Tensor:
+        """g, shape (...)."""
+        return weight_at(self.noise, t)
+
+    def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
+        """g^2/2 score."""
+        return expand(0.5 * self.spread(t).square(), self.path.space.tangent_dim) * prediction.score()
+
+
+@dataclass(frozen=True)
+class Jump(Term):
+    """The jump that carries mass from where p_t falls to where it grows; z is drawn from the posterior at every step."""
+
+    path: Any
+
+    def __post_init__(self) -> None:
+        _need(self.path, "Jump", "hazard", "sample_jump")
+
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> tuple[Tensor, Tensor]:
+        """Hazard over [t, t + h] and a destination."""
+        z = prediction.draw(generator=generator)
+        return self.path.hazard(x, z, t, h), self.path.sample_jump(x, z, t + h / 2, generator=generator)
+
+
+@dataclass(frozen=True)
+class BackwardJump(Term):
+    """The jump that solves the equation backward in time (signs of dp/dt swapped); half of a predictor-corrector pair."""
+
+    path: Any
+    net: int = -1
+
+    def __post_init__(self) -> None:
+        _need(self.path, "BackwardJump", "reverse_hazard", "sample_reverse_jump")
+
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> tuple[Tensor, Tensor]:
+        """Hazard over [t, t + h] and a destination."""
+        z = prediction.draw(generator=generator)
+        return self.path.reverse_hazard(x, z, t, h), self.path.sample_reverse_jump(x, z, t + h / 2, generator=generator)
+
+
+@dataclass(frozen=True)
+class Balance(Term):
+    """Moves of a Markov chain in detailed balance with p_t, such as remasking and its repair: the chain's corrector."""
+
+    path: Any
+    net: int = 0
+
+    def __post_init__(self) -> None:
+        _need(self.path, "Balance", "balance_hazard", "balance_move")
+
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> tuple[Tensor, Tensor]:
+        """Hazard over [t, t + h] and a destination."""
+        z = prediction.draw(generator=generator)
+        return self.path.balance_hazard(x, z, t, h), self.path.balance_move(x, z, t + h / 2, generator=generator)

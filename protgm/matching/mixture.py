@@ -1,0 +1,64 @@
+"""The mixture path on any space: stay at the noise point, then be at the data, ``p_t = kappa delta_z + (1 - kappa) p_0``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from protgm.lie.random import Source, rand
+from protgm.matching.clocks import Clock, LinearClock
+from protgm.matching.spaces import Categorical, Space, expand
+
+__all__ = ["MixturePath", "clock_hazard"]
+
+
+def clock_hazard(clock: Clock, t: Tensor, h: Tensor) -> Tensor:
+    """Integral of ``kappa' / (1 - kappa)`` over [t, t + h], shape (...); infinite when kappa reaches 1."""
+    return torch.log((1 - clock.at(t)).clamp_min(1e-30)) - torch.log((1 - clock.at(t + h)).clamp_min(1e-38))
+
+
+@dataclass(frozen=True)
+class MixturePath:
+    """A path of pure jumps (Holderrieth et al. 2024, eq. 8): rate ``kappa'/(1 - kappa)`` until the point is z, destination z.
+
+    Parameters
+    ----------
+    space : Space or Categorical
+    source : callable
+        ``source(shape, generator=...)`` draws noise points of batch shape ``shape``.
+    clock : Clock
+    """
+
+    space: Space | Categorical
+    source: Callable[..., Tensor]
+    clock: Clock = field(default_factory=LinearClock)
+
+    def prior(self, shape: Sequence[int], *, generator: Source = None) -> Tensor:
+        """Draws of the source, shape (*shape, *event)."""
+        return self.source(shape, generator=generator)
+
+    def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """z with probability kappa(t), else a draw of the source; shape (..., *event)."""
+        batch = z.shape[: z.dim() - self.space.event_dim]
+        noise = self.prior(batch, generator=generator).to(z)
+        arrived = rand(batch, generator, device=z.device) < self.clock.at(t)
+        return torch.where(expand(arrived, self.space.event_dim), z, noise)
+
+    def _elsewhere(self, x: Tensor, z: Tensor) -> Tensor:
+        other = x != z
+        return other.flatten(-self.space.event_dim).any(-1) if self.space.event_dim else other
+
+    def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``kappa' / (1 - kappa)`` where x is not z yet, shape (...)."""
+        return self._elsewhere(x, z) * self.clock.derivative(t) / (1 - self.clock.at(t)).clamp_min(1e-6)
+
+    def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
+        """The rate integrated over [t, t + h], exactly: the survival probability is a quotient of ``1 - kappa``. Shape (...)."""
+        return torch.where(self._elsewhere(x, z), clock_hazard(self.clock, t, h), 0.0)
+
+    def sample_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """z, shape (..., *event)."""
+        return z

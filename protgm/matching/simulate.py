@@ -1,0 +1,223 @@
+"""Simulators: a generator, a predictor, a solver, a controller of the steps, and what to save, put together by one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from protgm.lie.random import Source
+from protgm.matching.predictions import Predictor
+from protgm.matching.saving import Final, NoProgress, Save, TerminalProgress
+from protgm.matching.superposition import as_generator
+
+__all__ = ["Adaptive", "Euler", "Fixed", "Heun", "Midpoint", "Solver", "simulate"]
+
+
+class Solver(Protocol):
+    """One step of a generator."""
+
+    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
+        """The state at t + h."""
+        ...
+
+
+@dataclass(frozen=True)
+class Euler:
+    """First order: everything is read at the start of the step. On tokens this is tau-leaping with the posterior held fixed."""
+
+    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
+        """The state at t + h; one call of the predictor."""
+        prediction = predict(x, t)
+        return generator.advance(x, t, h, generator.drift(prediction, t), prediction, source)
+
+
+@dataclass(frozen=True)
+class Midpoint:
+    """Second-order drift, and jumps with the posterior of the middle of the step ("mixed"); two calls of the predictor."""
+
+    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
+        """The state at t + h."""
+        drift = generator.drift(predict(x, t), t)
+        middle = generator.nudge(x, h / 2, drift)
+        prediction = predict(middle, t + h / 2)
+        drift = generator.average(x, drift, middle, generator.drift(prediction, t + h / 2), 1.0)
+        return generator.advance(x, t, h, drift, prediction, source)
+
+
+@dataclass(frozen=True)
+class Heun:
+    """Second-order drift from both ends of the step, with Euler jumps ("mixed"); two calls of the predictor.
+
+    The drift at the far end is not asked for where the step ends at t = 1, beyond which most velocities are not defined.
+    """
+
+    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
+        """The state at t + h."""
+        prediction = predict(x, t)
+        drift = generator.drift(prediction, t)
+        if bool((t + h < 1 - 1e-9).all()):
+            end = generator.nudge(x, h, drift)
+            drift = generator.average(x, drift, end, generator.drift(predict(end, t + h), t + h), 0.5)
+        return generator.advance(x, t, h, drift, prediction, source)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Steps of a given grid.
+
+    Parameters
+    ----------
+    times : Tensor, shape (steps + 1,) or (steps + 1, ...)
+        Increasing. With further dimensions, each element of the batch has its own times; equal times leave it where it is.
+    """
+
+    times: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.times) < 2 or bool((self.times.diff(dim=0) < 0).any()):
+            raise ValueError("Fixed: the times of a grid must not decrease, and there must be at least two")
+
+    @property
+    def total(self) -> int | None:
+        """Number of steps."""
+        return len(self.times) - 1
+
+    def steps(
+        self, generator: Any, predict: Predictor, state: _State, source: Source
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of t and h."""
+        like = state.like()
+        for t, later in zip(self.times[:-1], self.times[1:], strict=True):
+            yield t.to(**like), (later - t).to(**like)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Steps as long as two bounds allow, common to the batch; both are read before the step is drawn, so nothing is biased.
+
+    Parameters
+    ----------
+    hazard : float
+        The ``quantile`` of the integrated hazard stays at or below this, so that few elements would have jumped twice.
+    tolerance : float
+        The ``quantile`` of the distance between an Euler and a Heun step stays at or below this, in the space's units.
+    start, end : float
+    quantile : float
+    smallest, largest : float
+        Bounds of a step.
+    """
+
+    hazard: float = 0.15
+    tolerance: float = 3e-3
+    start: float = 0.0
+    end: float = 1.0
+    quantile: float = 0.99
+    smallest: float = 1e-5
+    largest: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (self.hazard > 0 and self.tolerance > 0 and 0 < self.smallest <= self.largest):
+            raise ValueError("Adaptive: hazard, tolerance and the bounds of a step must be positive")
+
+    @property
+    def total(self) -> int | None:
+        """Unknown."""
+        return None
+
+    def steps(
+        self, generator: Any, predict: Predictor, state: _State, source: Source
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of t and h."""
+        like = state.like()
+        t, h = self.start, min(self.largest, 10 * self.smallest)
+        while t < self.end - 1e-12:
+            h = min(2 * h, self.largest)
+            x, now = state.x, torch.tensor(t, **like)
+            prediction = predict(x, now)
+            drift = generator.drift(prediction, now)
+            while True:
+                h = max(min(h, self.end - t), min(self.smallest, self.end - t))
+                width = torch.tensor(h, **like)
+                hazard = generator.largest_hazard(x, now, width, prediction, self.quantile, source)
+                far = generator.nudge(x, width, drift)
+                ahead = torch.tensor(min(t + h, 1 - 1e-6), **like)
+                error = generator.drift_error(
+                    x, width, drift, far, generator.drift(predict(far, ahead), ahead), self.quantile
+                )
+                excess = max(hazard / self.hazard, (error / self.tolerance) ** 0.5)
+                if excess <= 1 or h <= self.smallest * 1.0001:
+                    break
+                h *= max(0.2, 0.9 / excess)
+            yield now, width
+            t += h
+
+
+class _State:
+    """The current state, shared with the controller."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def like(self) -> dict[str, Any]:
+        first = self.x[0] if isinstance(self.x, tuple) else self.x
+        dtype = first.dtype if first.is_floating_point() else torch.get_default_dtype()
+        return {"dtype": dtype, "device": first.device}
+
+
+@torch.no_grad()
+def simulate(
+    generator: Any,
+    predict: Predictor,
+    x: Any,
+    controller: Fixed | Adaptive | Tensor,
+    *,
+    solver: Solver | None = None,
+    save: Save | None = None,
+    progress: NoProgress | TerminalProgress | None = None,
+    source: Source = None,
+) -> Any:
+    """Follow a generator from its prior.
+
+    Parameters
+    ----------
+    generator : Term, Superposition or ProductGenerator
+    predict : callable
+        ``predict(x, t)`` gives a `Prediction` (a tuple of them on a product).
+    x : Tensor or tuple of Tensor
+        State at the first time.
+    controller : Fixed, Adaptive, or Tensor of times
+    solver : Solver, optional
+        `Midpoint` by default.
+    save : Save, optional
+        `Final` by default.
+    progress : optional
+        Nothing is shown by default.
+    source : torch.Generator or Streams, optional
+
+    Returns
+    -------
+    What ``save.result()`` gives: the last state by default.
+    """
+    generator = as_generator(generator)
+    controller = Fixed(controller) if isinstance(controller, Tensor) else controller
+    solver, save, progress = solver or Midpoint(), save or Final(), progress or NoProgress()
+    state, started = _State(x), False
+    try:
+        done, now = 0, None
+        for t, h in controller.steps(generator, predict, state, source):
+            if not started:
+                save.see(t, state.x, False)
+                started = True
+            elif now is not None:
+                save.see(now, state.x, False)
+            state.x = solver.step(generator, predict, state.x, t, h, source)
+            now, done = t + h, done + 1
+            progress.update(done, controller.total, float(now.max()))
+        save.see(now, state.x, True)
+    finally:
+        progress.close()
+    return save.result()
