@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from protgm.data.entry import Rejected, entry, split_chains
@@ -73,16 +74,16 @@ class Extractor:
     def __call__(self, tasks: Sequence[Task]) -> Extracted:
         rows: list[dict[str, Any]] = []
         rejected: list[Rejection] = []
-        for task in tasks:
-            self._read(task, rows, rejected)
-        return Extracted(pa.RecordBatch.from_pylist(rows, schema=SCHEMA), rejected)
+        # Absurd coordinates overflow; the filters see the infinities that come of it.
+        with np.errstate(all="ignore"):
+            for task in tasks:
+                self._read(task, rows, rejected)
+        return Extracted(_batch(rows, rejected), rejected)
 
     def died(self, task: Task) -> Extracted:
         """What stands for a file that brought its worker down."""
         detail = "the process that read it died (out of memory?)"
-        return Extracted(
-            pa.RecordBatch.from_pylist([], schema=SCHEMA), [Rejection(task.shown, "", "unreadable", detail)]
-        )
+        return Extracted(_batch([], []), [Rejection(task.shown, "", "unreadable", detail)])
 
     def _read(self, task: Task, rows: list[dict[str, Any]], rejected: list[Rejection]) -> None:
         shown = task.shown
@@ -92,7 +93,8 @@ class Extractor:
             chains = list(split_chains(backbone))
             resolution = _number(backbone.metadata.get("resolution")) or task.resolution
             pdb_id = _pdb_id(backbone.metadata.get("entry"))
-            for chain, part in chains:
+            for chain_id, part in chains:
+                chain = printable(chain_id)
                 try:
                     row = entry(part, self.filters, resolution)
                 except Rejected as error:
@@ -133,10 +135,27 @@ def _structure(path: str) -> Backbone:
         raise StructureError(str(error).removeprefix(printable(path, limit=1000)).lstrip(":, ")) from None
 
 
+def _batch(rows: list[dict[str, Any]], rejected: list[Rejection]) -> pa.RecordBatch:
+    """The rows as Arrow; those that hold what does not fit a column (residue number 10^12) are rejected."""
+    try:
+        return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        fit = []
+        for row in rows:
+            try:
+                pa.RecordBatch.from_pylist([row], schema=SCHEMA)
+            except (pa.ArrowException, OverflowError, UnicodeError) as error:
+                detail = f"does not fit a dataset: {printable(error, limit=200)}"
+                rejected.append(Rejection(row["source"], row["chain"], "unreadable", detail))
+            else:
+                fit.append(row)
+        return pa.RecordBatch.from_pylist(fit, schema=SCHEMA)
+
+
 def merge(parts: Sequence[Extracted]) -> Extracted:
     """Several results as one, in order."""
     table = pa.Table.from_batches([part.batch for part in parts], schema=SCHEMA).combine_chunks()
-    batches = table.to_batches() or [pa.RecordBatch.from_pylist([], schema=SCHEMA)]
+    batches = table.to_batches() or [_batch([], [])]
     return Extracted(batches[0], [rejection for part in parts for rejection in part.rejected])
 
 
