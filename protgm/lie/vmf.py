@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand, randn
 from protgm.lie._vmf_tables import KNEE, R_MAX, W_ZERO, interpolate, table
+from protgm.lie.random import Source, rand, randn
 
 __all__ = [
     "angle_cdf",

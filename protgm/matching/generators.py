@@ -21,12 +21,12 @@ from torch import Tensor
 from protgm.lie.random import Source
 from protgm.matching.predictions import Prediction
 from protgm.matching.spaces import expand
-from protgm.matching.superposition import ProductGenerator, Superposition, Weight, as_generator, weight_at
+from protgm.matching.superposition import ProductGenerator, Proposal, Superposition, Weight, as_generator, weight_at
 
 __all__ = [
-    "Balance",
     "BackwardFlow",
     "BackwardJump",
+    "Balance",
     "Diffusion",
     "Flow",
     "Jump",
@@ -60,8 +60,8 @@ class Term(ABC):
 
     def jump(
         self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source
-    ) -> tuple[Tensor, Tensor] | None:
-        """Integrated hazard of the step and where a jump lands."""
+    ) -> Proposal | None:
+        """Integrated hazard of the step, the clean point it aims at, and the path's way to land there."""
         return None
 
     @abstractmethod
@@ -163,10 +163,10 @@ class Jump(Term):
     def __post_init__(self) -> None:
         _need(self.path, "Jump", "hazard", "sample_jump")
 
-    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> tuple[Tensor, Tensor]:
-        """Hazard over [t, t + h] and a destination."""
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
+        """Hazard over [t, t + h], the clean point it aims at, and how to land."""
         z = prediction.draw(generator=generator)
-        return self.path.hazard(x, z, t, h), self.path.sample_jump(x, z, t + h / 2, generator=generator)
+        return self.path.hazard(x, z, t, h), z, self.path.sample_jump
 
 
 @dataclass(frozen=True)
@@ -179,10 +179,10 @@ class BackwardJump(Term):
     def __post_init__(self) -> None:
         _need(self.path, "BackwardJump", "reverse_hazard", "sample_reverse_jump")
 
-    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> tuple[Tensor, Tensor]:
-        """Hazard over [t, t + h] and a destination."""
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
+        """Hazard over [t, t + h], the clean point it aims at, and how to land."""
         z = prediction.draw(generator=generator)
-        return self.path.reverse_hazard(x, z, t, h), self.path.sample_reverse_jump(x, z, t + h / 2, generator=generator)
+        return self.path.reverse_hazard(x, z, t, h), z, self.path.sample_reverse_jump
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Balance(Term):
     def __post_init__(self) -> None:
         _need(self.path, "Balance", "balance_hazard", "balance_move")
 
-    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> tuple[Tensor, Tensor]:
-        """Hazard over [t, t + h] and a destination."""
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
+        """Hazard over [t, t + h], the clean point it aims at, and how to land."""
         z = prediction.draw(generator=generator)
-        return self.path.balance_hazard(x, z, t, h), self.path.balance_move(x, z, t + h / 2, generator=generator)
+        return self.path.balance_hazard(x, z, t, h), z, self.path.balance_move

@@ -8,14 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source
+from protgm.lie.random import Source, Streams, rand
 from protgm.matching.predictions import Prediction
 from protgm.matching.so3_paths import jump_or_stay
 from protgm.matching.spaces import expand
 
-__all__ = ["ProductGenerator", "Superposition", "Weight", "as_generator", "weight_at"]
+__all__ = ["ProductGenerator", "Proposal", "Superposition", "Weight", "as_generator", "weight_at"]
 
 Weight = float | Callable[[Tensor], Tensor]
+Proposal = tuple[Tensor, Tensor, Callable[..., Tensor]]
+"""An integrated hazard, the clean point a jump aims at, and ``land(x, z, t, generator=...)``."""
 _CHECK_AT = (0.0, 0.03, 0.25, 0.5, 0.75, 0.97, 1.0)
 
 
@@ -121,12 +123,11 @@ class Superposition:
         for weight, term in self.parts:
             proposal = term.jump(prediction, x, t, h, source)
             if proposal is not None:
-                hazard, destination = proposal
-                w = weight_at(weight, t + h / 2)
-                hazard = torch.where(
-                    expand(w > 0, hazard.dim() - w.dim()), expand(w, hazard.dim() - w.dim()) * hazard, 0.0
-                )
-                out = jump_or_stay(out, destination, hazard.nan_to_num(posinf=torch.inf), generator=source)
+                hazard, z, land = proposal
+                weight_now = weight_at(weight, t + h / 2)
+                weight_now = expand(weight_now, hazard.dim() - weight_now.dim())
+                hazard = torch.where(weight_now > 0, weight_now * hazard, 0.0).nan_to_num(posinf=torch.inf)
+                out = _take_jumps(space.event_dim, out, x, z, t + h / 2, hazard, land, source)
         return out
 
     def largest_hazard(
@@ -149,6 +150,25 @@ class Superposition:
             return 0.0
         gap = self.path.space.transport(other, y, x) - drift
         return float(torch.quantile(_thinned(0.5 * float(h) * torch.linalg.vector_norm(gap, dim=-1)), quantile))
+
+
+def _take_jumps(
+    event: int, stay: Tensor, x: Tensor, z: Tensor, t: Tensor, hazard: Tensor, land: Callable[..., Tensor], source: Source
+) -> Tensor:
+    """Land the elements that jump, and only them: a step has few, and a landing costs more than a drift."""
+    if isinstance(source, Streams):  # each row draws from its own stream, whatever the others do
+        return jump_or_stay(stay, land(x, z, t, generator=source), hazard, generator=source)
+    draw = rand(hazard.shape, source, dtype=hazard.dtype, device=hazard.device)
+    jumps = draw < -torch.expm1(-hazard)
+    if not bool(jumps.any()):
+        return stay
+    missing = event - (x.dim() - hazard.dim())  # a jump of single coordinates picks numbers out of points
+    picked = (expand(v.expand_as(stay)[jumps], missing) for v in (x, z))
+    time = t if t.dim() == 0 else expand(t, hazard.dim() - t.dim()).expand(jumps.shape)[jumps]
+    landed = land(*picked, time, generator=source)
+    out = stay.clone()
+    out[jumps] = landed.reshape(-1) if missing else landed
+    return out
 
 
 def _thinned(values: Tensor, most: int = 100_000) -> Tensor:
