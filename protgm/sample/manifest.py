@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def append(folder: Path, rows: list[Mapping[str, Any]]) -> None:
+def append(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows; on return they are on disk. A torn last line is cut off first."""
     path = folder / MANIFEST
     if path.exists():

@@ -103,7 +103,7 @@ def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor)
 
 
 def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:
-    """Errors of the peptide units' distances, summed: squared up to 1 Angstrom, linear beyond (a broken chain may be far off)."""
+    """Errors of the peptide units' distances, summed: squared up to 1 Angstrom, linear beyond."""
     total = atoms.new_zeros(())
     for first, second, length in _PEPTIDE:
         distance = torch.sqrt((atoms[:, 1:, second] - atoms[:, :-1, first]).square().sum(-1) + 1e-8)

@@ -1,4 +1,4 @@
-"""``protgm sample``: a work list, batch by batch, to structure files and a manifest; stopped, it goes on where it was."""
+"""``protgm sample``: a work list to structure files and a manifest; when stopped, it goes on where it was."""
 
 from __future__ import annotations
 

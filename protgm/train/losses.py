@@ -95,7 +95,7 @@ def denoising_losses(prediction: Prediction, noised: Noised) -> dict[str, Tensor
         return mean(shift), mean(turn)
 
     translation, rotation = frame_errors(prediction.rotations, prediction.translations)
-    stages = torch.stack([sum(frame_errors(*frames)) for frames in prediction.intermediate]).sum()
+    stages = torch.stack([torch.stack(frame_errors(*frames)).sum() for frames in prediction.intermediate]).sum()
     log_likelihood = posterior_log_density(prediction.posterior, noised.rotations)
     flow = (prediction.rotation_flow - noised.rotation_flow).square().sum(-1) / rotation_noise.square()
     predicted, clean = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,4 +72,7 @@ def sample_geometry(
             backbone.to_pdb(folder / f"{backbone.name}.pdb")
         report = geometry(backbone)
         figures.append([getattr(report, name) for name in _FIGURES])
-    return dict(zip(_FIGURES, np.nanmean(np.array(figures), axis=0).tolist(), strict=True))
+    # A figure that no sample has (omega of a chain without a bond) stays NaN.
+    columns = [column[np.isfinite(column)] for column in np.array(figures).T]
+    means = [float(column.mean()) if column.size else math.nan for column in columns]
+    return dict(zip(_FIGURES, means, strict=True))

@@ -77,9 +77,7 @@ def test_proteins_of_a_batch_and_broken_bonds_do_not_feel_each_other():
     index = torch.arange(len(translations)).repeat(2, 1)
     index[1, 30:] += 20
     mask, chain = torch.ones_like(index, dtype=torch.bool), torch.zeros_like(index)
-    both = refine_frames(
-        rotations.repeat(2, 1, 1, 1), torch.stack((translations, far)), mask, index, chain, steps=60
-    )
+    both = refine_frames(rotations.repeat(2, 1, 1, 1), torch.stack((translations, far)), mask, index, chain, steps=60)
     alone = refine(rotations, translations, steps=60)
     torch.testing.assert_close(both[1][0], alone[1], atol=1e-3, rtol=0)
     gap = np.linalg.norm((both[1][1, 30] - both[1][1, 29]).numpy())

@@ -94,9 +94,7 @@ def test_batch_size_does_not_change_the_result(config, tmp_path):
 
 def test_the_library_makes_what_the_command_makes(config, weights):
     sample(config)
-    made = protgm.load(weights).sample(
-        length=[20, 14], num=2, seed=0, settings=protgm.SamplerSettings(steps=4)
-    )
+    made = protgm.load(weights).sample(length=[20, 14], num=2, seed=0, settings=protgm.SamplerSettings(steps=4))
     assert [len(backbone) for backbone in made] == [14, 14, 20, 20]
     for backbone in made:
         from_file = protgm.read_structure(Path(config.out) / f"{backbone.name}.pdb")

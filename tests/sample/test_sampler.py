@@ -83,7 +83,7 @@ def test_rotations_keep_the_law_of_the_path(generator):
     from protgm.lie import vmf
 
     process = ProteinProcess()
-    size, steps = 20_000, 200
+    size, steps = 8_000, 120
     rotations = torch.eye(3).expand(1, size, 3, 3)
     oracle = Oracle(rotations, torch.zeros(1, size, 3), process)
     settings = SamplerSettings(steps=steps, generator=generator)
@@ -96,12 +96,12 @@ def test_rotations_keep_the_law_of_the_path(generator):
 
     sample_frames(watch, process, Task.unconditional([size]), settings, torch.Generator().manual_seed(3))
     assert bool(mask.all())
-    for step in (50, 100, 150):
+    for step in (30, 60, 90):
         protein = seen[step]
         kappa = protein.concentration[0, 0].double()
         angles = so3.angle(protein.rotations[0]).double()
         distance = kstest(angles.numpy(), lambda a, k=kappa: vmf.angle_cdf(torch.as_tensor(a), k).numpy()).statistic
-        assert distance < 0.02, (step, distance)  # noise floor for 20,000 draws: 0.012 in 99.5 % of cases
+        assert distance < 0.022, (step, distance)  # 8,000 draws of the exact law stay below 0.0193 in 99.5 % of cases
 
 
 def test_flow_and_jump_with_weight_zero_draw_no_random_numbers():
