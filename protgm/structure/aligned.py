@@ -64,12 +64,13 @@ def aligned_atoms(
     fields = np.flatnonzero(np.diff(filled.any(axis=0), prepend=False, append=False)).reshape(-1, 2).tolist()
     if len(fields) != len(columns):
         return None
+    # One word of every column in every row: words begin where a filled byte follows a blank.
+    begins = filled.astype(np.uint8)
+    begins[:, 1:] &= ~filled[:, :-1]
+    if (np.add.reduceat(begins, [a for a, _ in fields], axis=1) != 1).any():
+        return None
     quoted = ((block == ord("'")) | (block == ord('"'))).any(axis=0)
     for (a, b), name in zip(fields, columns, strict=True):
-        field = filled[:, a:b]
-        # One word in every row: filled from the first byte on or from after a blank, once.
-        if ((field[:, 0].astype(int) + (field[:, 1:] & ~field[:, :-1]).sum(axis=1)) != 1).any():
-            return None
         if quoted[a:b].any() and name not in ("label_atom_id", "auth_atom_id"):
             return None
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from protgm.structure.backbone import Backbone
 from protgm.structure.errors import StructureError, malformed, printable
-from protgm.structure.residues import LETTERS
+from protgm.structure.residues import D_AMINO_ACIDS, LETTERS
 
 __all__ = ["MAX_ATOMS", "MAX_BOND", "MAX_COORDINATE", "AtomRows", "assemble", "letters_of", "parse_point", "too_many"]
 
@@ -161,6 +161,7 @@ def assemble(rows: AtomRows, source: str, name: str, chain: str | None) -> Backb
     letters: list[str] = []
     certain: list[bool] = []
     known: list[bool] = []
+    mirrored: list[bool] = []
     with_ca = np.isfinite(coords[:, 1, 0])
     present = with_ca.tolist()
     without_ca = 0
@@ -176,6 +177,7 @@ def assemble(rows: AtomRows, source: str, name: str, chain: str | None) -> Backb
             letters.append(letter or "X")
             certain.append(polymer)
             known.append(letter is not None)
+            mirrored.append(residue_name in D_AMINO_ACIDS)
     coords = coords[with_ca]
     keep = _protein(coords, keys, certain, known)
     chains = list(dict.fromkeys(key[1] for key, kept in zip(keys, keep, strict=True) if kept))
@@ -188,7 +190,12 @@ def assemble(rows: AtomRows, source: str, name: str, chain: str | None) -> Backb
         keep = [kept and key[1] == chain for key, kept in zip(keys, keep, strict=True)]
     rowsel = [i for i, kept in enumerate(keep) if kept]
     metadata: dict[str, object] = dict(rows.metadata)
-    for what, count in (("residues_without_ca", without_ca), ("duplicate_atoms", duplicates)):
+    d_amino_acids = sum(mirrored[i] for i in rowsel)
+    for what, count in (
+        ("residues_without_ca", without_ca),
+        ("duplicate_atoms", duplicates),
+        ("d_amino_acids", d_amino_acids),
+    ):
         if count:
             metadata[what] = count
     return Backbone(

@@ -18,6 +18,7 @@ from protgm.structure.assemble import (
     too_many,
 )
 from protgm.structure.errors import malformed, printable
+from protgm.structure.residues import LETTERS
 
 __all__ = ["BACKBONE_ATOMS", "WANTED", "Table", "header_metadata", "rows_from_atom_site"]
 
@@ -150,7 +151,8 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
     for run in np.flatnonzero(kept).tolist():
         line = None if lines_of is None else int(lines_of[starts[run]])
         key, comp, altloc = _run(of_run, run, source, line)
-        rows.add_run(key, comp, marks_polymers or of_run["group"][run] == "ATOM", altloc, at)
+        polymer = marks_polymers or (of_run["group"][run] == "ATOM" and comp in LETTERS)
+        rows.add_run(key, comp, polymer, altloc, at)
         at += int(lengths[run])
     of_atom = np.repeat(kept, lengths)
     if lines_of is not None:

@@ -25,6 +25,9 @@ MAX_HEADER_ROWS = 500_000
 #: The specification's longest chain is fixed point, delta, run length, integer packing, byte array.
 _MAX_ENCODINGS = 6
 
+#: Categories and columns that are looked at.
+_NAMES = frozenset(WANTED).union(*WANTED.values())
+
 _DTYPES = {1: "<i1", 2: "<i2", 3: "<i4", 4: "<u1", 5: "<u2", 6: "<u4", 32: "<f4", 33: "<f8"}
 
 
@@ -38,7 +41,7 @@ def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
         model.
     """
     try:
-        document = unpack(data)
+        document = unpack(data, _NAMES)
     except ValueError as error:
         raise malformed(source, f"is not BinaryCIF or is cut off: {printable(error)}") from None
     try:

@@ -173,14 +173,15 @@ def _loop(lines: _Lines, tables: _Tables, atom_lines: list[int]) -> None:
     if not tags:
         raise malformed(lines.source, "loop_ without tags", start)
     category = _split_tag(tags[0])[0]
-    columns = [_split_tag(tag)[1] for tag in tags]
     # The residues of the polymers one by one are only looked at where their sequences are not given.
     spare = category == "_pdbx_poly_seq_scheme" and "pdbx_seq_one_letter_code_can" in tables.get("_entity_poly", ())
     if category not in WANTED or spare:
         _skip(lines)
-    elif words:
+        return
+    if words:
         raise malformed(lines.source, f"values on the line of the tags of {category}", lines.at)
-    elif category == "_atom_site":
+    columns = [_split_tag(tag)[1] for tag in tags]
+    if category == "_atom_site":
         tables[category] = _atoms(lines, columns, atom_lines)
     else:
         tables[category] = _table(lines, category, columns)

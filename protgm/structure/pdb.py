@@ -70,7 +70,9 @@ def parse_pdb(data: bytes, source: str, model: int) -> AtomRows:
             site = line[16:27]
             if site != last_site or record != last_record:
                 key, residue_name = _residue(line, segment, source, number)
-                rows.add_run(key, residue_name, record == b"ATOM  ", site[:1].decode("latin-1").strip(), len(atoms))
+                # Some programs write everything as ATOM: a residue that nobody knows must show that it is bonded.
+                polymer = record == b"ATOM  " and residue_name in LETTERS
+                rows.add_run(key, residue_name, polymer, site[:1].decode("latin-1").strip(), len(atoms))
                 last_site, last_record = site, record
                 if len(atoms) > MAX_ATOMS:
                     raise too_many(source, number)

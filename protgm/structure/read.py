@@ -28,7 +28,8 @@ def read_structure(
     Of alternate locations the one with the highest occupancy is taken, residue by residue, the first on ties.
     Modified residues get their parent's letter (MSE is M). Waters, ligands and nucleic acids are left out; modified
     residues inside chains stay. Chain ids, residue numbers and insertion codes are the author's. Residues without CA
-    are left out and counted in ``metadata["residues_without_ca"]``; another missing atom is NaN.
+    are left out and counted in ``metadata["residues_without_ca"]``; another missing atom is NaN. D-amino acids have the
+    letters of their mirror images and are counted in ``metadata["d_amino_acids"]``.
 
     Parameters
     ----------

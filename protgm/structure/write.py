@@ -22,7 +22,17 @@ __all__ = ["format_cif", "format_pdb", "write_cif", "write_pdb"]
 
 #: What the reader puts into ``metadata`` that has its own record, or speaks of the file that was read.
 _NOT_PROVENANCE = frozenset(
-    {"duplicate_atoms", "entry", "format", "method", "missing_residues", "residues_without_ca", "resolution", "seqres"}
+    {
+        "d_amino_acids",
+        "duplicate_atoms",
+        "entry",
+        "format",
+        "method",
+        "missing_residues",
+        "residues_without_ca",
+        "resolution",
+        "seqres",
+    }
 )
 _PDB_ATOMS, _CIF_BARE = 99_999, re.compile(r"[A-Za-z0-9+\-*/.,:()|@<>=%!&^~][^\s'\"]*\Z")
 _CIF_RESERVED = re.compile(r"(data_|loop_|save_|stop_|global_|[.?]\Z)", re.IGNORECASE)

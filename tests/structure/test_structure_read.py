@@ -133,6 +133,24 @@ def test_ligands_ions_water_and_nucleic_acids_stay_out(save, cases):
     assert set(backbone.chain_ids) == {"A"}
 
 
+def test_ligands_that_a_program_calls_atoms(cases, tmp_path):
+    atoms = cases.atoms_of(cases.helix(), comps=["ALA"] * 3 + ["QQQ"] + ["ALA"] * 2)
+    ligand = [cases.Atom(name, "LIG", "A", 300, (40.0 + i, 40.0, 41.0)) for i, name in enumerate(("N", "CA", "C", "O"))]
+    (tmp_path / "x.pdb").write_bytes(cases.pdb_bytes(atoms + ligand))
+    unlabelled = cases.cif_bytes(atoms + ligand).replace(b"_atom_site.label_seq_id", b"_atom_site.x")
+    (tmp_path / "x.cif").write_bytes(unlabelled)
+    for name in ("x.pdb", "x.cif"):
+        assert read_structure(tmp_path / name).sequence == "AAAXAA"
+
+
+def test_d_amino_acids_are_counted(save, cases):
+    backbone = read_structure(
+        save(cases.atoms_of(cases.helix(), comps=["ALA", "DAL", "DPN"] + ["GLY"] * 3, hetero={1}))
+    )
+    assert backbone.sequence == "AAFGGG"
+    assert backbone.metadata["d_amino_acids"] == 2
+
+
 def test_the_first_model_unless_another_is_asked_for(save, cases):
     coords = cases.helix()
     atoms = cases.atoms_of(coords, model=3) + cases.atoms_of(coords + 5.0, model=7)
