@@ -116,7 +116,7 @@ def _checked(argument: str, known: Sequence[str]) -> str:
         return f"{key}=[{value}]"
     # A path or a command with characters of hydra's grammar in it is quoted for the user.
     if re.search(r"[\s(){}:=,]", value) and value[:1] not in "'\"[{":
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        escaped = value.replace('"', '\\"')
         return f'{key}="{escaped}"'
     return argument
 

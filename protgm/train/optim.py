@@ -24,7 +24,7 @@ class Schedule:
         Part of the whole run over which the rate falls to zero.
     """
 
-    peak: float = 1e-3
+    peak: float = 8e-4
     warmup_steps: int = 500
     decay_share: float = 0.4
 

@@ -1,0 +1,78 @@
+"""The command line: help without torch, errors in one line that name the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from protgm.cli import COMMANDS, main
+from protgm.config import build, compose, describe
+from protgm.data import Filters
+from protgm.sample import SampleConfig
+from protgm.train import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["smaple"], 2, "smaple: no such command"),
+        (["sample", "lenght=3"], 2, "lenght: no such setting; did you mean length=?"),
+        (["sample", "length"], 2, "length: arguments have the form key=value"),
+        (["sample", "--num", "3"], 2, "--num: arguments have the form key=value; did you mean num=?"),
+        (["prepare", "max_length=3"], 2, "did you mean filters.max_length=?"),
+        (["train", "out=x"], 2, "data= must be given (see `protgm train --help`)"),
+        (["sample", "steps=abc"], 1, "steps=abc: must be a whole number"),
+        (["sample", "refine=3"], 1, "refine=3: must be true or false"),
+        (["sample", "length=3"], 1, "length=3 must lie between"),
+        (["sample", "checkpoint=none.safetensors"], 1, "none.safetensors: no such checkpoint"),
+        (["train", "data=nowhere", "out=OUT", "steps=1"], 1, "nowhere: not a dataset"),
+        (["prepare", "source=nowhere", "out=OUT"], 1, "nowhere"),
+        (["sample", "out=[1"], 2, "out=[1: the value cannot be read"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, status, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == status
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("protgm: ")
+
+
+def test_help_lists_commands_and_settings(capsys):
+    assert main([]) == 0
+    usage = capsys.readouterr().out
+    for name in COMMANDS:
+        assert name in usage
+        assert main([name, "--help"]) == 0
+        assert capsys.readouterr().out == describe(name)
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from protgm.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_yaml_files_say_what_the_dataclasses_say():
+    assert build(SampleConfig, compose("sample", [])) == SampleConfig()
+    settings = compose("train", ["data=d", "out=o", "steps=1"])
+    assert build(TrainConfig, settings) == TrainConfig(data="d", out="o", steps=1)
+    assert build(Filters, compose("prepare", ["source=s", "out=o"])["filters"]) == Filters()
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "value"),
+    [
+        ("length=60-128", "length", "60-128"),
+        ("length=64,96", "length", [64, 96]),
+        ("length=[64,96]", "length", [64, 96]),
+        ("out=a folder (1)/x", "out", "a folder (1)/x"),
+        ('out="quoted"', "out", "quoted"),
+        ("out=C:\\x=y", "out", "C:\\x=y"),
+        ("checkpoint=null", "checkpoint", None),
+    ],
+)
+def test_values_as_users_write_them(argument, key, value):
+    assert compose("sample", [argument])[key] == value
