@@ -1,0 +1,167 @@
+"""Structures to judge, and natives to judge them by, from folders and datasets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.structure import Backbone, StructureError, read_structure
+
+__all__ = ["Natives", "read_folder", "read_natives", "structure_files"]
+
+_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
+
+
+def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
+    """Structure files in a folder (.pdb .ent .cif .mmcif .bcif, each also .gz), sorted; hidden ones are left out.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not there or holds none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: not a folder")
+
+    def structures(paths: Iterator[Path]) -> list[Path]:
+        return sorted(
+            path
+            for path in paths
+            if path.name.lower().removesuffix(".gz").endswith(_SUFFIXES)
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            and path.is_file()
+        )
+
+    found = structures(folder.rglob("*") if recursive else folder.iterdir())
+    if not found:
+        hint = (
+            "" if recursive or not structures(folder.rglob("*")) else "; there are some in subfolders: recursive=true"
+        )
+        raise ValueError(f"{folder}: no structure file ({' '.join(_SUFFIXES)}, also .gz){hint}")
+    return found
+
+
+def read_folder(
+    folder: str | os.PathLike[str], *, recursive: bool = False
+) -> tuple[list[Backbone], list[tuple[str, str]]]:
+    """Every structure of a folder, and the files that could not be read with the reason.
+
+    A structure is called by its path below the folder without the ending; where two files differ in the ending only,
+    by the whole path.
+
+    Raises
+    ------
+    ValueError
+        If no file can be read.
+    """
+    folder = Path(folder)
+    backbones: list[Backbone] = []
+    failed: list[tuple[str, str]] = []
+    taken: set[str] = set()
+    for path in structure_files(folder, recursive=recursive):
+        relative = path.relative_to(folder)
+        try:
+            backbone = read_structure(path)
+        except (StructureError, OSError) as error:
+            failed.append((str(relative), str(error)))
+            continue
+        name = (relative.parent / backbone.name).as_posix()
+        name = relative.as_posix() if name in taken else name
+        taken.add(name)
+        backbones.append(replace(backbone, name=name, metadata={**backbone.metadata, "file": relative.as_posix()}))
+    if not backbones:
+        raise ValueError(f"{folder}: none of its {len(failed)} structure files can be read; the first: {failed[0][1]}")
+    return backbones, failed
+
+
+@dataclass(frozen=True, eq=False)
+class Natives(Sequence[Backbone]):
+    """Natives to compare with.
+
+    Parameters
+    ----------
+    backbones : sequence of Backbone
+    source : str
+        Where they come from, for the report.
+    """
+
+    backbones: Sequence[Backbone]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.backbones)
+
+    def __getitem__(self, index: int) -> Backbone:  # type: ignore[override]
+        return self.backbones[index]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Residues of each, shape (N,)."""
+        return np.array([len(b) for b in self.backbones], dtype=np.int64)
+
+
+def read_natives(path: str | os.PathLike[str], *, split: str | None = None, limit: int | None = None) -> Natives:
+    """Natives from a dataset of ``protgm prepare`` or from a folder of structure files, subfolders included.
+
+    Parameters
+    ----------
+    path : path
+    split : str, optional
+        Of a dataset: only this split.
+    limit : int, optional
+        At most so many, evenly spread over the files.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a dataset nor a readable structure file, or ``split`` is asked of a folder of files.
+    """
+    from protgm.data.dataset import Dataset
+    from protgm.data.schema import INDEX_FILE
+
+    path = Path(path)
+    if (path / INDEX_FILE).exists():
+        dataset = Dataset.open(path, split=split)
+        rows = _spread(len(dataset), limit)
+        return Natives([_of_example(dataset, int(row)) for row in rows], f"{path}{f' ({split})' if split else ''}")
+    if split is not None:
+        raise ValueError(f"{path}: split={split} needs a dataset made by `protgm prepare`, this is a folder of files")
+    files = structure_files(path, recursive=True)
+    backbones = []
+    for row in _spread(len(files), limit):
+        try:
+            backbone = read_structure(files[row])
+        except (StructureError, OSError):
+            continue  # a damaged native is no native
+        backbones.append(backbone)
+    if not backbones:
+        raise ValueError(f"{path}: none of its {len(files)} structure files can be read")
+    return Natives(backbones, str(path))
+
+
+def _spread(count: int, limit: int | None) -> NDArray[np.int64]:
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))
+
+
+def _of_example(dataset: Sequence, row: int) -> Backbone:
+    from protgm.data.schema import AMINO_ACIDS
+
+    example = dataset[row]
+    letters = np.array([*AMINO_ACIDS, "X"])
+    names = np.array([*"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"])
+    return Backbone(
+        coords=example.coords,
+        sequence="".join(letters[example.sequence]),
+        chain_ids=tuple(names[example.chain_index % len(names)].tolist()),
+        residue_numbers=example.residue_index,
+        insertion_codes=("",) * len(example),
+        name=example.name,
+    )

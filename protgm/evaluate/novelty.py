@@ -1,0 +1,107 @@
+"""The nearest native of every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.data.workers import chunked_map
+from protgm.evaluate.prefilter import prefilter
+from protgm.evaluate.progress import Stage, quiet
+from protgm.evaluate.similarity import tm_pairs
+
+__all__ = ["CANDIDATES", "Nearest", "nearest_natives"]
+
+#: Natives that are aligned with each sample, after the prefilter.
+CANDIDATES = 60
+
+_SHORTEST = 10  # residues of a chain that is compared at all
+_CHUNK = 16  # samples per job of a worker
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The native most like a sample: its row, TM-score normalised by the sample's and by its own length, RMSD of the
+    aligned residues in Angstrom."""
+
+    row: int
+    tm: float
+    tm_native: float
+    rmsd: float
+
+
+def _present(ca: NDArray[np.floating]) -> NDArray[np.float32]:
+    return np.asarray(ca, dtype=np.float32)[np.isfinite(ca).all(axis=-1)]
+
+
+def _candidates(
+    natives: Sequence[NDArray[np.float32]], keep: int, samples: Sequence[NDArray[np.float32]]
+) -> list[NDArray[np.int64]]:
+    return prefilter(samples, natives, keep)
+
+
+def _none(sample: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+    return [np.zeros(0, dtype=np.int64)]
+
+
+def nearest_natives(
+    samples: Sequence[NDArray[np.floating]],
+    natives: Sequence[NDArray[np.floating]],
+    *,
+    candidates: int = CANDIDATES,
+    workers: int = 1,
+    stage: Stage = quiet,
+) -> list[Nearest | None]:
+    """Find the nearest native of each sample.
+
+    Parameters
+    ----------
+    samples, natives : sequence of array, shape (L, 3)
+        CA positions in Angstrom; residues with NaN are left out.
+    candidates : int
+        Natives that TM-align compares with a sample, chosen by `protgm.evaluate.prefilter`; with as many as there are
+        natives the search is exhaustive.
+    workers : int
+    stage : Stage
+        Shows progress.
+
+    Returns
+    -------
+    list of Nearest or None
+        None for a sample of fewer than 10 residues, or where there is no native.
+    """
+    mine = {k: x for k, x in enumerate(map(_present, samples)) if len(x) >= _SHORTEST}
+    kept = {row: x for row, x in enumerate(map(_present, natives)) if len(x) >= _SHORTEST}
+    rows, library = np.array(list(kept), dtype=np.int64), list(kept.values())
+    found: list[Nearest | None] = [None] * len(samples)
+    if not mine or not library:
+        return found
+    chosen: list[NDArray[np.int64]] = []
+    if candidates >= len(library):
+        chosen = [np.arange(len(library))] * len(mine)
+    else:
+        # Alike lengths in one job share the description of the natives.
+        order = sorted(mine, key=lambda k: len(mine[k]))
+        mine = {k: mine[k] for k in order}
+        used = workers if len(mine) * len(library) > 20_000 else 1
+        advance = stage("natives worth aligning", len(mine))
+        job = partial(_candidates, library, candidates)
+        for done, part in chunked_map(job, list(mine.values()), _none, workers=used, chunk=_CHUNK):
+            chosen.extend(part)
+            advance(done)
+    pairs = [(x, library[j]) for x, columns in zip(mine.values(), chosen, strict=True) for j in columns]
+    owner = np.repeat(np.arange(len(mine)), [len(columns) for columns in chosen])
+
+    scores = tm_pairs(pairs, workers=workers, advance=stage("nearest natives", len(pairs)))
+    for position, k in enumerate(mine):
+        own = np.flatnonzero(owner == position)
+        if not len(own) or not np.isfinite(scores[own, 0]).any():
+            continue
+        best = own[np.nanargmax(scores[own, 0])]
+        row = int(rows[chosen[position][best - own[0]]])
+        found[k] = Nearest(row, *(float(v) for v in scores[best]))
+    return found
