@@ -19,6 +19,8 @@ _BACKBONE = [name.encode() for name in BACKBONE_ATOMS]
 _QUOTED_BACKBONE = [quote + name + quote for name in _BACKBONE for quote in (b"'", b'"')]
 #: First bytes of lines that are no rows: tags, text fields, comments, quotes and the first letters of reserved words.
 _UNUSUAL = np.frombuffer(b"_;#'\"lLdDsSgG", dtype=np.uint8)
+#: Bytes of a block; working on it takes some ten times as much memory.
+_MAX_BLOCK = 48 * 2**20
 
 
 def ends_loop(line: bytes) -> bool:
@@ -54,7 +56,7 @@ def aligned_atoms(
     after = end
     while after < len(lines) and lines[after].strip() in (b"", b"#"):
         after += 1
-    if not size or (after < len(lines) and not ends_loop(lines[after])):
+    if not 0 < (end - start) * size <= _MAX_BLOCK or (after < len(lines) and not ends_loop(lines[after])):
         return None
     block = np.frombuffer(b"".join(lines[start:end]), dtype=np.uint8).reshape(-1, size)
     filled = block > 32
@@ -67,7 +69,7 @@ def aligned_atoms(
     # One word of every column in every row: words begin where a filled byte follows a blank.
     begins = filled.astype(np.uint8)
     begins[:, 1:] &= ~filled[:, :-1]
-    if (np.add.reduceat(begins, [a for a, _ in fields], axis=1) != 1).any():
+    if (np.add.reduceat(begins, [a for a, _ in fields], axis=1, dtype=np.uint32) != 1).any():
         return None
     quoted = ((block == ord("'")) | (block == ord('"'))).any(axis=0)
     for (a, b), name in zip(fields, columns, strict=True):

@@ -251,7 +251,8 @@ def header_metadata(tables: Mapping[str, Table], rows: AtomRows) -> None:
             metadata["resolution"] = number
             break
     for name in ("label_comp_id", "auth_comp_id"):
-        rows.parents |= dict(columns("_pdbx_struct_mod_residue", name, "parent_comp_id"))
+        for comp, parent in columns("_pdbx_struct_mod_residue", name, "parent_comp_id"):
+            rows.parents[comp] = parent
     sequences: dict[str, str] = {}
     for kind, sequence, chains in columns("_entity_poly", "type", "pdbx_seq_one_letter_code_can", "pdbx_strand_id"):
         if "polypeptide" in kind:

@@ -99,7 +99,7 @@ class Backbone:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """Whether N, CA and C of each residue are present, shape (L,)."""
-        return np.isfinite(self.coords[:, :3]).all(axis=(1, 2))
+        return np.asarray(np.isfinite(self.coords[:, :3]).all(axis=(1, 2)))
 
     def chain_breaks(self, max_bond: float = 2.0) -> NDArray[np.bool_]:
         """Where residue i is not bonded to residue i + 1, shape (L,); the last residue is bonded to none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -179,7 +179,7 @@ def _string_array(values: bytes, encoding: Mapping[str, Any]) -> NDArray[Any]:
     return np.array([*strings, "."], dtype=object)[indices]
 
 
-_DECODERS = {
+_DECODERS: Mapping[str, Callable[[Any, Mapping[str, Any]], NDArray[Any]]] = {
     "ByteArray": _byte_array,
     "FixedPoint": _fixed_point,
     "IntervalQuantization": _interval,

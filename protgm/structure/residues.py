@@ -34,7 +34,7 @@ D_AMINO_ACIDS: Mapping[str, str] = MappingProxyType(
 
 #: One-letter code of every residue name known to be an amino acid, modified ones by their parent.
 LETTERS: Mapping[str, str] = MappingProxyType(
-    {k.strip(): v for k, v in protein_letters_3to1_extended.items()} | D_AMINO_ACIDS | _MORE
+    {k.strip(): v for k, v in protein_letters_3to1_extended.items()} | dict(D_AMINO_ACIDS) | _MORE
 )
 
 #: Residue name of each letter, ``X`` as UNK.

@@ -200,3 +200,13 @@ def test_one_atom_without_a_loop(read):
     backbone = read(text)
     assert backbone.sequence == "G"
     assert backbone.coords[0, 1].tolist() == [1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_more_atoms_than_are_read(cases, read, monkeypatch, aligned):
+    monkeypatch.setattr("protgm.structure.atom_site.MAX_ATOMS", 23)
+    text = cases.cif_bytes(cases.atoms_of(cases.helix()), aligned=aligned)
+    with pytest.raises(StructureError, match="more than 1,000,000 backbone atoms"):
+        read(text)
+    monkeypatch.setattr("protgm.structure.atom_site.MAX_ATOMS", 24)
+    assert len(read(text)) == 6
