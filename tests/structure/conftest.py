@@ -15,6 +15,7 @@ import pytest
 from protgm.structure.messagepack import unpack
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
 NAMES = ("N", "CA", "C", "O")
 
 
@@ -251,10 +252,10 @@ def raw_files() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def native_files() -> list[Path]:
-    """Native chains, a sample of some fifty."""
-    files = sorted((SHARED / "pdb").glob("*/*.pdb.gz"))[11::100]
+    """Native chains: a sample of some fifty, or the examples of this repository."""
+    files = sorted((SHARED / "pdb").glob("*/*.pdb.gz"))[11::100] or sorted(EXAMPLES.glob("*.pdb.gz"))
     if not files:
-        pytest.skip("no native structures beside this checkout")
+        pytest.skip("no native structures")
     return files
 
 

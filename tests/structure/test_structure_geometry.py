@@ -138,5 +138,5 @@ def test_natives_oxygen_and_frames(native_files):
         again = atoms_from_frames(*frames_from_atoms(coords), torch.from_numpy(breaks))
         rebuilt.append((again - coords).norm(dim=-1)[:-1][bonded])
     placed, rebuilt = torch.cat(placed), torch.cat(rebuilt)
-    assert placed.nanmean() < 0.05
-    assert (rebuilt.nanmean(0) < 0.08).all()
+    assert placed.nanmean() < 0.1
+    assert (rebuilt.nanmean(0) < 0.12).all()
