@@ -147,7 +147,8 @@ def step_rotations(
         return moved
     clean = draw_clean_rotations(prediction.posterior, source)
     hazard = jump_share * path.hazard(rotations, clean, time, later - time)
-    destination = path.sample_jump(rotations, clean, later, generator=source)
+    # Landing at the middle of the step is right to second order in its length.
+    destination = path.sample_jump(rotations, clean, (time + later) / 2, generator=source)
     return jump_or_stay(moved, destination, hazard, generator=source)
 
 
