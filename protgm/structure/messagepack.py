@@ -145,6 +145,8 @@ def _reader(data: bytes, names: Container[str] | None) -> Callable[[int, int], t
 
     def skip(at: int, values: int) -> int:
         """The position behind the next ``values`` values."""
+        start = at
+        nonlocal left
         while values:
             values -= 1
             code = data[at]
@@ -152,18 +154,22 @@ def _reader(data: bytes, names: Container[str] | None) -> Callable[[int, int], t
                 at += size
                 continue
             at += 1
-            kind, width = _SIZED.get(code, ("", 0))
-            size = int.from_bytes(data[at : at + width], "big") if width else code & 0x0F
-            at += width
-            if 0x80 <= code < 0x90 or kind == "map":
-                size *= 2
-            elif kind in ("bytes", "text"):
-                at += size
-                continue
-            elif not (code < 0xA0 or kind == "array"):
+            if code < 0xA0:
+                size = code - 0x90 if code >= 0x90 else 2 * (code - 0x80)
+            elif code in _SIZED:
+                kind, width = _SIZED[code]
+                size = int.from_bytes(data[at : at + width], "big")
+                at += width
+                if kind in ("bytes", "text"):
+                    at += size
+                    continue
+                size *= 1 + (kind == "map")
+            else:
                 raise ValueError(f"byte {code:#04x} at {at - 1:,} begins no value that BinaryCIF knows")
-            count(at, size, 0)
             values += size
+            left -= size
+            if left < 0:
+                raise ValueError(f"more than {MAX_OBJECTS:,} values at byte {start:,}")
         return at
 
     def value(at: int, depth: int) -> tuple[Any, int]:

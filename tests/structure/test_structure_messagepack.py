@@ -89,3 +89,30 @@ def test_the_number_of_values_is_bounded_over_the_whole_document(monkeypatch):
 def test_what_was_packed(cases):
     document = cases.bcif_document(cases.atoms_of(cases.helix()))
     assert unpack(cases.pack(document)) == document
+
+
+def test_stepping_over_what_is_not_wanted(cases):
+    inner = {"name": "Kept", "x": [1, None, -5, 2**40, "a" * 40, b"raw" * 100, 1.5, {"y": [[], {}]}]}
+    dropped = inner | {"name": "dropped"}
+    document = {"all": [inner, dropped, {"x": dropped, "name": "dropped"}, dropped, inner], "name": "dropped"}
+    data = cases.pack(document)
+    stub = {"name": "dropped"}
+    expected = [inner, stub, {"x": stub, "name": "dropped"}, stub, inner]
+    assert unpack(data, {"kept"}) == {"all": expected, "name": "dropped"}
+    for codes in (b"\xdc\x00\x01\x01", b"\xde\x00\x01\xa1x\x01", b"\xda\x00\x02ab", b"\xc4\x01z", b"\x91\xc3"):
+        assert unpack(b"\x92\x82\xa4name\xa1q\xa1x" + codes + b"\x07", ()) == [{"name": "q"}, 7]
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        (b"", "ends within a value"),
+        (b"\x95\x01", "ends within a value"),
+        (b"\xc6\xff\xff\xff\xff", "ends within"),
+        (b"\xdd\xff\xff\xff\xff", "more than 2,000,000 values"),
+        (b"\xc1", "byte 0xc1 at 8 begins no value"),
+    ],
+)
+def test_damage_in_what_is_stepped_over(rest, reason):
+    with pytest.raises(ValueError, match=reason):
+        unpack(b"\x82\xa4name\xa1x" + rest, {"kept"})
