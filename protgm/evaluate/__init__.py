@@ -2,5 +2,6 @@
 
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import Geometry, geometry
+from protgm.evaluate.run import Evaluation, evaluate
 
-__all__ = ["Gate", "Geometry", "geometry"]
+__all__ = ["Evaluation", "Gate", "Geometry", "evaluate", "geometry"]

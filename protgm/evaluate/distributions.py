@@ -24,7 +24,7 @@ _COMPONENTS = 8  # principal components of natives' distance maps that are compa
 class Distance:
     """One distance of a set to natives.
 
-    ``low`` and ``high`` are the value's 95 % interval (bootstrap over structures of both sets, shifted by its own bias);
+    ``low`` and ``high`` are the value's 95 % interval (bootstrap over structures, less the bootstrap's own bias);
     ``floor``, ``floor_low`` and ``floor_high`` are the mean and 95 % range of natives against other natives, sets as
     large as those compared. A set is told from natives where ``value`` lies above ``floor_high``.
     """
@@ -56,7 +56,7 @@ def jensen_shannon(p: NDArray[np.floating], q: NDArray[np.floating]) -> float:
 
 
 def frechet(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the Gaussians fitted to rows of ``x`` and ``y``, (N, D), (M, D)."""
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of Gaussians fitted to the rows of ``x`` (N, D) and ``y`` (M, D)."""
     if min(len(x), len(y)) < 2:
         return float("nan")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)

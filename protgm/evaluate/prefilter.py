@@ -237,7 +237,7 @@ def superposed_scores(
 def _superpose(
     x: NDArray[np.float32], y: NDArray[np.float32], weight: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Weighted least squares (Kabsch 1976): ``(x - centre) @ rotation + target`` lies on ``y``, (L, 3) and (K, L, 3)."""
+    """Kabsch (1976), weighted: ``(x - centre) @ rotation + target`` lies on ``y``; shapes (L, 3) and (K, L, 3)."""
     total = weight.sum(axis=1, keepdims=True) + 1e-9
     centre = weight @ x / total
     target = np.einsum("kl,kli->ki", weight, y) / total

@@ -1,0 +1,249 @@
+"""report.html: one file with every table, plot and structure in it, which needs no network to be read."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.evaluate.features import DIHEDRAL_BINS
+from protgm.evaluate.tables import csv_text, plain
+from protgm.evaluate.trajectories import read_trajectories
+from protgm.evaluate.words import DISTANCES, HELP, HISTOGRAMS, SHOWN
+from protgm.files import atomic
+
+if TYPE_CHECKING:
+    from protgm.evaluate.judge import Judged
+    from protgm.evaluate.run import Evaluation
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["write_report"]
+
+_MISSING = -(2**31)
+_DOTS = 30_000  # phi/psi points drawn at most
+_NATIVE_KEYS = ("length", "helix", "strand", "rg", *HISTOGRAMS)
+
+
+def write_report(
+    found: Evaluation,
+    settings: Mapping[str, Any],
+    backbones: Sequence[Backbone],
+    judged: Judged,
+    natives: Judged | None,
+    *,
+    folder: Path,
+    path: Path,
+) -> None:
+    """Write the report; ``folder`` is where trajectories may be, ``natives`` those of like length."""
+    data = _payload(found, settings, backbones, judged, natives, folder)
+    # Inside a script element nothing but "</script" and "<!--" could end the JSON early.
+    text = json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    assets = files("protgm.evaluate").joinpath("assets")
+    parts = {
+        "TITLE": _escaped(f"protgm evaluate: {settings['directory']}"),
+        "CSS": assets.joinpath("report.css").read_text(encoding="utf-8"),
+        "3DMOL": assets.joinpath("3Dmol-min.js").read_text(encoding="utf-8"),
+        "SCRIPT": "\n".join(
+            assets.joinpath(name).read_text(encoding="utf-8") for name in ("report.js", "viewer.js", "plots.js")
+        ),
+        "DATA": text,
+    }
+    page = assets.joinpath("report.html").read_text(encoding="utf-8")
+    pieces = page.split("%%")
+    # Odd pieces are the marks; what they stand for is not looked at again.
+    page = "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _payload(
+    found: Evaluation,
+    settings: Mapping[str, Any],
+    backbones: Sequence[Backbone],
+    judged: Judged,
+    natives: Judged | None,
+    folder: Path,
+) -> dict[str, Any]:
+    rows = found.samples
+    keys = csv_text(rows)[0]
+    table = io.StringIO()
+    csv.writer(table).writerows(csv_text(rows))
+    hidden = ("sequence", "file")
+    return {
+        "subtitle": _subtitle(found, settings),
+        "tiles": _tiles(found, natives),
+        "summary": found.summary,
+        "picks": found.picks,
+        "rows": [{key: row.get(key) for key in keys} for row in rows],
+        "columns": [key for key in SHOWN if any(row.get(key) is not None for row in rows)],
+        "all_columns": [*(k for k in SHOWN if k in keys), *(k for k in keys if k not in SHOWN and k not in hidden)],
+        "help": HELP,
+        "natives": found.natives,
+        "has_natives": natives is not None,
+        "native_points": [] if natives is None else [{k: r.get(k) for k in _NATIVE_KEYS} for r in natives.rows],
+        "ramachandran": _ramachandran(judged, natives),
+        "histograms": [[key, title] for key, title in HISTOGRAMS.items() if any(r.get(key) is not None for r in rows)],
+        "matrix": None if found.matrix is None else _matrix(found),
+        "distances": [
+            {"label": DISTANCES[key][0], "help": DISTANCES[key][1], **distance.to_dict()}
+            for key, distance in found.distances.items()
+        ],
+        "structures": [_packed(b, s, r) for b, s, r in zip(backbones, judged.states, rows, strict=True)],
+        "trajectories": read_trajectories(folder, backbones),
+        "about": _about(found, settings),
+        "csv": table.getvalue(),
+    }
+
+
+def _subtitle(found: Evaluation, settings: Mapping[str, Any]) -> str:
+    lengths = [row["length"] for row in found.samples]
+    span = f"{min(lengths)}" if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
+    text = f"{len(lengths)} structures of {span} residues"
+    if settings["reference"] is None:
+        return text + "; no reference given"
+    return f"{text}, judged by {settings['natives']} natives ({settings['natives_compared']} of like length)"
+
+
+def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
+    s, tiles = found.summary, []
+
+    def tile(label: str, value: str, *, key: str | None = None, note: str | None = None, percent: bool = False) -> None:
+        native = found.natives.get(key or "")
+        scale, unit, digits = (100, " %", 0) if percent else (1, "", 2)
+        span = None
+        if native is not None:
+            mean, low, high = (f"{scale * native[k]:.{digits}f}{unit}" for k in ("mean", "p5", "p95"))
+            span = mean if key == "passed" else f"{mean} ({low} to {high})"
+        tiles.append({"label": label, "value": value, "native": span, "note": note, "help": HELP.get(key or "", "")})
+
+    def percent(value: float | None) -> str:
+        return "-" if value is None else f"{100 * value:.0f} %"
+
+    tile(
+        "pass the geometry gate",
+        percent(s["pass_rate"]),
+        key="passed",
+        percent=True,
+        note=f"{s['passed']} of {s['samples']}",
+    )
+    if natives is not None:
+        share = np.mean([row["passed"] for row in natives.rows])
+        tiles[-1]["native"] = f"{100 * share:.0f} %"
+    if s["clusters"] is not None:
+        tile("clusters at TM 0.5", str(s["clusters"]), note=f"{s['clusters_passed']} with a structure that passes")
+        tile(
+            "mean TM of pairs",
+            "-" if s["mean_pair_tm"] is None else f"{s['mean_pair_tm']:.2f}",
+            note="lower is more diverse",
+        )
+    if s["novel"] is not None:
+        tile("without a native of TM 0.5", str(s["novel"]), note=f"{s['novel_passed']} of them pass the gate")
+        tile("mean TM to nearest native", f"{s['mean_native_tm']:.2f}", note="lower is newer")
+    if s["designable"] is not None:
+        tile("designable", percent(s["designable"] / s["samples"]), note="refolds to less than 2 A")
+    tile("helix", percent(s["helix"]), key="helix", percent=True)
+    tile("strand", percent(s["strand"]), key="strand", percent=True)
+    if s["rama_favoured"] is not None:
+        tile("favoured phi/psi", percent(s["rama_favoured"]), key="rama_favoured", percent=True)
+    if s["rg_ratio"] is not None:
+        tile("Rg over natives' law", f"{s['rg_ratio']:.2f}", key="rg_ratio")
+    for key, label in (
+        ("mpnn_nll", "ProteinMPNN NLL per residue"),
+        ("confidence", "confidence"),
+        ("sc_rmsd", "refolding RMSD (A)"),
+    ):
+        if s[key] is not None:
+            tile(label, f"{s[key]:.2f}", key=key)
+    return tiles
+
+
+def _ramachandran(judged: Judged, natives: Judged | None) -> dict[str, Any]:
+    if natives is not None:
+        counts = natives.features.dihedrals.sum(axis=0)
+        bins = DIHEDRAL_BINS
+    else:
+        from protgm.evaluate.ramachandran import regions
+
+        density = np.exp(regions().log_density[0].astype(np.float64))
+        counts, bins = density.ravel(), len(density)
+    pairs = np.concatenate([np.stack((a.phi, a.psi), axis=-1) for a in judged.angles])
+    pairs = pairs[np.isfinite(pairs).all(axis=-1)]
+    if len(pairs) > _DOTS:
+        pairs = pairs[np.random.default_rng(0).choice(len(pairs), _DOTS, replace=False)]
+    return {
+        "bins": bins,
+        "counts": np.round(counts, 3).tolist(),
+        "angles": np.round(pairs).astype(int).ravel().tolist(),
+    }
+
+
+def _matrix(found: Evaluation) -> dict[str, Any]:
+    """TM-scores in steps of 1/250, and the order that puts clusters together."""
+    values = np.nan_to_num(np.asarray(found.matrix))
+    inside = [values[i].mean() for i in range(len(values))]
+    order = sorted(range(len(values)), key=lambda i: (found.samples[i]["cluster"], -inside[i]))
+    return {"order": order, "tm": _encoded(np.rint(values.clip(0, 1) * 250).astype(np.uint8))}
+
+
+def _encoded(array: NDArray) -> str:
+    little = array.astype(array.dtype.newbyteorder("<"))
+    return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode("ascii")
+
+
+def _packed(backbone: Backbone, states: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A structure for the viewer: coordinates in thousandths of an Angstrom."""
+    coords = backbone.coords.astype(np.float64)
+    # Far from the origin is where PDB columns and 3D scenes end.
+    middle = np.nanmean(coords[:, 1], axis=0) if np.isfinite(coords[:, 1]).any() else np.zeros(3)
+    shift = middle if np.nanmax(np.abs(coords), initial=0.0) > 900 else 0.0
+    whole = np.rint((coords - shift) * 1000)
+    packed = np.where(np.isfinite(whole) & (np.abs(whole) < 2**31 - 1), whole, _MISSING).astype(np.int32)
+    packed[(packed == _MISSING).any(axis=-1)] = _MISSING
+    chains: list[list[Any]] = []
+    for chain in backbone.chain_ids:
+        if chains and chains[-1][0] == chain:
+            chains[-1][1] += 1
+        else:
+            chains.append([chain, 1])
+    confidence = None
+    if backbone.confidence is not None:
+        confidence = [0 if math.isnan(v) else round(100 * float(v)) for v in backbone.confidence]
+    return {
+        "coords": _encoded(packed),
+        "sequence": backbone.sequence,
+        "states": states,
+        "chains": chains,
+        "numbers": backbone.residue_numbers.tolist(),
+        "icodes": "".join((code or " ")[0] for code in backbone.insertion_codes),
+        "confidence": confidence,
+        "ca_only": bool(row["ca_only"]),
+    }
+
+
+def _about(found: Evaluation, settings: Mapping[str, Any]) -> list[list[str]]:
+    from protgm.version import __version__
+
+    about = [["Structures", str(settings["directory"])], ["protgm", __version__]]
+    if settings["reference"] is not None:
+        about.append(
+            ["Natives", f"{settings['reference']}; TM-align of {settings['candidates']} candidates per sample"]
+        )
+    limits = ", ".join(f"{key} {value:g}" for key, value in settings["gate"].items())
+    about.append(["Gate", limits])
+    if found.failed:
+        about.append(["Could not be read", "; ".join(f"{file} ({reason})" for file, reason in found.failed[:20])])
+    about.append(["3D viewer", "3Dmol.js (Rego & Koes 2015), BSD-3-Clause licence"])
+    return about

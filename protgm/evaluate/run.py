@@ -1,0 +1,293 @@
+"""``protgm evaluate``: are these proteins sound, native-like, different from each other, new; which to order?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.evaluate.gate import Gate
+
+if TYPE_CHECKING:
+    from protgm.design import Designer
+    from protgm.evaluate.collect import Natives
+    from protgm.evaluate.distributions import Distance
+    from protgm.evaluate.judge import Judged
+    from protgm.evaluate.progress import Stage
+    from protgm.refold import Refolder
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found.
+
+    Parameters
+    ----------
+    samples : list of dict
+        One row of figures per structure (see ``docs/evaluation.md``).
+    summary : dict
+        Figures of the whole set.
+    picks : list of str
+        What to look at first.
+    natives : dict
+        Mean and 5, 50, 95 % values of natives of like length, by figure; empty without a reference.
+    distances : dict of Distance
+        Distances of distributions to natives; empty without a reference.
+    matrix : ndarray, shape (N, N), or None
+        TM-scores, row i normalised by the length of i.
+    failed : list of (str, str)
+        Files that could not be read, and why.
+    out : Path
+        Folder of the report.
+    """
+
+    samples: list[dict[str, Any]]
+    summary: dict[str, Any]
+    picks: list[str]
+    natives: dict[str, dict[str, float]]
+    distances: dict[str, Distance]
+    matrix: NDArray[np.float32] | None
+    failed: list[tuple[str, str]]
+    out: Path
+
+    def __str__(self) -> str:
+        s = self.summary
+        lines = [f"{s['passed']} of {s['samples']} structures pass the geometry gate"]
+        if s["clusters"] is not None:
+            lines.append(f"{s['clusters']} clusters at TM 0.5, mean pairwise TM {s['mean_pair_tm'] or math.nan:.2f}")
+        if s["novel"] is not None:
+            lines.append(f"{s['novel']} without a native of TM 0.5 or more; mean nearest {s['mean_native_tm']:.2f}")
+        if s["designable"] is not None:
+            lines.append(f"{s['designable']} designable")
+        if self.failed:
+            lines.append(f"{len(self.failed)} files could not be read; the first: {self.failed[0][1]}")
+        return "\n".join([*lines, f"report: {self.out / 'report.html'}"])
+
+
+def evaluate(
+    directory: str | PathLike[str],
+    reference: str | PathLike[str] | None = None,
+    *,
+    out: str | PathLike[str],
+    gate: Gate | None = None,
+    recursive: bool = False,
+    split: str | None = None,
+    natives: int = 300,
+    candidates: int = 60,
+    similarity: bool = True,
+    num_seqs: int = 0,
+    designer: Designer | None = None,
+    refolder: Refolder | None = None,
+    html: bool = True,
+    figures: bool = True,
+    workers: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Evaluation:
+    """Judge every structure in a folder and write a report.
+
+    Parameters
+    ----------
+    directory : path
+        Folder of PDB or mmCIF files.
+    reference : path, optional
+        Natives: a dataset of ``protgm prepare`` or a folder of structure files.
+    out : path
+        Folder for report.html, metrics.csv, metrics.json, tm.npz and figures/.
+    gate : Gate, optional
+    recursive : bool
+        Read subfolders of ``directory`` too.
+    split : str, optional
+        Only this split of the reference dataset.
+    natives : int
+        Natives of like length whose figures and distributions are compared; novelty is searched among all.
+    candidates : int
+        Natives that TM-align compares with each sample, after the prefilter.
+    similarity : bool
+        All-against-all TM-scores and clusters.
+    num_seqs : int
+        Sequences to design per structure (extra ``design``); 0: none.
+    designer : Designer, optional
+        Instead of ProteinMPNN.
+    refolder : Refolder, optional
+        Predicts structures of the designed sequences: see `protgm.refold`.
+    html, figures : bool
+        Write report.html, PNG figures (extra ``report``).
+    workers : int, optional
+        Processes; one per core by default.
+    seed : int
+    progress : bool
+        Show progress.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If a folder holds no readable structure, or a number is out of range.
+    """
+    from protgm.data.workers import cores
+    from protgm.evaluate.collect import read_folder, read_natives
+    from protgm.evaluate.judge import judge, picks, reference_figures, summarise
+    from protgm.evaluate.progress import Stages
+
+    for key, value, least in (("natives", natives, 10), ("candidates", candidates, 1), ("num_seqs", num_seqs, 0)):
+        if value < least:
+            raise ValueError(f"{key}={value} must be at least {least}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers} must be at least 1")
+    if refolder is not None and num_seqs < 1:
+        raise ValueError("refolding needs designed sequences: num_seqs must be at least 1")
+    used = workers or cores()
+    gate = gate or Gate()
+    start = time.monotonic()
+    if figures:
+        from protgm.evaluate.figures import require_matplotlib
+
+        require_matplotlib()
+    backbones, failed = read_folder(directory, recursive=recursive)
+    library = None if reference is None else read_natives(reference, split=split)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with Stages(enabled=progress) as stage:
+        judged = judge(backbones, gate, stage=stage)
+        matrix = None
+        if similarity:
+            matrix = _add_similarity(judged.rows, backbones, used, stage)
+        matched = None
+        if library is not None:
+            _add_novelty(judged.rows, backbones, library, candidates, used, stage)
+            matched = _matched(judged, library, natives, gate, seed, stage)
+        if num_seqs:
+            _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, stage)
+        distances = {}
+        if matched is not None:
+            from protgm.evaluate.distributions import compare
+
+            stage("distributions", 1)
+            distances = compare(judged.features, matched.features, seed=seed)
+        found = Evaluation(
+            samples=judged.rows,
+            summary=summarise(judged.rows, matrix),
+            picks=picks(judged.rows),
+            natives=reference_figures(matched.rows) if matched is not None else {},
+            distances=distances,
+            matrix=matrix,
+            failed=failed,
+            out=out,
+        )
+        settings = {
+            "directory": str(directory),
+            "reference": None if library is None else library.source,
+            "natives": 0 if library is None else len(library),
+            "natives_compared": 0 if matched is None else len(matched.rows),
+            "candidates": candidates,
+            "num_seqs": num_seqs,
+            "seed": seed,
+            "gate": vars(gate),
+        }
+        from protgm.evaluate.tables import write_tables
+
+        write_tables(found, settings, seconds=time.monotonic() - start)
+        if figures:
+            from protgm.evaluate.figures import write_figures
+
+            write_figures(found, judged, matched, out / "figures")
+        if html:
+            from protgm.evaluate.report import write_report
+
+            write_report(found, settings, backbones, judged, matched, folder=Path(directory), path=out / "report.html")
+    return found
+
+
+def _ca(backbones: Sequence[Backbone]) -> list[NDArray[np.float32]]:
+    return [b.coords[:, 1] for b in backbones]
+
+
+def _add_similarity(
+    rows: list[dict[str, Any]], backbones: Sequence[Backbone], workers: int, stage: Stage
+) -> NDArray[np.float32]:
+    from protgm.evaluate.similarity import clusters, tm_matrix
+
+    count = len(backbones)
+    matrix = tm_matrix(
+        _ca(backbones), workers=workers, advance=stage("samples against samples", count * (count - 1) // 2)
+    )
+    for i, (row, label) in enumerate(zip(rows, clusters(matrix), strict=True)):
+        row["cluster"] = int(label)
+        other = np.delete(matrix[i], i)
+        best = np.nanargmax(other) if np.isfinite(other).any() else None
+        row["sample_tm"] = None if best is None else float(other[best])
+        row["nearest_sample"] = None if best is None else rows[int(best) + (best >= i)]["name"]
+    return matrix
+
+
+def _add_novelty(
+    rows: list[dict[str, Any]],
+    backbones: Sequence[Backbone],
+    library: Natives,
+    candidates: int,
+    workers: int,
+    stage: Stage,
+) -> None:
+    from protgm.evaluate.novelty import nearest_natives
+
+    found = nearest_natives(_ca(backbones), _ca(library), candidates=candidates, workers=workers, stage=stage)
+    for row, nearest in zip(rows, found, strict=True):
+        row["native_tm"] = None if nearest is None else nearest.tm
+        row["native_rmsd"] = None if nearest is None else nearest.rmsd
+        row["nearest_native"] = None if nearest is None else library[nearest.row].name
+
+
+def _matched(judged: Judged, library: Natives, count: int, gate: Gate, seed: int, stage: Stage) -> Judged:
+    """Natives of the samples' lengths, judged the same way."""
+    from protgm.evaluate.distributions import match_lengths
+    from protgm.evaluate.judge import judge
+
+    rng = np.random.default_rng(seed)
+    chosen = match_lengths(judged.features.lengths, library.lengths, count, rng)
+    return judge([library[int(row)] for row in chosen], gate, name="natives of like length", stage=stage)
+
+
+def _add_design(
+    rows: list[dict[str, Any]],
+    backbones: Sequence[Backbone],
+    out: Path,
+    num_seqs: int,
+    designer: Designer | None,
+    refolder: Refolder | None,
+    seed: int,
+    stage: Stage,
+) -> None:
+    from protgm.design import design_backbones, write_designs
+
+    designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
+    write_designs(out / "designs", backbones, designs)
+    for row, found in zip(rows, designs, strict=True):
+        if found:
+            row["mpnn_nll"], row["sequence"] = found[0].nll, found[0].sequence
+    if refolder is not None:
+        from protgm.refold import self_consistency
+
+        checks = self_consistency(backbones, designs, refolder, folder=out / "refolded", stage=stage)
+        for row, check in zip(rows, checks, strict=True):
+            if check is not None:
+                row |= {
+                    "sc_rmsd": check.rmsd,
+                    "sc_tm": check.tm,
+                    "plddt": check.plddt,
+                    "designable": check.designable,
+                    "sequence": check.sequence,
+                }
