@@ -32,20 +32,24 @@ class Euler:
     def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
         """The state at t + h; one call of the predictor."""
         prediction = predict(x, t)
-        return generator.advance(x, t, h, generator.drift(prediction, t), prediction, source)
+        kick = generator.kick(x, t, h, source)
+        return generator.advance(x, t, h, generator.drift(prediction, t), kick, prediction, source)
 
 
 @dataclass(frozen=True)
 class Midpoint:
-    """Second-order drift, and jumps with the posterior of the middle of the step ("mixed"); two calls of the predictor."""
+    """Second-order drift, and jumps with the posterior of the middle of the step ("mixed"); two calls of the predictor.
+
+    The Brownian kick is drawn first and half of it taken to the middle: second order in law, since the noise is additive.
+    """
 
     def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
         """The state at t + h."""
-        drift = generator.drift(predict(x, t), t)
-        middle = generator.nudge(x, h / 2, drift)
+        drift, kick = generator.drift(predict(x, t), t), generator.kick(x, t, h, source)
+        middle = generator.nudge(x, h / 2, drift, kick, 0.5)
         prediction = predict(middle, t + h / 2)
         drift = generator.average(x, drift, middle, generator.drift(prediction, t + h / 2), 1.0)
-        return generator.advance(x, t, h, drift, prediction, source)
+        return generator.advance(x, t, h, drift, kick, prediction, source)
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,11 @@ class Heun:
     def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
         """The state at t + h."""
         prediction = predict(x, t)
-        drift = generator.drift(prediction, t)
+        drift, kick = generator.drift(prediction, t), generator.kick(x, t, h, source)
         if bool((t + h < 1 - 1e-9).all()):
-            end = generator.nudge(x, h, drift)
+            end = generator.nudge(x, h, drift, kick)
             drift = generator.average(x, drift, end, generator.drift(predict(end, t + h), t + h), 0.5)
-        return generator.advance(x, t, h, drift, prediction, source)
+        return generator.advance(x, t, h, drift, kick, prediction, source)
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,26 @@ class Superposition:
                 total = part if total is None else total + part
         return total
 
-    def nudge(self, x: Tensor, h: Tensor, drift: Tensor | None) -> Tensor:
-        """x moved along the drift for a time h."""
-        return x if drift is None else self.path.space.move(x, expand(h, self.path.space.tangent_dim) * drift)
+    def kick(self, x: Tensor, t: Tensor, h: Tensor, source: Source) -> Tensor | None:
+        """The Brownian part of a step, a tangent at x drawn once and shared by the stages of a solver; None without one."""
+        variance = None
+        for weight, term in self.parts:
+            g = term.spread(t + h / 2)
+            if g is not None:
+                part = weight_at(weight, t + h / 2) * g.square() * h
+                variance = part if variance is None else variance + part
+        if variance is None:
+            return None
+        return expand(torch.sqrt(variance), self.path.space.tangent_dim) * self.path.space.noise(x, generator=source)
+
+    def nudge(
+        self, x: Tensor, h: Tensor, drift: Tensor | None, kick: Tensor | None = None, share: float = 1.0
+    ) -> Tensor:
+        """x moved along the drift for a time h, and along a share of the kick."""
+        tangent = None if drift is None else expand(h, self.path.space.tangent_dim) * drift
+        if kick is not None:
+            tangent = share * kick if tangent is None else tangent + share * kick
+        return x if tangent is None else self.path.space.move(x, tangent)
 
     def average(self, x: Tensor, drift: Tensor | None, y: Tensor, other: Tensor | None, share: float) -> Tensor | None:
         """``(1 - share) drift + share other``, the latter carried from y to x."""
@@ -105,21 +122,17 @@ class Superposition:
         return (1 - share) * drift + share * self.path.space.transport(other, y, x)
 
     def advance(
-        self, x: Tensor, t: Tensor, h: Tensor, drift: Tensor | None, prediction: Prediction, source: Source
+        self,
+        x: Tensor,
+        t: Tensor,
+        h: Tensor,
+        drift: Tensor | None,
+        kick: Tensor | None,
+        prediction: Prediction,
+        source: Source,
     ) -> Tensor:
-        """One step: drift and Brownian part, then each jump with probability ``1 - exp(-hazard)``."""
-        space, variance, tangent = self.path.space, None, None
-        for weight, term in self.parts:
-            g = term.spread(t + h / 2)
-            if g is not None:
-                part = weight_at(weight, t + h / 2) * g.square() * h
-                variance = part if variance is None else variance + part
-        if drift is not None:
-            tangent = expand(h, space.tangent_dim) * drift
-        if variance is not None:
-            kick = expand(torch.sqrt(variance), space.tangent_dim) * space.noise(x, generator=source)
-            tangent = kick if tangent is None else tangent + kick
-        out = x if tangent is None else space.move(x, tangent)
+        """One step: drift and kick, then each jump with probability ``1 - exp(-hazard)``."""
+        event, out = self.path.space.event_dim, self.nudge(x, h, drift, kick)
         for weight, term in self.parts:
             proposal = term.jump(prediction, x, t, h, source)
             if proposal is not None:
@@ -127,7 +140,7 @@ class Superposition:
                 weight_now = weight_at(weight, t + h / 2)
                 weight_now = expand(weight_now, hazard.dim() - weight_now.dim())
                 hazard = torch.where(weight_now > 0, weight_now * hazard, 0.0).nan_to_num(posinf=torch.inf)
-                out = _take_jumps(space.event_dim, out, x, z, t + h / 2, hazard, land, source)
+                out = _take_jumps(event, out, x, z, t + h / 2, hazard, land, source)
         return out
 
     def largest_hazard(
@@ -207,19 +220,26 @@ class ProductGenerator:
         """Drift of each component."""
         return tuple(g.drift(p, t) for g, p in zip(self.generators, prediction, strict=True))
 
-    def nudge(self, x: tuple, h: Tensor, drift: tuple) -> tuple:
-        """Each component moved along its drift."""
-        return tuple(g.nudge(a, h, u) for g, a, u in zip(self.generators, x, drift, strict=True))
+    def kick(self, x: tuple, t: Tensor, h: Tensor, source: Source) -> tuple:
+        """Brownian part of each component."""
+        return tuple(g.kick(a, t, h, source) for g, a in zip(self.generators, x, strict=True))
+
+    def nudge(self, x: tuple, h: Tensor, drift: tuple, kick: tuple | None = None, share: float = 1.0) -> tuple:
+        """Each component moved along its drift and a share of its kick."""
+        rows = zip(self.generators, x, drift, kick or (None,) * len(x), strict=True)
+        return tuple(g.nudge(a, h, u, k, share) for g, a, u, k in rows)
 
     def average(self, x: tuple, drift: tuple, y: tuple, other: tuple, share: float) -> tuple:
         """Averaged drift of each component."""
         rows = zip(self.generators, x, drift, y, other, strict=True)
         return tuple(g.average(a, u, b, v, share) for g, a, u, b, v in rows)
 
-    def advance(self, x: tuple, t: Tensor, h: Tensor, drift: tuple, prediction: Any, source: Source) -> tuple:
+    def advance(
+        self, x: tuple, t: Tensor, h: Tensor, drift: tuple, kick: tuple, prediction: Any, source: Source
+    ) -> tuple:
         """One step of each component."""
-        rows = zip(self.generators, x, drift, prediction, strict=True)
-        return tuple(g.advance(a, t, h, u, p, source) for g, a, u, p in rows)
+        rows = zip(self.generators, x, drift, kick, prediction, strict=True)
+        return tuple(g.advance(a, t, h, u, k, p, source) for g, a, u, k, p in rows)
 
     def largest_hazard(self, x: tuple, t: Tensor, h: Tensor, prediction: Any, quantile: float, source: Source) -> float:
         """The largest of the components'."""
