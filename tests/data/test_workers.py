@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,18 +69,50 @@ def test_a_caller_that_stops_early_leaves_no_process_behind():
     assert children() == before
 
 
-def children() -> set[str]:
-    """Processes that this one has started and that do work (the spawning machinery keeps a tracker)."""
-    found = set()
+def children() -> set[int]:
+    """Processes that come from this one and do work (the machinery keeps a tracker and a fork server)."""
+    parents: dict[int, int] = {}
+    helpers: set[int] = set()
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
             command = status.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if lines.get("PPid") == str(os.getpid()) and b"resource_tracker" not in command:
-            found.add(lines["Pid"])
-    return found
+        parents[int(status.parent.name)] = int(lines["PPid"])
+        if b"tracker" in command:
+            helpers.add(int(status.parent.name))
+    mine, found = {os.getpid()}, set[int]()
+    while mine:
+        mine = {process for process, parent in parents.items() if parent in mine}
+        found |= mine
+    servers = {process for process in found if parents[process] == os.getpid()}
+    return found - helpers - servers
+
+
+def sleepy(items: Sequence[int]) -> list[int]:
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+    return []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from test_workers import chunked_map, sleepy\n"
+        "if __name__ == '__main__':\n"
+        "    list(chunked_map(sleepy, [1, 2], sleepy, workers=2, chunk=1))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment) as parent:
+        workers = [Path("/proc", parent.stdout.readline().decode().strip()) for _ in range(2)]
+        assert all(worker.exists() for worker in workers)
+        parent.kill()
+    until = time.monotonic() + 20
+    while any(worker.exists() for worker in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(worker.exists() for worker in workers)
 
 
 def test_workers_that_cannot_start_are_not_blamed_on_the_items(tmp_path):
