@@ -171,7 +171,7 @@ def evaluate(
             _add_novelty(judged.rows, backbones, library, candidates, used, stage)
             matched = _matched(judged, library, natives, gate, seed, stage)
         if num_seqs:
-            _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, stage)
+            _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage)
         distances = {}
         if matched is not None:
             from protgm.evaluate.distributions import compare
@@ -269,11 +269,12 @@ def _add_design(
     designer: Designer | None,
     refolder: Refolder | None,
     seed: int,
+    workers: int,
     stage: Stage,
 ) -> None:
     from protgm.design import design_backbones, write_designs
 
-    designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
+    designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers, stage=stage)
     write_designs(out / "designs", backbones, designs)
     for row, found in zip(rows, designs, strict=True):
         if found:

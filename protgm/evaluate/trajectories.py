@@ -71,10 +71,16 @@ def read_trajectories(folder: Path, backbones: Sequence[Backbone]) -> dict[str, 
         if len(frames) > _MOST_FRAMES:
             frames = frames[np.unique(np.linspace(0, len(frames) - 1, _MOST_FRAMES).round().astype(int))]
         frames = frames - frames[:, :, 1].mean(axis=1)[:, None, None]
-        packed = np.rint(frames * 100).clip(-32_000, 32_000).astype("<i2")
+        packed = np.rint(frames * 100).clip(-32_000, 32_000).astype("<i2")  # noise beyond 320 A is cut
         total += packed.nbytes
         if total > _MOST_BYTES:
             break
         coords = base64.b64encode(packed.tobytes()).decode("ascii")
-        found[backbone.name] = {"frames": len(frames), "coords": coords, "states": list(assign_frames(frames))}
+        found[backbone.name] = {
+            "frames": len(frames),
+            "coords": coords,
+            # Every frame is shown where the sample is.
+            "centre": backbone.coords[:, 1].mean(axis=0).astype(float).round(3).tolist(),
+            "states": list(assign_frames(frames)),
+        }
     return found

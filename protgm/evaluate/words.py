@@ -6,8 +6,9 @@ __all__ = ["DISTANCES", "HELP", "HISTOGRAMS", "SHOWN"]
 
 #: Columns that the report's table shows at first, where they are known.
 SHOWN = (
-    "name", "length", "passed", "reasons", "cluster", "sample_tm", "native_tm", "nearest_native", "helix", "strand",
+    "name", "length", "passed", "cluster", "sample_tm", "native_tm", "nearest_native", "helix", "strand",
     "rama_favoured", "rg_ratio", "ca_clashes", "confidence", "mpnn_nll", "designable", "sc_rmsd", "sc_tm", "plddt",
+    "reasons",
 )  # fmt: skip
 
 #: Figures drawn as histograms against natives.
@@ -74,14 +75,11 @@ HELP = {
 #: Name and meaning of each distance to natives.
 DISTANCES = {
     "dihedrals_js": ("phi/psi, Jensen-Shannon (bits)", "divergence of the phi/psi histograms of all residues"),
-    "secondary_js": (
-        "secondary structure, Jensen-Shannon (bits)",
-        "divergence of the shares of helix, strand and coil",
-    ),
-    "shape_mmd": ("shape, MMD^2", "shares and lengths of helices and strands and relative Rg, one vector a structure"),
+    "secondary_js": ("H/E/C, Jensen-Shannon (bits)", "divergence of the shares of helix, strand and coil"),
+    "shape_mmd": ("shape, MMD^2", "shares and lengths of helices and strands, relative Rg"),
     "distances_mmd": (
         "CA distance maps, MMD^2",
-        "shares of CA distances by sequence separation, one vector a structure",
+        "shares of CA distances by sequence separation, a vector each",
     ),
     "distances_frechet": ("CA distance maps, Frechet", "the same vectors, as Gaussians"),
 }

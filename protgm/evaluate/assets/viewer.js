@@ -14,7 +14,7 @@ function chainsOf(structure) {
   return structure.chains.flatMap(([id, count]) => Array(count).fill(id));
 }
 // PDB records of one structure; coordinates as packed (thousandths of an Angstrom) or those of a trajectory's frame.
-function pdbText(index, values = null, unit = 1000) {
+function pdbText(index, values = null, unit = 1000, shift = [0, 0, 0]) {
   const structure = DATA.structures[index];
   const x = values || unpack(structure.coords, Int32Array);
   const chain = chainsOf(structure);
@@ -24,7 +24,7 @@ function pdbText(index, values = null, unit = 1000) {
     for (let a = 0; a < 4; a++) {
       const at = (4 * i + a) * 3;
       if (x[at] === MISSING) continue;
-      const place = [0, 1, 2].map((k) => (x[at + k] / unit).toFixed(3).padStart(8)).join("");
+      const place = [0, 1, 2].map((k) => (x[at + k] / unit + shift[k]).toFixed(3).padStart(8)).join("");
       const b = structure.confidence ? structure.confidence[i] : 0;
       lines.push("ATOM  " + String(serial++ % 100000).padStart(5) + "  " + ATOMS[a].padEnd(3) + " " + (THREE[structure.sequence[i]] || "UNK") + " " + (chain[i] || "A")[0] +
         String(structure.numbers[i] % 10000).padStart(4) + (structure.icodes[i] || " ") + "   " + place + "  1.00" + b.toFixed(2).padStart(6) + "          " + ATOMS[a][0].padStart(2) + "  ");
@@ -37,6 +37,7 @@ function pdbText(index, values = null, unit = 1000) {
 let viewer = null;
 let current = null;
 let playing = null;
+let loose = false;
 
 function colourOf(structure, total) {
   const scheme = $("colour").value;
@@ -66,7 +67,9 @@ function restyle() {
   const colorfunc = colourOf(structure, structure.sequence.length);
   const bare = structure.ca_only;
   const style = bare && $("style").value !== "trace" ? "trace" : $("style").value;
-  if (style === "cartoon") viewer.setStyle({}, { cartoon: { colorfunc, arrows: true, thickness: 0.35 } });
+  // Early in a trajectory residues are too far apart for a chain to be drawn.
+  if (loose) { viewer.setStyle({}, {}); viewer.setStyle({ atom: "CA" }, { sphere: { colorfunc, radius: 0.8 } }); }
+  else if (style === "cartoon") viewer.setStyle({}, { cartoon: { colorfunc, arrows: true, thickness: 0.35 } });
   else if (style === "trace") viewer.setStyle({}, { cartoon: { colorfunc, style: "trace", thickness: 0.5 } });
   else viewer.setStyle({}, { stick: { colorfunc, radius: 0.14 } });
   viewer.render();
@@ -78,13 +81,9 @@ function stop() {
   playing = null;
   $("play").textContent = "Play";
 }
-function load(text, structure, asFrames) {
+function load(text, structure) {
   viewer.removeAllModels();
-  const options = { noComputeSecondaryStructure: true, keepH: false };
-  if (asFrames) {
-    const model = viewer.addModelsAsFrames(text, "pdb", options);
-    for (const frame of [model].flat()) annotate(frame, structure);
-  } else annotate(viewer.addModel(text, "pdb", options), structure);
+  annotate(viewer.addModel(text, "pdb", { noComputeSecondaryStructure: true }), structure);
 }
 function show(index) {
   const first = current === null;
@@ -102,7 +101,8 @@ function show(index) {
   for (const option of $("colour").options) if (option.value === "confidence") option.disabled = !structure.confidence;
   if (!structure.confidence && $("colour").value === "confidence") $("colour").value = "secondary";
   if (first) viewer = $3Dmol.createViewer($("viewer"), { backgroundColor: "white", antialias: true });
-  load(pdbText(index), structure, false);
+  loose = false;
+  load(pdbText(index), structure);
   const trajectory = DATA.trajectories[row.name];
   $("player").hidden = !trajectory;
   if (trajectory) {
@@ -118,7 +118,11 @@ function frame(number) {
   const row = rows[current], trajectory = DATA.trajectories[row.name], structure = DATA.structures[current];
   const all = unpack(trajectory.coords, Int16Array), size = structure.sequence.length * 12;
   const states = trajectory.states[number];
-  load(pdbText(current, all.subarray(number * size, (number + 1) * size), 100), { ...structure, states }, false);
+  const values = all.subarray(number * size, (number + 1) * size);
+  let far = 0;
+  for (let i = 3; i + 12 < size; i += 12) far += Math.hypot(...[0, 1, 2].map((k) => values[i + 12 + k] - values[i + k])) > 450;
+  loose = far > size / 12 / 4;
+  load(pdbText(current, values, 100, trajectory.centre), { ...structure, states });
   $("frame").value = number;
   $("frame-number").textContent = `${number + 1} / ${trajectory.frames}`;
   restyle();

@@ -1,0 +1,39 @@
+"""What a sequence designer is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["Design", "Designer"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """One sequence for a backbone.
+
+    Parameters
+    ----------
+    sequence : str
+        One letter per residue of the backbone, all chains in a row.
+    nll : float
+        Negative log-likelihood per residue under the designer, nats; lower is better.
+    """
+
+    sequence: str
+    nll: float
+
+
+class Designer(Protocol):
+    """Anything that finds sequences for a backbone."""
+
+    def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0) -> list[Design]:
+        """``num_seqs`` sequences, the same for the same seed."""
+        ...
+
+    def score(self, backbone: Backbone, sequence: str) -> float:
+        """Negative log-likelihood per residue of a sequence on a backbone, nats."""
+        ...

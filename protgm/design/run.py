@@ -1,0 +1,223 @@
+"""``protgm design``: sequences for every backbone of a folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from protgm.data.workers import chunked_map, cores
+from protgm.design.base import Design, Designer
+from protgm.design.mpnn import ProteinMPNN
+from protgm.design.write import by_chain, write_designs
+from protgm.evaluate.progress import Stage, Stages, quiet
+from protgm.files import atomic, write_json
+
+if TYPE_CHECKING:
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["DesignReport", "design", "design_backbones"]
+
+
+@dataclass(frozen=True, eq=False)
+class DesignReport:
+    """What `design` did.
+
+    Parameters
+    ----------
+    designs : dict
+        Sequences of each backbone by its name, best first; none where it could not be designed.
+    failed : list of (str, str)
+        Files that could not be read or designed, and why.
+    mean_nll : float
+        Mean over backbones of the best sequence's negative log-likelihood per residue, nats.
+    native_own, native_designed : float or None
+        The same for natives of the reference: of their own sequences, and of sequences designed for them.
+    out : Path
+    """
+
+    designs: dict[str, list[Design]]
+    failed: list[tuple[str, str]]
+    mean_nll: float
+    native_own: float | None
+    native_designed: float | None
+    out: Path
+
+    def __str__(self) -> str:
+        done = sum(bool(found) for found in self.designs.values())
+        lines = [f"{done} backbones designed, best sequences at {self.mean_nll:.2f} nats per residue"]
+        if self.native_own is not None:
+            lines.append(
+                f"natives: {self.native_designed:.2f} designed alike, {self.native_own:.2f} their own sequences"
+            )
+        if self.failed:
+            lines.append(f"{len(self.failed)} failed; the first: {self.failed[0][1]}")
+        return "\n".join([*lines, f"FASTA and structures in {self.out}"])
+
+
+def design_backbones(
+    backbones: Sequence[Backbone],
+    *,
+    num_seqs: int = 8,
+    seed: int = 0,
+    designer: Designer | None = None,
+    workers: int = 1,
+    stage: Stage = quiet,
+) -> list[list[Design]]:
+    """Sequences for each backbone, sorted by likelihood, best first; none where the atoms do not allow a design.
+
+    Every backbone has random numbers of its own, so that its sequences do not depend on the others.
+    """
+    job = partial(_design_chunk, designer or ProteinMPNN(), num_seqs, seed)
+    advance = stage("sequences", len(backbones))
+    # A worker takes seconds to start.
+    used = workers if sum(map(len, backbones)) * num_seqs > 5_000 else 1
+    found: list[list[Design]] = []
+    for done, part in chunked_map(job, backbones, _no_design, workers=used, chunk=4):
+        found.extend(part)
+        advance(done)
+    return found
+
+
+def _design_chunk(designer: Designer, num_seqs: int, seed: int, backbones: Sequence[Backbone]) -> list[list[Design]]:
+    found = []
+    for backbone in backbones:
+        try:
+            made = designer.design(backbone, num_seqs, seed=seed)
+        except ValueError:
+            made = []
+        found.append(sorted(made, key=lambda one: one.nll))
+    return found
+
+
+def _no_design(backbone: Backbone) -> list[list[Design]]:
+    return [[]]
+
+
+def design(
+    directory: str | PathLike[str],
+    *,
+    out: str | PathLike[str] | None = None,
+    num_seqs: int = 8,
+    model: str = "v_48_020",
+    temperature: float = 0.1,
+    omit: str = "",
+    reference: str | PathLike[str] | None = None,
+    natives: int = 20,
+    recursive: bool = False,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> DesignReport:
+    """Design sequences for every structure in a folder.
+
+    Parameters
+    ----------
+    directory : path
+        Folder of PDB or mmCIF files.
+    out : path, optional
+        Folder for NAME.fasta, NAME.pdb, designs.csv and designs.json; ``directory/designs`` by default.
+    num_seqs : int
+        Sequences per backbone.
+    model, temperature, omit
+        See `ProteinMPNN`.
+    reference : path, optional
+        Natives (dataset or folder) to compare the likelihoods with.
+    natives : int
+        How many of them, of like length.
+    recursive : bool
+        Read subfolders too.
+    seed : int
+    workers : int, optional
+        Processes; one per core by default.
+    progress : bool
+
+    Returns
+    -------
+    DesignReport
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no readable structure, a setting is out of range or ProteinMPNN is not installed.
+    """
+    from protgm.evaluate.collect import read_folder
+
+    for name, value in (("num_seqs", num_seqs), ("natives", natives)):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1")
+    designer = ProteinMPNN(model, temperature=temperature, omit=omit)
+    backbones, failed = read_folder(directory, recursive=recursive)
+    folder = Path(directory) / "designs" if out is None else Path(out)
+    with Stages(enabled=progress) as stage:
+        found = design_backbones(
+            backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers or cores(), stage=stage
+        )
+        own = alike = None
+        if reference is not None:
+            own, alike = _natives(designer, backbones, reference, natives, num_seqs, seed, stage)
+    failed += [
+        (b.name, f"{b.name}: its atoms do not allow a design") for b, d in zip(backbones, found, strict=True) if not d
+    ]
+    best = [made[0].nll for made in found if made]
+    report = DesignReport(
+        designs={b.name: made for b, made in zip(backbones, found, strict=True)},
+        failed=failed,
+        mean_nll=float(np.mean(best)) if best else float("nan"),
+        native_own=own,
+        native_designed=alike,
+        out=folder,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_designs(folder, backbones, found)
+    _write_tables(report, backbones, {"model": model, "temperature": temperature, "omit": omit, "seed": seed})
+    return report
+
+
+def _natives(
+    designer: Designer,
+    backbones: Sequence[Backbone],
+    reference: str | PathLike[str],
+    count: int,
+    num_seqs: int,
+    seed: int,
+    stage: Stage,
+) -> tuple[float, float]:
+    """Mean negative log-likelihood of natives' own sequences, and of the best designed for them."""
+    from protgm.evaluate.collect import read_natives
+    from protgm.evaluate.distributions import match_lengths
+
+    library = read_natives(reference, limit=50 * count)
+    lengths = np.array([len(b) for b in backbones])
+    chosen = [library[int(k)] for k in match_lengths(lengths, library.lengths, count, np.random.default_rng(seed))]
+    advance = stage("natives' sequences", len(chosen))
+    own, alike = [], []
+    for native in chosen:
+        own.append(designer.score(native, native.sequence))
+        alike.append(min(one.nll for one in designer.design(native, num_seqs, seed=seed)))
+        advance(1)
+    return float(np.mean(own)), float(np.mean(alike))
+
+
+def _write_tables(report: DesignReport, backbones: Sequence[Backbone], settings: dict[str, object]) -> None:
+    with atomic(report.out / "designs.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["name", "rank", "nll", "sequence"])
+        for backbone in backbones:
+            for rank, one in enumerate(report.designs[backbone.name], start=1):
+                table.writerow([backbone.name, rank, f"{one.nll:.4f}", by_chain(backbone, one.sequence)])
+    mean = None if np.isnan(report.mean_nll) else round(report.mean_nll, 4)
+    summary = {
+        "settings": settings,
+        "mean_nll": mean,
+        "native_own_nll": report.native_own,
+        "native_designed_nll": report.native_designed,
+        "failed": [{"file": file, "reason": reason} for file, reason in report.failed],
+    }
+    write_json(report.out / "designs.json", summary)

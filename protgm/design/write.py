@@ -1,0 +1,60 @@
+"""Designed sequences as FASTA, and as the residues of a structure file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protgm.design.base import Design
+from protgm.files import atomic
+
+if TYPE_CHECKING:
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["by_chain", "fasta", "write_designs"]
+
+
+def by_chain(backbone: Backbone, sequence: str) -> str:
+    """The sequence with "/" between chains."""
+    ends = [i + 1 for i, (a, b) in enumerate(pairwise(backbone.chain_ids)) if a != b]
+    return "/".join(sequence[a:b] for a, b in pairwise([0, *ends, len(sequence)]))
+
+
+def fasta(backbone: Backbone, designs: Sequence[Design]) -> str:
+    """FASTA entries ``>NAME_1 nll=1.234``, best first."""
+    lines = []
+    for number, design in enumerate(designs, start=1):
+        lines.append(f">{backbone.name}_{number} nll={design.nll:.4f}")
+        lines.append(by_chain(backbone, design.sequence))
+    return "".join(line + "\n" for line in lines)
+
+
+def write_designs(
+    folder: str | PathLike[str], backbones: Sequence[Backbone], designs: Sequence[Sequence[Design]]
+) -> None:
+    """Write NAME.fasta and NAME.pdb (the backbone with the best sequence; mmCIF where PDB cannot hold it) of each.
+
+    Backbones without a design are left out.
+    """
+    folder = Path(folder)
+    for backbone, found in zip(backbones, designs, strict=True):
+        if not found:
+            continue
+        # A name may have folders in it.
+        target = folder / backbone.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(target.with_name(target.name + ".fasta")) as path:
+            path.write_text(fasta(backbone, found), encoding="utf-8")
+        best = replace(
+            backbone,
+            sequence=found[0].sequence,
+            metadata={**backbone.metadata, "sequence_design": "ProteinMPNN", "nll_per_residue": round(found[0].nll, 4)},
+        )
+        try:
+            best.to_pdb(target.with_name(target.name + ".pdb"))
+        except ValueError:
+            best.to_cif(target.with_name(target.name + ".cif"))
