@@ -2,7 +2,7 @@
 
 python scripts/release_checkpoint.py run=RUN data=DATASET [length=64,96,128] [num=16] [keep=samples]
 
-Writes protgm/checkpoints/base.safetensors and docs/checkpoint.md. The page's figures come from ``num`` samples of each length
+Writes protgm/checkpoints/base.safetensors and docs/checkpoint.md. The figures come from ``num`` samples of each length
 with the default settings, beside the natives of the validation split of similar lengths.
 """
 
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> None:
     print(page)
 
 
-PAGE = """# The bundled checkpoint
+PAGE = """# The bundled checkpoint  # noqa: E501
 
 `protgm/checkpoints/base.safetensors`, {identifier}: {parameters:.1f} M parameters in half precision, {megabytes:.1f} MB, {date}.
 
