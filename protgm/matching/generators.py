@@ -58,9 +58,7 @@ class Term(ABC):
         """g of the Brownian part, shape (...)."""
         return None
 
-    def jump(
-        self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source
-    ) -> Proposal | None:
+    def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal | None:
         """Integrated hazard of the step, the clean point it aims at, and the path's way to land there."""
         return None
 

@@ -166,7 +166,14 @@ class Superposition:
 
 
 def _take_jumps(
-    event: int, stay: Tensor, x: Tensor, z: Tensor, t: Tensor, hazard: Tensor, land: Callable[..., Tensor], source: Source
+    event: int,
+    stay: Tensor,
+    x: Tensor,
+    z: Tensor,
+    t: Tensor,
+    hazard: Tensor,
+    land: Callable[..., Tensor],
+    source: Source,
 ) -> Tensor:
     """Land the elements that jump, and only them: a step has few, and a landing costs more than a drift."""
     if isinstance(source, Streams):  # each row draws from its own stream, whatever the others do

@@ -26,6 +26,7 @@ def default_functions(event: Sequence[int], *, count: int = 4, seed: int = 0) ->
         b = float(torch.rand((), generator=g)) * 6.28
 
         def function(x: Tensor, a: Tensor = a, b: float = b) -> Tensor:
+            x = x if x.is_floating_point() else x.double()
             product = x * a.to(x.dtype)
             return torch.cos((product.flatten(x.dim() - a.dim()).sum(-1) if a.dim() else product) + b)
 
@@ -35,7 +36,8 @@ def default_functions(event: Sequence[int], *, count: int = 4, seed: int = 0) ->
 
 def _motion(generator: Superposition, x: Tensor, drift: Tensor | None, variance: Tensor | None, f: Function) -> Tensor:
     """Drift and diffusion parts of ``L f`` at every x, by forward differentiation along the space's exponential map."""
-    space, total = generator.path.space, x.new_zeros(x.shape[: x.dim() - space.event_dim])
+    space = generator.path.space
+    total = x.new_zeros(x.shape[: x.dim() - space.event_dim])
     zero = torch.zeros_like(space.noise(x))
 
     def along(tangent: Tensor, order: int) -> Tensor:
@@ -86,7 +88,13 @@ class _Draw:
 
 
 def kfe_residual(
-    generator: Any, z: Tensor, t: float, functions: Sequence[Function] | None = None, *, samples: int = 50_000, seed: int = 0
+    generator: Any,
+    z: Tensor,
+    t: float,
+    functions: Sequence[Function] | None = None,
+    *,
+    samples: int = 50_000,
+    seed: int = 0,
 ) -> Tensor:
     """Residuals of the equation in units of their Monte-Carlo error.
 

@@ -79,7 +79,9 @@ def _line(samples: int, steps: int) -> Iterator[tuple]:
     end = 0.9
 
     def cdf(grid: Tensor) -> Tensor:
-        rows = [float(w) * norm.cdf(grid.numpy(), end * float(z), 1 - end) for w, z in zip(_SHARES, _MODES, strict=True)]
+        rows = [
+            float(w) * norm.cdf(grid.numpy(), end * float(z), 1 - end) for w, z in zip(_SHARES, _MODES, strict=True)
+        ]
         return torch.from_numpy(sum(rows))
 
     def measure(x: Tensor) -> float:
@@ -98,7 +100,16 @@ def _line(samples: int, steps: int) -> Iterator[tuple]:
         ("1.2 jump + 0.2 backward", 1.2 * jump + 0.2 * BackwardJump(path), Midpoint(), fixed),
         ("flow + Langevin", Flow(path) + Langevin(path, lambda t: 1 - t), Midpoint(), fixed),
     ):
-        yield "R: CondOT", name, solver, controller, generator, predict, path.prior((samples, 1), generator=_source()), measure
+        yield (
+            "R: CondOT",
+            name,
+            solver,
+            controller,
+            generator,
+            predict,
+            path.prior((samples, 1), generator=_source()),
+            measure,
+        )
 
 
 def _rotations(samples: int, steps: int) -> Iterator[tuple]:
@@ -132,11 +143,27 @@ def _rotations(samples: int, steps: int) -> Iterator[tuple]:
         (vmf_path, "SO(3): vMF", Flow(vmf_path), "flow", vmf_grid, Midpoint(), of_vmf),
         (vmf_path, "SO(3): vMF", Diffusion(vmf_path, _gentle(vmf_path)), "diffusion", vmf_grid, Midpoint(), of_vmf),
         (vmf_path, "SO(3): vMF", Jump(vmf_path), "jump", vmf_grid, Euler(), of_vmf),
-        (vmf_path, "SO(3): vMF", 0.3 * Flow(vmf_path) + 0.7 * Jump(vmf_path), "0.3 flow + 0.7 jump", vmf_grid, Midpoint(), of_vmf),
+        (
+            vmf_path,
+            "SO(3): vMF",
+            0.3 * Flow(vmf_path) + 0.7 * Jump(vmf_path),
+            "0.3 flow + 0.7 jump",
+            vmf_grid,
+            Midpoint(),
+            of_vmf,
+        ),
         (heat, "SO(3): heat kernel", Flow(heat), "flow", heat_grid, Midpoint(), of_heat),
         (heat, "SO(3): heat kernel", Diffusion(heat), "diffusion (reverse)", heat_grid, Midpoint(), of_heat),
         (heat, "SO(3): heat kernel", Jump(heat), "jump", heat_grid, Euler(), of_heat),
-        (heat, "SO(3): heat kernel", 0.3 * Flow(heat) + 0.7 * Jump(heat), "0.3 flow + 0.7 jump", heat_grid, Midpoint(), of_heat),
+        (
+            heat,
+            "SO(3): heat kernel",
+            0.3 * Flow(heat) + 0.7 * Jump(heat),
+            "0.3 flow + 0.7 jump",
+            heat_grid,
+            Midpoint(),
+            of_heat,
+        ),
         (geodesic, "SO(3): geodesic", Flow(geodesic), "flow", line_grid, Midpoint(), of_geodesic),
         (geodesic, "SO(3): geodesic", Jump(geodesic), "boundary jump", line_grid, Euler(), of_geodesic),
     ):
@@ -155,9 +182,12 @@ def _tokens(samples: int, steps: int) -> Iterator[tuple]:
 
         def measure(x: Tensor, path: Any = path, end: float = end) -> float:
             t = torch.tensor(end)
-            exact = torch.stack([
-                (_TOKEN_SHARES * path.probability(torch.full((4,), s), _TOKENS, t)).sum() for s in range(path.space.states)
-            ])
+            exact = torch.stack(
+                [
+                    (_TOKEN_SHARES * path.probability(torch.full((4,), s), _TOKENS, t)).sum()
+                    for s in range(path.space.states)
+                ]
+            )
             found = torch.bincount(x.flatten(), minlength=path.space.states) / x.numel()
             return float(0.5 * (found - exact).abs().sum())
 
@@ -193,9 +223,7 @@ def verify_rows(*, samples: int = 20_000, steps: int = 150, seed: int = 0) -> It
             yield Row(path, name, label, measure(out), noise_floor(samples), noise_floor(samples, 0.005) + 0.002)
 
 
-def verify_table(
-    *, samples: int = 20_000, steps: int = 150, seed: int = 0, console: Console | None = None
-) -> bool:
+def verify_table(*, samples: int = 20_000, steps: int = 150, seed: int = 0, console: Console | None = None) -> bool:
     """Print the table of `verify_rows` and say whether every row is accepted.
 
     Parameters

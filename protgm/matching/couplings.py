@@ -1,0 +1,170 @@
+"""Which noise goes with which data: independent pairs, optimal transport within a batch, entropic plans, Schroedinger bridges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from protgm.lie.random import Source, randn
+from protgm.matching.ctmc import draw_tokens
+
+__all__ = [
+    "SchroedingerBridgePath",
+    "entropic_pairs",
+    "independent",
+    "kabsch",
+    "kabsch_cost",
+    "optimal",
+    "sinkhorn",
+    "squared_cost",
+]
+
+
+def squared_cost(noise: Tensor, data: Tensor) -> Tensor:
+    """Squared distances between all pairs of points (B, d) and (C, d), shape (B, C)."""
+    return torch.cdist(noise, data).square()
+
+
+def kabsch(mobile: Tensor, target: Tensor) -> Tensor:
+    """Rotation that best superposes centred point sets (Kabsch 1976).
+
+    Parameters
+    ----------
+    mobile, target : Tensor, shape (..., N, 3)
+
+    Returns
+    -------
+    Tensor, shape (..., 3, 3)
+        R with ``R @ mobile_i`` nearest to ``target_i``.
+    """
+    u, _, vh = torch.linalg.svd(target.mT @ mobile)
+    handed = torch.linalg.det(u @ vh)
+    return torch.cat((u[..., :2], u[..., 2:] * handed[..., None, None]), dim=-1) @ vh
+
+
+def kabsch_cost(noise: Tensor, data: Tensor) -> Tensor:
+    """Squared distance after the best rotation, between all pairs of centred point sets (B, N, 3) and (C, N, 3), shape (B, C)."""
+    covariance = torch.einsum("cni,bnj->bcij", data, noise)
+    singular = torch.linalg.svdvals(covariance)
+    sign = torch.where(torch.linalg.det(covariance) < 0, -1.0, 1.0)
+    overlap = singular[..., 0] + singular[..., 1] + sign * singular[..., 2]
+    norms = noise.square().sum((-1, -2))[:, None] + data.square().sum((-1, -2))[None]
+    return (norms - 2 * overlap).clamp_min(0)
+
+
+def independent(noise: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
+    """The pairs as they come."""
+    return noise, data
+
+
+def optimal(
+    noise: Tensor, data: Tensor, cost: Callable[[Tensor, Tensor], Tensor] = squared_cost
+) -> tuple[Tensor, Tensor]:
+    """The noise permuted so that the summed cost is least (Tong et al. 2024, minibatch OT); with `kabsch_cost` also rotated.
+
+    Parameters
+    ----------
+    noise, data : Tensor, shape (B, ...)
+    cost : callable
+
+    Returns
+    -------
+    noise, data : Tensor, shape (B, ...)
+        Row i of one belongs to row i of the other.
+    """
+    if noise.shape != data.shape:
+        raise ValueError(
+            f"optimal: noise and data must have one shape, got {tuple(noise.shape)} and {tuple(data.shape)}"
+        )
+    rows, columns = linear_sum_assignment(cost(noise, data).detach().cpu().double().numpy())
+    order = torch.empty(len(noise), dtype=torch.long)
+    order[torch.from_numpy(columns)] = torch.from_numpy(rows)
+    matched = noise[order.to(noise.device)]
+    if cost is kabsch_cost:
+        matched = matched @ kabsch(matched, data).mT
+    return matched, data
+
+
+def sinkhorn(cost: Tensor, regularisation: float, *, iterations: int = 500, tolerance: float = 1e-6) -> Tensor:
+    """Entropic transport plan between uniform marginals, in log space.
+
+    Parameters
+    ----------
+    cost : Tensor, shape (B, C)
+    regularisation : float
+        In the units of the cost.
+    iterations : int
+    tolerance : float
+        Stop when the row sums are this close, relatively.
+
+    Returns
+    -------
+    Tensor, shape (B, C)
+        Sums to one.
+    """
+    if not regularisation > 0:
+        raise ValueError(f"sinkhorn: regularisation must be positive, got {regularisation}")
+    scaled = -cost / regularisation
+    log_b, log_c = -torch.log(torch.tensor(float(cost.shape[0]))), -torch.log(torch.tensor(float(cost.shape[1])))
+    f, g = torch.zeros_like(cost[:, 0]), torch.zeros_like(cost[0])
+    for _ in range(iterations):
+        f = log_b - torch.logsumexp(scaled + g, dim=1)
+        g = log_c - torch.logsumexp(scaled + f[:, None], dim=0)
+        rows = torch.logsumexp(scaled + f[:, None] + g, dim=1)
+        if (rows - log_b).abs().max() < tolerance:
+            break
+    return torch.exp(scaled + f[:, None] + g)
+
+
+def entropic_pairs(
+    noise: Tensor, data: Tensor, regularisation: float, *, generator: Source = None
+) -> tuple[Tensor, Tensor]:
+    """Pairs drawn from the entropic plan: row i of the noise with a draw of its partners, shapes (B, d)."""
+    plan = sinkhorn(squared_cost(noise, data), regularisation)
+    return noise, data[draw_tokens(plan, generator=generator)]
+
+
+@dataclass(frozen=True)
+class SchroedingerBridgePath:
+    """Brownian bridges between coupled pairs: ``x_t ~ N((1 - t) x_0 + t x_1, sigma^2 t (1 - t))`` (Tong et al. 2024, section 4).
+
+    Over pairs of the entropic plan of regularisation ``2 sigma^2`` the marginal process is the Schroedinger bridge.
+
+    Parameters
+    ----------
+    sigma : float
+    """
+
+    sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ValueError(f"SchroedingerBridgePath: sigma must be positive, got {self.sigma}")
+
+    @property
+    def regularisation(self) -> float:
+        """What to give to `entropic_pairs`."""
+        return 2 * self.sigma**2
+
+    def _mean_and_spread(self, noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        t = t.unsqueeze(-1)
+        return torch.lerp(noise, data, t), self.sigma * torch.sqrt((t * (1 - t)).clamp_min(1e-8)), t
+
+    def sample(self, noise: Tensor, data: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Draw ``x_t`` on the bridge, shape (..., d), for times (...)."""
+        mean, spread, _ = self._mean_and_spread(noise, data, t)
+        return mean + spread * randn(mean.shape, generator, dtype=mean.dtype, device=mean.device)
+
+    def velocity(self, x: Tensor, noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
+        """``(1 - 2 t) / (2 t (1 - t)) (x - mean) + x_1 - x_0``, shape (..., d)."""
+        mean, _, t = self._mean_and_spread(noise, data, t)
+        return (1 - 2 * t) / (2 * t * (1 - t)).clamp_min(1e-8) * (x - mean) + data - noise
+
+    def score(self, x: Tensor, noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
+        """``(mean - x) / (sigma^2 t (1 - t))``, shape (..., d)."""
+        mean, spread, _ = self._mean_and_spread(noise, data, t)
+        return (mean - x) / spread.square()

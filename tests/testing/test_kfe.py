@@ -1,0 +1,114 @@
+"""Every generator satisfies the Kolmogorov forward equation on its path, and the check notices generators that do not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from protgm.lie import so3
+from protgm.matching.ctmc import MaskingPath, UniformPath
+from protgm.matching.euclidean import GaussianPath
+from protgm.matching.generators import BackwardFlow, BackwardJump, Balance, Diffusion, Flow, Jump, Langevin
+from protgm.matching.kappa import QuadraticKappa
+from protgm.matching.schedules import Cosine, Polynomial, VarianceExploding, VariancePreserving
+from protgm.matching.so3_heat import HeatKernelPath
+from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.testing import assert_equivariant, assert_satisfies_kfe, kfe_residual
+
+POINT = torch.tensor([0.7, -0.4], dtype=torch.float64)
+ROTATION = so3.exp(torch.tensor([0.4, -1.0, 0.8], dtype=torch.float64))
+GAUSSIAN = [
+    GaussianPath(),
+    GaussianPath(scale=2.0),
+    GaussianPath(Polynomial(2.0)),
+    GaussianPath(Cosine()),
+    GaussianPath(VariancePreserving(0.1, 5.0)),
+    GaussianPath(VarianceExploding(0.05, 3.0)),
+]
+
+
+def all_terms(path):
+    return {
+        "flow": Flow(path),
+        "diffusion": Diffusion(path, noise=0.6),
+        "jump": Jump(path),
+        "superposition": 0.3 * Flow(path) + 0.7 * Jump(path),
+        "weights of t": (lambda t: t) * Flow(path) + (lambda t: 1 - t) * Jump(path),
+        "langevin": Flow(path) + 0.5 * Langevin(path, noise=0.8),
+        "corrector": 1.5 * Jump(path) + 0.5 * BackwardJump(path),
+        "to and fro": 1.5 * Flow(path) + 0.5 * BackwardFlow(path),
+    }
+
+
+@pytest.mark.parametrize("name", list(all_terms(GAUSSIAN[0])))
+def test_gaussian_generators(name):
+    assert_satisfies_kfe(all_terms(GAUSSIAN[0])[name], POINT, (0.3, 0.7), samples=10_000)
+
+
+@pytest.mark.parametrize("path", GAUSSIAN, ids=str)
+def test_every_gaussian_schedule_with_flow_and_jump(path):
+    assert_satisfies_kfe(0.5 * Flow(path) + 0.5 * Jump(path), POINT, (0.5,), samples=10_000)
+
+
+@pytest.mark.parametrize("name", list(all_terms(GAUSSIAN[0])))
+@pytest.mark.parametrize("path", [AntipodalVMFPath(QuadraticKappa()), HeatKernelPath()], ids=["vmf", "heat"])
+def test_rotation_generators(path, name):
+    assert_satisfies_kfe(all_terms(path)[name], ROTATION, (0.4,), samples=8_000)
+
+
+@pytest.mark.parametrize("path", [HeatKernelPath(), GaussianPath()], ids=["heat", "condot"])
+def test_exact_reversal(path):
+    z = ROTATION if isinstance(path, HeatKernelPath) else POINT
+    assert_satisfies_kfe(Diffusion(path), z, (0.5,), samples=10_000)
+
+
+@pytest.mark.parametrize("path", [MaskingPath(5), UniformPath(5)], ids=["masking", "uniform"])
+def test_token_generators(path):
+    z = torch.tensor(3)
+    for generator in (Jump(path), Jump(path) + 2.0 * Balance(path)):
+        assert_satisfies_kfe(generator, z, samples=20_000)
+
+
+def test_the_check_notices_wrong_generators():
+    """Half the velocity, a jump that lands elsewhere, noise without its score: each is many standard errors off."""
+
+    class Slow(GaussianPath):
+        def velocity(self, x, z, t):
+            return 0.9 * super().velocity(x, z, t)
+
+    class Astray(GaussianPath):
+        def sample_jump(self, x, z, t, *, generator=None):
+            return super().sample_jump(x, z, t, generator=generator) + 0.2
+
+    class Deaf(GaussianPath):
+        def score(self, x, z, t):
+            return 0.5 * super().score(x, z, t)
+
+    for generator in (Flow(Slow()), Jump(Astray()), Diffusion(Deaf(), noise=1.0)):
+        assert kfe_residual(generator, POINT, 0.5, samples=20_000).abs().max() > 6
+    with pytest.raises(AssertionError, match="does not satisfy the Kolmogorov forward equation at t = 0.5"):
+        assert_satisfies_kfe(Flow(Slow()), POINT, (0.5,), samples=20_000)
+
+
+def test_assert_equivariant_accepts_and_names_the_culprit():
+    points = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def move(inputs, rotation, translation):
+        return (inputs[0] @ rotation.mT + translation,)
+
+    def move_back(output, rotation, translation):
+        return output[0] @ rotation.mT + translation, output[1]
+
+    def good(x):
+        return x.mean(0, keepdim=True) + 0.1 * (x - x.mean(0)) * x.std(0).norm(), torch.cdist(x, x)
+
+    def bad(x):
+        return x.clamp_min(0), torch.cdist(x, x)
+
+    def measured(x):  # invariants only
+        return torch.cdist(x, x)
+
+    assert assert_equivariant(measured, (points,), move) < 1e-10
+    with pytest.raises(AssertionError, match="output 0 is not equivariant"):
+        assert_equivariant(bad, (points,), move, move_back)
+    assert assert_equivariant(good, (points,), move, move_back) < 1e-10
