@@ -10,7 +10,7 @@ import torch
 
 from protgm.seeds import mix
 
-__all__ = ["MAX_LENGTH", "Item", "parse_length", "work_list"]
+__all__ = ["MAX_LENGTH", "Item", "Shard", "parse_length", "work_list"]
 
 #: Longer chains are refused: pair features of one such protein already take gigabytes.
 MAX_LENGTH = 2048
@@ -40,6 +40,35 @@ class Item:
     def seed(self, seed: int) -> int:
         """Seed of this protein's own random stream under the request's seed."""
         return mix(seed, self.length, self.index)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``number`` (from 1) of a work list cut into ``of`` parts: every ``of``-th item, so that lengths are even."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From ``2/4``.
+
+        Raises
+        ------
+        ValueError
+            If it does not look like that, or is out of range.
+        """
+        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f"shard={text}: must be i/n with i from 1 to n, such as 2/4")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def take(self, items: Sequence[Item]) -> list[Item]:
+        """The items of this part."""
+        return list(items[self.number - 1 :: self.of])
 
 
 def parse_length(length: int | str | Sequence[int]) -> tuple[int, ...] | range:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
 from protgm.sample.generate import BackboneModel, Generated, batches, load
-from protgm.sample.lengths import Item, parse_length, work_list
-from protgm.sample.manifest import MANIFEST, append, read_manifest
+from protgm.sample.lengths import Item, Shard, parse_length, work_list
+from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
 from protgm.sample.settings import SamplerSettings
 from protgm.version import __version__
 
@@ -44,6 +42,7 @@ class SampleConfig(SamplerSettings):
     format: str = "pdb"
     batch: int | None = None
     refine: bool = True
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,6 +51,8 @@ class SampleConfig(SamplerSettings):
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch={self.batch} must be at least 1")
         work_list(parse_length(self.length), self.num, self.seed)
+        if self.shard is not None:
+            Shard.parse(self.shard)
 
     @property
     def sampler(self) -> SamplerSettings:
@@ -66,7 +67,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     Returns
     -------
     list of dict
-        The manifest rows of the whole request, those made before included.
+        The manifest rows of the request (of its shard), those made before included.
 
     Raises
     ------
@@ -76,9 +77,11 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     console = console or Console(stderr=True)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    with _only_writer(out):
+    shard = None if config.shard is None else Shard.parse(config.shard)
+    request = work_list(parse_length(config.length), config.num, config.seed)
+    items = request if shard is None else shard.take(request)
+    with only_writer(out, shard):
         model = load(config.checkpoint)
-        items = work_list(parse_length(config.length), config.num, config.seed)
         recipe = _recipe(config, model)
         rows = {row["name"]: row for row in read_manifest(out)}
         todo = [item for item in items if not _made(item, rows, recipe, out)]
@@ -92,10 +95,12 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
                     chunk, seed=config.seed, settings=config.sampler, refine=config.refine, batch=len(chunk)
                 )
                 new = [_write(generated, recipe, config, out) for generated in made]
-                append(out, new)
+                append(out, new, shard)
                 rows.update((row["name"], row) for row in new)
                 done += len(chunk)
                 progress.update(bar, advance=sum(i.length for i in chunk), proteins=done)
+    if {item.name for item in request} <= {row["name"] for row in read_manifest(out)}:
+        merge(out)
     wanted = [rows[item.name] for item in sorted(items)]
     passed = sum(row["gate"]["passed"] for row in wanted)
     console.print(
@@ -162,14 +167,3 @@ def _progress(console: Console) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
-
-
-@contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Hold a lock on the folder; a second process is told so instead of mixing its files in."""
-    with open(out / ".lock", "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"{out}: another protgm sample is writing there; use another out= folder") from None
-        yield

@@ -87,9 +87,7 @@ def test_moving_the_input_moves_the_frames_and_nothing_else(small_denoiser, shif
 def test_a_mirror_image_is_another_protein(small_denoiser):
     protein = noisy_protein()
     flip = torch.diag(torch.tensor([1.0, 1.0, -1.0]))
-    mirrored = replace(
-        protein, rotations=flip @ protein.rotations @ flip, translations=protein.translations @ flip
-    )
+    mirrored = replace(protein, rotations=flip @ protein.rotations @ flip, translations=protein.translations @ flip)
     with torch.no_grad():
         difference = small_denoiser(protein).sequence_logits - small_denoiser(mirrored).sequence_logits
     assert difference.abs().mean() > 0.01

@@ -12,7 +12,7 @@ from Bio.PDB import MMCIFParser, PDBParser
 
 import protgm
 from protgm.sample import SampleConfig, sample
-from protgm.sample.manifest import MANIFEST, append, read_manifest
+from protgm.sample.manifest import MANIFEST, append, only_writer, read_manifest
 from protgm.weights import save_weights
 
 
@@ -76,12 +76,38 @@ def test_other_settings_in_one_folder_are_refused(config):
 
 
 def test_two_writers_in_one_folder_are_refused(config):
-    from protgm.sample.run import _only_writer
-
     out = Path(config.out)
     out.mkdir()
-    with _only_writer(out), pytest.raises(ValueError, match="another protgm sample is writing there"):
+    with only_writer(out), pytest.raises(ValueError, match="another protgm sample is writing there"):
         sample(config)
+
+
+def test_shards_make_the_same_and_merge(config, tmp_path):
+    sample(config)
+    parts = replace(config, out=str(tmp_path / "parts"))
+    for part in ("3/3", "1/3", "2/3"):
+        sample(replace(parts, shard=part))
+    out = Path(parts.out)
+    assert [path.name for path in out.glob("manifest*.jsonl")] == [MANIFEST]
+    timing = {"seconds", "time"}
+    whole, merged = (
+        {row["name"]: {k: v for k, v in row.items() if k not in timing} for row in read_manifest(Path(folder))}
+        for folder in (config.out, parts.out)
+    )
+    assert whole.keys() == merged.keys()
+    for name in whole:
+        both = [protgm.read_structure(Path(folder) / f"{name}.pdb").coords for folder in (config.out, parts.out)]
+        np.testing.assert_allclose(both[0], both[1], atol=0.02)
+    # Nothing is left to make for a run of the whole.
+    stamp = (out / MANIFEST).stat().st_mtime_ns
+    sample(parts)
+    assert (out / MANIFEST).stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/0"])
+def test_a_wrong_shard_is_refused(shard):
+    with pytest.raises(ValueError, match="must be i/n with i from 1 to n"):
+        SampleConfig(shard=shard)
 
 
 def test_batch_size_does_not_change_the_result(config, tmp_path):
