@@ -66,7 +66,7 @@ class _Pool:
 
     def submit(self, job: Callable[[Sequence[T]], R], part: Sequence[T]) -> Future[R]:
         if self._broken:
-            self._executor.shutdown(cancel_futures=True)
+            self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor, self._broken = _pool(self._workers, self._module), False
             try:
                 self._executor.submit(os.getpid).result()
