@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.evaluate.bfactors import ca_bfactors
 from protgm.structure import Backbone, StructureError, read_structure
 
 __all__ = ["Natives", "read_folder", "read_natives", "structure_files"]
 
+_MANIFEST = "manifest.jsonl"  # protgm sample leaves one
 _SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
 
 
@@ -53,7 +55,7 @@ def read_folder(
     """Every structure of a folder, and the files that could not be read with the reason.
 
     A structure is called by its path below the folder without the ending; where two files differ in the ending only,
-    by the whole path.
+    by the whole path. In a folder of ``protgm sample`` B factors are confidences.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def read_folder(
     backbones: list[Backbone] = []
     failed: list[tuple[str, str]] = []
     taken: set[str] = set()
+    # In other files B factors mean something else.
+    sampled = (folder / _MANIFEST).exists()
     for path in structure_files(folder, recursive=recursive):
         relative = path.relative_to(folder)
         try:
@@ -71,6 +75,9 @@ def read_folder(
         except (StructureError, OSError) as error:
             failed.append((str(relative), str(error)))
             continue
+        if sampled:
+            values = ca_bfactors(path, backbone)
+            backbone = backbone if values is None else replace(backbone, confidence=values / 100)
         name = (relative.parent / backbone.name).as_posix()
         name = relative.as_posix() if name in taken else name
         taken.add(name)

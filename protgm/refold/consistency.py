@@ -1,0 +1,132 @@
+"""Self-consistency: how near the predicted structure of a designed sequence comes to the backbone it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from protgm.evaluate.progress import Stage, quiet
+from protgm.evaluate.similarity import tm_score
+from protgm.refold.base import Prediction, Refolder
+
+if TYPE_CHECKING:
+    from protgm.design.base import Design
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["DESIGNABLE_RMSD", "Consistency", "self_consistency", "superposed_rmsd"]
+
+#: CA RMSD (Angstrom) of the best sequence below which a backbone counts as designable, as in the field's benchmarks.
+DESIGNABLE_RMSD = 2.0
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """The best refolded sequence of a backbone.
+
+    Parameters
+    ----------
+    sequence : str
+    rmsd : float
+        CA RMSD to the backbone after superposition, Angstrom.
+    tm : float
+        TM-score to the backbone.
+    plddt : float or None
+        Mean confidence of the prediction, 0 to 100.
+    folded : int
+        Sequences that were predicted.
+    """
+
+    sequence: str
+    rmsd: float
+    tm: float
+    plddt: float | None
+    folded: int
+
+    @property
+    def designable(self) -> bool:
+        return self.rmsd < DESIGNABLE_RMSD
+
+
+def superposed_rmsd(first: ArrayLike, second: ArrayLike) -> float:
+    """RMSD of matched points, shape (L, 3) each, after the best rotation and translation (Kabsch 1976); rows with NaN
+    in either are left out, NaN if fewer than three are left."""
+    a, b = (np.asarray(x, dtype=np.float64) for x in (first, second))
+    known = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
+    if known.sum() < 3:
+        return float("nan")
+    a, b = a[known] - a[known].mean(axis=0), b[known] - b[known].mean(axis=0)
+    u, scale, vt = np.linalg.svd(a.T @ b)
+    scale[-1] *= np.sign(np.linalg.det(u @ vt))
+    square = (a**2).sum() + (b**2).sum() - 2 * scale.sum()
+    return float(np.sqrt(max(square, 0.0) / known.sum()))
+
+
+def self_consistency(
+    backbones: Sequence[Backbone],
+    designs: Sequence[Sequence[Design]],
+    refolder: Refolder,
+    *,
+    folder: Path | None = None,
+    stage: Stage = quiet,
+) -> list[Consistency | None]:
+    """Fold every designed sequence and compare with its backbone.
+
+    Parameters
+    ----------
+    backbones : sequence of Backbone
+        Several chains are folded as one sequence.
+    designs : sequence of sequence of Design
+        Sequences of each backbone.
+    refolder : Refolder
+    folder : Path, optional
+        Where to write the best prediction of each, NAME.pdb.
+    stage : Stage
+        Shows progress.
+
+    Returns
+    -------
+    list of Consistency or None
+        None where there was no sequence or no prediction.
+    """
+    advance = stage("refolding", len(backbones))
+    found: list[Consistency | None] = []
+    for backbone, made in zip(backbones, designs, strict=True):
+        sequences = {f"{k}": one.sequence for k, one in enumerate(made)}
+        predictions = refolder.fold(sequences) if sequences else {}
+        scored = [(superposed_rmsd(p.coords[:, 1], backbone.coords[:, 1]), key) for key, p in predictions.items()]
+        scored = [pair for pair in scored if np.isfinite(pair[0])]
+        advance(1)
+        if not scored:
+            found.append(None)
+            continue
+        rmsd, key = min(scored)
+        best = predictions[key]
+        tm = tm_score(backbone.coords[:, 1], best.coords[:, 1])[0]
+        found.append(Consistency(sequences[key], rmsd, tm, best.plddt, len(scored)))
+        if folder is not None:
+            _write(folder, backbone, sequences[key], best)
+    return found
+
+
+def _write(folder: Path, backbone: Backbone, sequence: str, prediction: Prediction) -> None:
+    from protgm.structure import Backbone
+
+    laid = _superposed(prediction.coords, backbone.coords)
+    path = folder / (backbone.name + ".pdb")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Backbone.from_coords(laid, sequence=sequence, name=backbone.name).to_pdb(path)
+
+
+def _superposed(mobile: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``mobile`` (L, 4, 3) laid over ``target`` by its CA."""
+    a, b = mobile[:, 1].astype(np.float64), target[:, 1].astype(np.float64)
+    known = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
+    middle, goal = a[known].mean(axis=0), b[known].mean(axis=0)
+    u, _, vt = np.linalg.svd((a[known] - middle).T @ (b[known] - goal))
+    turn = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    return ((mobile - middle) @ (u @ turn @ vt) + goal).astype(np.float32)
