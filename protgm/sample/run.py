@@ -84,21 +84,26 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
         model = load(config.checkpoint)
         recipe = _recipe(config, model)
         rows = {row["name"]: row for row in read_manifest(out)}
-        todo = [item for item in items if not _made(item, rows, recipe, out)]
-        if len(todo) < len(items):
-            console.print(f"{out}: {len(items) - len(todo)} of {len(items)} are there already", highlight=False)
+        missing = {item for item in items if not _made(item, rows, recipe, out)}
+        if len(missing) < len(items):
+            there = f"{out}: {len(items) - len(missing)} of {len(items)} are there already"
+            console.print(there, highlight=False, soft_wrap=True)
+        # Batches are cut from the whole list and made whole, whatever is missing of them: rounding depends on what is
+        # multiplied together, and a run that was stopped is to end in the same bytes as one that was not.
+        todo = [chunk for chunk in batches(items, config.batch) if missing.intersection(chunk)]
         with _progress(console) as progress:
-            bar = progress.add_task("sample", total=sum(i.length for i in todo), proteins=0, all=len(todo))
+            total = sum(item.length for chunk in todo for item in chunk)
+            bar = progress.add_task("sample", total=total, proteins=0, all=len(missing))
             done = 0
-            for chunk in batches(todo, config.batch):
+            for chunk in todo:
                 made = model.generate(
                     chunk, seed=config.seed, settings=config.sampler, refine=config.refine, batch=len(chunk)
                 )
-                new = [_write(generated, recipe, config, out) for generated in made]
+                new = [_write(generated, recipe, config, out) for generated in made if generated.item in missing]
                 append(out, new, shard)
                 rows.update((row["name"], row) for row in new)
-                done += len(chunk)
-                progress.update(bar, advance=sum(i.length for i in chunk), proteins=done)
+                done += len(new)
+                progress.update(bar, advance=sum(item.length for item in chunk), proteins=done)
     if {item.name for item in request} <= {row["name"] for row in read_manifest(out)}:
         merge(out)
     wanted = [rows[item.name] for item in sorted(items)]

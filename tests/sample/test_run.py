@@ -83,6 +83,7 @@ def test_two_writers_in_one_folder_are_refused(config):
 
 
 def test_shards_make_the_same_and_merge(config, tmp_path):
+    config = replace(config, refine=False)
     sample(config)
     parts = replace(config, out=str(tmp_path / "parts"))
     for part in ("3/3", "1/3", "2/3"):
@@ -97,7 +98,7 @@ def test_shards_make_the_same_and_merge(config, tmp_path):
     assert whole.keys() == merged.keys()
     for name in whole:
         both = [protgm.read_structure(Path(folder) / f"{name}.pdb").coords for folder in (config.out, parts.out)]
-        np.testing.assert_allclose(both[0], both[1], atol=0.02)
+        np.testing.assert_allclose(both[0], both[1], atol=0.01)
     # Nothing is left to make for a run of the whole.
     stamp = (out / MANIFEST).stat().st_mtime_ns
     sample(parts)
@@ -111,11 +112,13 @@ def test_a_wrong_shard_is_refused(shard):
 
 
 def test_batch_size_does_not_change_the_result(config, tmp_path):
+    # Without the refinement, which makes more of rounding differences where atoms of a bad chain are parted.
+    config = replace(config, refine=False)
     sample(config)
     sample(replace(config, out=str(tmp_path / "one"), batch=1))
     for path in Path(config.out).glob("*.pdb"):
         both = [protgm.read_structure(p).coords for p in (path, tmp_path / "one" / path.name)]
-        np.testing.assert_allclose(both[0], both[1], atol=0.02)
+        np.testing.assert_allclose(both[0], both[1], atol=0.01)
 
 
 def test_the_library_makes_what_the_command_makes(config, weights):
@@ -124,7 +127,7 @@ def test_the_library_makes_what_the_command_makes(config, weights):
     assert [len(backbone) for backbone in made] == [14, 14, 20, 20]
     for backbone in made:
         from_file = protgm.read_structure(Path(config.out) / f"{backbone.name}.pdb")
-        np.testing.assert_allclose(backbone.coords, from_file.coords, atol=0.02)
+        np.testing.assert_allclose(backbone.coords, from_file.coords, atol=0.01)
 
 
 def test_a_manifest_that_is_none_is_refused(tmp_path):
