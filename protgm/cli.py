@@ -43,10 +43,34 @@ def _sample(settings: dict[str, Any]) -> int:
     return 0
 
 
+def _verify(settings: dict[str, Any]) -> int:
+    from protgm.sample import load
+    from protgm.selftest import measure_equivariance
+    from protgm.testing.verify import verify_table
+
+    model = load(settings.pop("checkpoint"))
+    laws = verify_table(**settings)
+    found = measure_equivariance(model.denoiser)
+    print(
+        f"equivariance of {model.checkpoint}: {found.translations:.1e} A and {found.rotations:.1e} rad, for moves of "
+        f"{found.scale:.1f} A: {'ok' if found.ok else 'FAILS'}"
+    )
+    return 0 if laws and found.ok else 1
+
+
+def _doctor(settings: dict[str, Any]) -> int:
+    from protgm.doctor import report
+
+    print(report(**settings))
+    return 0
+
+
 COMMANDS = {
     "prepare": _Command("structure files to a dataset", _prepare),
     "train": _Command("a denoiser from a dataset", _train),
     "sample": _Command("new backbones as PDB or mmCIF files", _sample),
+    "verify": _Command("paths, generators and solvers against exact laws; equivariance of a checkpoint", _verify),
+    "doctor": _Command("the installation and the machine, for a bug report", _doctor),
 }
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from protgm.data.clusters import cluster_sequences, split_of
 from protgm.data.extract import Extracted, Extractor, Rejection, Task, merge
 from protgm.data.filters import Filters
-from protgm.data.lock import locked
+from protgm.lock import locked
 from protgm.data.manifest import Manifest, find_manifest, read_manifest
 from protgm.data.mmseqs import cluster_by_alignment, mmseqs_program
 from protgm.data.parts import PART, Parts

@@ -1,12 +1,11 @@
 """What was generated: one JSON line per protein, appended when its file is complete.
 
-Each shard of a job array appends to a manifest of its own, ``manifest.2of4.jsonl``; who reads a folder reads them all, and
+Each shard of a job array appends to a manifest of its own, ``manifest.2of4.jsonl``; readers of a folder read them all, and
 when the work is done they become one ``manifest.jsonl``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protgm.files import atomic
+from protgm.lock import Locked, locked
 from protgm.sample.lengths import Shard
 
 __all__ = ["MANIFEST", "append", "merge", "only_writer", "read_manifest"]
@@ -53,12 +53,12 @@ def append(folder: Path, rows: Sequence[Mapping[str, Any]], shard: Shard | None 
 def merge(folder: Path) -> None:
     """Make one manifest, sorted by name, of those that no process is writing to."""
     with ExitStack() as held:
-        held.enter_context(_locked(folder / ".merge.lock", wait=True))
+        held.enter_context(locked(folder, "protgm sample", name=".merge.lock", wait=True))
         idle = []
         for path in _manifests(folder):
             try:
-                held.enter_context(_locked(_lock(path), wait=False))
-            except BlockingIOError:
+                held.enter_context(locked(folder, "protgm sample", name=_lock(path.name)))
+            except Locked:
                 continue
             idle.append(path)
         shards = [path for path in idle if path.name != MANIFEST]
@@ -79,17 +79,11 @@ def only_writer(folder: Path, shard: Shard | None = None) -> Iterator[None]:
 
     Raises
     ------
-    ValueError
+    Locked
         If another process holds it.
     """
-    with ExitStack() as held:
-        try:
-            held.enter_context(_locked(_lock(folder / _name(shard)), wait=False))
-        except BlockingIOError:
-            what = "" if shard is None else f" shard={shard}"
-            raise ValueError(
-                f"{folder}: another protgm sample{what} is writing there; use another out= folder"
-            ) from None
+    what = "protgm sample" if shard is None else f"protgm sample shard={shard}"
+    with locked(folder, what, name=_lock(_name(shard))):
         yield
 
 
@@ -97,8 +91,8 @@ def _name(shard: Shard | None) -> str:
     return MANIFEST if shard is None else f"manifest.{shard.number}of{shard.of}.jsonl"
 
 
-def _lock(manifest: Path) -> Path:
-    return manifest.with_name(f".{manifest.name}.lock")
+def _lock(manifest: str) -> str:
+    return f".{manifest}.lock"
 
 
 def _manifests(folder: Path) -> list[Path]:
@@ -120,10 +114,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}: line {number} is not a JSON object; delete that line to go on")
         rows.append(row)
     return rows
-
-
-@contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[None]:
-    with open(path, "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield

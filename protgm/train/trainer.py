@@ -18,6 +18,7 @@ from torch import Tensor
 from protgm.data.batches import Batch, EpochSampler
 from protgm.data.dataset import Dataset, DatasetError
 from protgm.files import write_json
+from protgm.lock import locked
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
@@ -43,10 +44,11 @@ def train(config: TrainConfig) -> None:
     Raises
     ------
     ValueError
-        If the dataset cannot be read, or the run was started with other settings.
+        If the dataset cannot be read, the run was started with other settings, or another process goes on with it.
     """
-    _claim(config)
-    launch(partial(_run, config), config.processes)
+    with locked(Path(config.out), "protgm train"):
+        _claim(config)
+        launch(partial(_run, config), config.processes)
 
 
 def _run(config: TrainConfig, world: World) -> None:
@@ -56,7 +58,6 @@ def _run(config: TrainConfig, world: World) -> None:
 def _claim(config: TrainConfig) -> None:
     """Record the settings in the run's folder, or check them against those recorded there."""
     run = Path(config.out)
-    run.mkdir(parents=True, exist_ok=True)
     settings = json.loads(json.dumps(asdict(config)))
     path = run / "settings.json"
     if path.exists():

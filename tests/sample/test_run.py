@@ -78,7 +78,7 @@ def test_other_settings_in_one_folder_are_refused(config):
 def test_two_writers_in_one_folder_are_refused(config):
     out = Path(config.out)
     out.mkdir()
-    with only_writer(out), pytest.raises(ValueError, match="another protgm sample is writing there"):
+    with only_writer(out), pytest.raises(ValueError, match=r"protgm sample \(process \d+\) is writing there"):
         sample(config)
 
 

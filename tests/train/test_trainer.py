@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import protgm
+from protgm.lock import locked
 from protgm.train import TrainConfig, train
 from protgm.train.checkpoint import latest_checkpoint
 from protgm.train.optim import Schedule
@@ -86,6 +87,14 @@ def test_other_settings_in_one_folder_are_refused(config):
     train(replace(config, steps=1))
     with pytest.raises(ValueError, match="was trained with seed=0, now seed=1; use a new out= folder"):
         train(replace(config, seed=1))
+
+
+def test_two_trainers_in_one_folder_are_refused(config):
+    with (
+        locked(Path(config.out), "protgm train"),
+        pytest.raises(ValueError, match=r"protgm train \(process \d+\) is writing there"),
+    ):
+        train(config)
 
 
 def test_a_damaged_checkpoint_is_told_not_used(config):

@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that the operating system lifts when its process ends, however it ends."""
+"""One writer per folder, or per file in it: a lock that the operating system lifts when its process ends."""
 
 from __future__ import annotations
 
@@ -7,29 +7,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["locked"]
+__all__ = ["Locked", "locked"]
 
-_NAME = ".lock"
+
+class Locked(ValueError):
+    """Another process holds the lock."""
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if need be.
+def locked(folder: Path, what: str, *, name: str = ".lock", wait: bool = False) -> Iterator[None]:
+    """Hold a lock in a folder, which is made if need be.
 
     Parameters
     ----------
     folder : Path
     what : str
         Who holds it, for the message to the next one: ``protgm prepare``.
+    name : str
+        File that is locked.
+    wait : bool
+        Wait for another holder instead of raising.
 
     Raises
     ------
+    Locked
+        If another process holds it.
     ValueError
-        If another process holds it, or the folder cannot be made or written to.
+        If the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / _NAME, "a+", encoding="utf-8")  # noqa: SIM115 - held open as long as the lock
+        file = open(folder / name, "a+", encoding="utf-8")  # noqa: SIM115 - held open as long as the lock
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written to: {error.strerror}") from None
     with file:
@@ -39,11 +47,11 @@ def locked(folder: Path, what: str) -> Iterator[None]:
             yield
             return
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
-            raise ValueError(f"{folder}: {holder} is writing there; wait for it or choose another folder") from None
+            raise Locked(f"{folder}: {holder} is writing there; wait for it or choose another folder") from None
         file.truncate(0)
         file.write(f"{what} (process {os.getpid()})\n")
         file.flush()
