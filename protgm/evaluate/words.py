@@ -64,7 +64,7 @@ HELP = {
     "native_tm": "TM-score to the nearest native, normalised by the sample's length.",
     "native_rmsd": "RMSD of the residues aligned with the nearest native, A",
     "nearest_native": "the nearest native",
-    "mpnn_nll": "Negative log-likelihood per residue of the best designed sequence (ProteinMPNN), nats; lower is better.",
+    "mpnn_nll": "Negative log-likelihood per residue of the best designed sequence, nats; lower is better.",
     "native_nll": "negative log-likelihood per residue of the sequence in the file, nats",
     "designable": "whether the best sequence is predicted to fold to less than 2 A from the sample",
     "sc_rmsd": "CA RMSD of the best refolded sequence to the sample, A",
