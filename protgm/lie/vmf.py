@@ -133,7 +133,9 @@ def log_density(angle: Tensor, kappa: Tensor) -> Tensor:
     """
     c = torch.cos(angle / 2)
     shape = torch.nn.functional.softplus(-2 * kappa * c) - kappa * _versine(angle)
-    return shape + _LogNormalizer.apply(kappa) - 2 * math.log(2)
+    # Forward-mode derivatives, which the custom function lacks, are only ever taken along the angle.
+    normalizer = _LogNormalizer.apply(kappa) if kappa.requires_grad else torch.log(kappa) - torch.log(torch.special.i1e(kappa))
+    return shape + normalizer - 2 * math.log(2)
 
 
 def angle_log_density(angle: Tensor, kappa: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,9 @@ def _lent_names() -> Iterator[None]:
     for name, function in lent.items():
         setattr(np, name, function)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it uses an import hook of an old kind
+            yield
     finally:
         for name in lent:
             delattr(np, name)

@@ -65,11 +65,11 @@ def test_entropic_pairs_follow_the_plan():
     noise, data = torch.randn(2, 4, 2, generator=source(7), dtype=torch.float64)
     plan = couplings.sinkhorn(couplings.squared_cost(noise, data), 1.0)
     counts, generator = torch.zeros(4, 4), source(8)
-    for _ in range(2000):
+    for _ in range(400):
         _, partner = couplings.entropic_pairs(noise, data, 1.0, generator=generator)
         chosen = (partner[:, None] == data).all(-1)
         counts += chosen
-    assert (counts / 8000 - plan).abs().max() < 0.01
+    assert (counts / 1600 - plan).abs().max() < 0.03
 
 
 def test_bridge_velocity_and_score_generate_its_law():

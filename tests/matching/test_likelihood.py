@@ -29,25 +29,25 @@ def marginal(path, points, t, x):
     return torch.logsumexp(logs, 0)
 
 
-@pytest.mark.parametrize(("divergence", "tolerance"), [(Exact(), 2e-3), (Hutchinson(32), 0.5)])
+@pytest.mark.parametrize(("divergence", "tolerance"), [(Exact(), 5e-3), (Hutchinson(8), 1.0)])
 def test_density_of_a_mixture_in_the_plane(divergence, tolerance):
     path, end = GaussianPath(), 0.7
     predict = FiniteData(path, POINTS, SHARES)
-    x = path.sample(POINTS[torch.arange(40) % 2], torch.tensor(end, dtype=torch.float64), generator=source())
+    x = path.sample(POINTS[torch.arange(12) % 2], torch.tensor(end, dtype=torch.float64), generator=source())
     found = log_likelihood(
         Euclidean(), lambda y, t: predict(y, t).velocity(), x, grids.uniform(60, 0, end), normal_log_density,
         divergence=divergence, source=source(1),
     )  # fmt: skip
     error = found - marginal(path, POINTS, torch.tensor(end, dtype=torch.float64), x)
     assert error.abs().max() < tolerance
-    assert abs(float(error.mean())) < 0.1
+    assert abs(float(error.mean())) < 0.2
 
 
 def test_density_of_a_rotation_law_with_respect_to_haar_measure():
     path = AntipodalVMFPath(QuadraticKappa())
     z = so3.exp(torch.tensor([[0.2, 0.1, 0.0], [1.5, -0.5, 0.3]], dtype=torch.float64))
     predict, end = FiniteData(path, z, SHARES), torch.tensor(0.6, dtype=torch.float64)
-    x = path.sample(z[torch.arange(20) % 2], end, generator=source(2))
+    x = path.sample(z[torch.arange(8) % 2], end, generator=source(2))
 
     def velocity(y, t):
         return predict(y, t).velocity()
@@ -67,7 +67,7 @@ def test_centred_point_sets_count_their_dimensions():
         path.space,
         lambda y, t: path.velocity(y, z, t),
         x,
-        grids.uniform(100, 0, 0.5),
+        grids.uniform(50, 0, 0.5),
         lambda y: normal_log_density(y, joint=2, centred=True),
         joint=2,
     )

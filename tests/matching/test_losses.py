@@ -40,8 +40,8 @@ def test_conversions_round_trip(schedule, given, wanted):
 def test_schedules_have_the_derivatives_they_state(schedule):
     t = torch.linspace(0.02, 0.97, 50, dtype=torch.float64, requires_grad=True)
     for value, derivative in ((schedule.alpha, schedule.alpha_derivative), (schedule.sigma, schedule.sigma_derivative)):
-        (slope,) = torch.autograd.grad(value(t).sum(), t, allow_unused=True)
-        assert torch.allclose(derivative(t), torch.zeros_like(t) if slope is None else slope, rtol=1e-6)
+        (slope,) = torch.autograd.grad((value(t) + 0 * t).sum(), t)
+        assert torch.allclose(derivative(t), slope, rtol=1e-6)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)

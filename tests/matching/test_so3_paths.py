@@ -54,8 +54,8 @@ def simulate(
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
 def test_flow_jump_and_superposition_have_the_exact_angle_law(jump):
     """500 steps per unit time, 1e5 samples, the distance at most 0.006 (noise floor 0.0043), in float32 as in training."""
-    schedule, end = ExponentialKappa(), 0.16
-    x, z, _ = simulate(schedule, jump, torch.float32, end, 80)
+    schedule, end = ExponentialKappa(), 0.12
+    x, z, _ = simulate(schedule, jump, torch.float32, end, 60)
     assert ks_of_angle(x, z, schedule.kappa(torch.tensor(end, dtype=torch.float64))) <= 0.006
 
 
