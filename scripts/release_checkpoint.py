@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> None:
     print(page)
 
 
-PAGE = """# The bundled checkpoint  # noqa: E501
+PAGE = """# The bundled checkpoint
 
 `protgm/checkpoints/base.safetensors`, {identifier}: {parameters:.1f} M parameters in half precision, {megabytes:.1f} MB, {date}.
 

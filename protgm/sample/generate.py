@@ -15,6 +15,7 @@ from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
 from protgm.sample.sampler import Task, sample_frames
+from protgm.sample.secondary import check_secondary, secondary_labels
 from protgm.sample.settings import SamplerSettings
 from protgm.structure import Backbone
 from protgm.structure.geometry import atoms_from_frames
@@ -78,6 +79,7 @@ class BackboneModel:
         seed: int = 0,
         settings: SamplerSettings | None = None,
         refine: bool = True,
+        secondary: str | None = None,
         batch: int | None = None,
     ) -> list[Backbone]:
         """Generate backbones.
@@ -93,6 +95,8 @@ class BackboneModel:
             Steps, generator, ...
         refine : bool
             Close peptide bonds and part overlapping atoms (see `protgm.sample.refine`).
+        secondary : str, optional
+            Secondary structure to aim for (see `protgm.sample.secondary.secondary_labels`).
         batch : int, optional
             Proteins denoised together.
 
@@ -104,10 +108,13 @@ class BackboneModel:
         Raises
         ------
         ValueError
-            If a length or number is out of range.
+            If a length or number is out of range, or ``secondary`` does not fit the length.
         """
-        items = work_list(parse_length(length), num, seed)
-        made = self.generate(items, seed=seed, settings=settings, refine=refine, batch=batch)
+        lengths = parse_length(length)
+        if secondary is not None:
+            check_secondary(secondary, lengths)
+        items = work_list(lengths, num, seed)
+        made = self.generate(items, seed=seed, settings=settings, refine=refine, secondary=secondary, batch=batch)
         return [g.backbone for g in sorted(made, key=lambda g: g.item)]
 
     def generate(
@@ -117,6 +124,7 @@ class BackboneModel:
         seed: int = 0,
         settings: SamplerSettings | None = None,
         refine: bool = True,
+        secondary: str | None = None,
         batch: int | None = None,
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
@@ -124,7 +132,7 @@ class BackboneModel:
         for chunk in batches(items, batch):
             start = time.perf_counter()
             lengths = [item.length for item in chunk]
-            task = Task.unconditional(lengths)
+            task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
             source = Streams([item.seed(seed) for item in chunk], lengths)
             prediction = sample_frames(self.denoiser, self.process, task, settings, source)
             frames = raw = prediction.rotations, prediction.translations
@@ -136,6 +144,7 @@ class BackboneModel:
                 "checkpoint": self.checkpoint,
                 "seed": seed,
                 "refined": refine,
+                "secondary": secondary or "",
                 "settings": settings.to_dict(),
             }
             for i, item in enumerate(chunk):

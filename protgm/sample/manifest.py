@@ -1,7 +1,7 @@
 """What was generated: one JSON line per protein, appended when its file is complete.
 
-Each shard of a job array appends to a manifest of its own, ``manifest.2of4.jsonl``; readers take all of a folder, and when
-the work is done they become one ``manifest.jsonl``.
+Each shard of a job array appends to a manifest of its own, ``manifest.2of4.jsonl``; readers take all of a folder, and
+when the work is done they become one ``manifest.jsonl``.
 """
 
 from __future__ import annotations

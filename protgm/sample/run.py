@@ -16,6 +16,7 @@ from protgm.evaluate.geometry import geometry
 from protgm.sample.generate import BackboneModel, Generated, batches, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
+from protgm.sample.secondary import check_secondary
 from protgm.sample.settings import SamplerSettings
 from protgm.version import __version__
 
@@ -42,6 +43,7 @@ class SampleConfig(SamplerSettings):
     format: str = "pdb"
     batch: int | None = None
     refine: bool = True
+    secondary: str | None = None
     shard: str | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class SampleConfig(SamplerSettings):
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch={self.batch} must be at least 1")
         work_list(parse_length(self.length), self.num, self.seed)
+        if self.secondary is not None:
+            check_secondary(self.secondary, parse_length(self.length))
         if self.shard is not None:
             Shard.parse(self.shard)
 
@@ -97,7 +101,12 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
             done = 0
             for chunk in todo:
                 made = model.generate(
-                    chunk, seed=config.seed, settings=config.sampler, refine=config.refine, batch=len(chunk)
+                    chunk,
+                    seed=config.seed,
+                    settings=config.sampler,
+                    refine=config.refine,
+                    secondary=config.secondary,
+                    batch=len(chunk),
                 )
                 new = [_write(generated, recipe, config, out) for generated in made if generated.item in missing]
                 append(out, new, shard)
@@ -118,7 +127,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
 
 def _recipe(config: SampleConfig, model: BackboneModel) -> dict[str, Any]:
     """What, beside length and index, determines a protein."""
-    settings = asdict(config.sampler) | {"refine": config.refine}
+    settings = asdict(config.sampler) | {"refine": config.refine, "secondary": config.secondary}
     return {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,12 +38,20 @@ class Task:
     secondary: Tensor
 
     @classmethod
-    def unconditional(cls, lengths: list[int]) -> Task:
-        """Single chains of the given lengths, nothing else asked."""
-        size, longest = len(lengths), max(lengths)
+    def chains(cls, secondary: Sequence[Tensor]) -> Task:
+        """Single chains with the secondary structure asked of each, tensors of int64 of shape (length,)."""
+        size, longest = len(secondary), max(map(len, secondary))
         index = torch.arange(longest).expand(size, longest)
-        mask = index < torch.tensor(lengths)[:, None]
-        return cls(mask, index, torch.zeros_like(index), torch.full_like(index, UNKNOWN_STRUCTURE))
+        labels = torch.full((size, longest), UNKNOWN_STRUCTURE)
+        for row, asked in zip(labels, secondary, strict=True):
+            row[: len(asked)] = asked
+        mask = index < torch.tensor([len(asked) for asked in secondary])[:, None]
+        return cls(mask, index, torch.zeros_like(index), labels)
+
+    @classmethod
+    def unconditional(cls, lengths: Sequence[int]) -> Task:
+        """Single chains of the given lengths, nothing else asked."""
+        return cls.chains([torch.full((length,), UNKNOWN_STRUCTURE) for length in lengths])
 
 
 @torch.no_grad()

@@ -1,0 +1,80 @@
+"""Secondary structure asked of the sampler: as a user writes it, or as natives have it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from protgm.model import UNKNOWN_STRUCTURE
+from protgm.sample.lengths import Item
+from protgm.seeds import mix
+from protgm.structure.secondary import STATES
+
+__all__ = ["NATIVE", "check_secondary", "secondary_labels"]
+
+#: Ask for the labels of a native of about the same length, another one for each sample.
+NATIVE = "native"
+_LETTERS = {letter: index for index, letter in enumerate(STATES)} | {"?": UNKNOWN_STRUCTURE}
+_TABLE = Path(__file__).with_name("native_labels.txt")
+
+
+def check_secondary(text: str, lengths: tuple[int, ...] | range) -> None:
+    """Refuse a request that does not parse or does not fit the lengths.
+
+    Raises
+    ------
+    ValueError
+        Naming what is wrong and what would be right.
+    """
+    if text != NATIVE:
+        for length in lengths:
+            _parse(text, length)
+
+
+def secondary_labels(text: str | None, item: Item, seed: int) -> Tensor:
+    """Labels of one protein.
+
+    Parameters
+    ----------
+    text : str or None
+        One letter per residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``), or ``native``; None
+        asks for nothing.
+    item : Item
+    seed : int
+        Chooses the native, together with the item.
+
+    Returns
+    -------
+    Tensor of int64, shape (L,)
+        Indices into ``"HEC"``, `protgm.model.UNKNOWN_STRUCTURE` where nothing is asked.
+    """
+    if text is None:
+        return torch.full((item.length,), UNKNOWN_STRUCTURE)
+    if text != NATIVE:
+        return torch.tensor([_LETTERS[letter] for letter in _parse(text, item.length)])
+    near = sorted(_natives(), key=lambda labels: abs(len(labels) - item.length))[:64]
+    chosen = near[mix(item.seed(seed), 1) % len(near)]
+    # Stretched to the length wanted.
+    return torch.tensor([_LETTERS[chosen[i * len(chosen) // item.length]] for i in range(item.length)])
+
+
+def _parse(text: str, length: int) -> str:
+    if not re.fullmatch(r"([HEC?]\d*)+", text):
+        raise ValueError(
+            f"secondary={text}: must be {NATIVE}, or letters H (helix), E (strand), C (coil), ? (free), each with a "
+            "number after it if it stands for several residues, such as C3H14C4E6"
+        )
+    letters = "".join(letter * int(number or 1) for letter, number in re.findall(r"([HEC?])(\d*)", text))
+    if len(letters) != length:
+        raise ValueError(f"secondary={text}: says {len(letters)} residues, length={length}")
+    return letters
+
+
+@cache
+def _natives() -> list[str]:
+    """Labels of native chains, one a line."""
+    return _TABLE.read_text(encoding="ascii").split()

@@ -1,0 +1,49 @@
+"""Secondary structure as users ask for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from protgm.model import UNKNOWN_STRUCTURE
+from protgm.sample import SampleConfig
+from protgm.sample.lengths import Item
+from protgm.sample.sampler import Task
+from protgm.sample.secondary import check_secondary, secondary_labels
+
+
+def test_letters_and_numbers():
+    labels = secondary_labels("C2H3?E2", Item(8, 0), 0)
+    assert labels.tolist() == [2, 2, 0, 0, 0, UNKNOWN_STRUCTURE, 1, 1]
+    assert torch.equal(labels, secondary_labels("CCHHH?EE", Item(8, 5), 9))
+
+
+def test_nothing_asked():
+    assert (secondary_labels(None, Item(8, 0), 0) == UNKNOWN_STRUCTURE).all()
+
+
+@pytest.mark.parametrize("length", [20, 64, 101, 400])
+def test_natives_fit_every_length_and_differ_between_samples(length):
+    drawn = [tuple(secondary_labels("native", Item(length, i), 0).tolist()) for i in range(20)]
+    assert {len(labels) for labels in drawn} == {length}
+    assert len(set(drawn)) > 10
+    assert drawn[3] == tuple(secondary_labels("native", Item(length, 3), 0).tolist())
+    shares = torch.tensor([label for labels in drawn for label in labels]).bincount(minlength=3) / (20 * length)
+    assert shares[0] > 0.1
+    assert shares[1] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("HHX", "must be native, or letters"), ("3H", "must be native"), ("H9", "says 9 residues")]
+)
+def test_mistakes_are_named(text, message):
+    with pytest.raises(ValueError, match=message):
+        check_secondary(text, (10,))
+    with pytest.raises(ValueError, match=message):
+        SampleConfig(length=10, secondary=text)
+
+
+def test_a_batch_keeps_each_chain_apart():
+    task = Task.chains([torch.tensor([0, 0, 1]), torch.tensor([2, 2, 2, 2, 2])])
+    assert task.mask.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    assert task.secondary[0, 3:].tolist() == [UNKNOWN_STRUCTURE] * 2
