@@ -2,7 +2,9 @@
 # make test      the same environment, and the tests
 # make test-all  also the slow ones and the fault harness
 # make lint      ruff and mypy
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python that runs and is new enough.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
@@ -23,7 +25,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "protgm needs Python 3.11 or newer; set PYTHON=")'
+	@test -n "$(PYTHON)" || { echo "protgm needs Python 3.11 or newer; say where it is: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

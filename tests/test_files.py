@@ -17,9 +17,14 @@ from protgm.lock import Locked, locked
 def test_a_failure_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"n": 1})
-    with pytest.raises(RuntimeError), atomic(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert read_json(path) == {"n": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
