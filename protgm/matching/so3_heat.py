@@ -81,7 +81,7 @@ class HeatKernelPath:
     def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Gradient of the log density, a tangent (..., 3)."""
         toward = so3.log(so3.relative(x, z))
-        angle = torch.linalg.vector_norm(toward.detach(), dim=-1)
+        angle = torch.linalg.vector_norm(toward, dim=-1)
         length = -heat_kernel.score(angle, self.tau(t))
         return toward * (length / angle.clamp_min(1e-12)).unsqueeze(-1)
 

@@ -119,7 +119,7 @@ class AntipodalVMFPath:
             Body-frame tangent in radians per unit time.
         """
         toward = so3.log(so3.relative(x, z))
-        angle = torch.linalg.vector_norm(toward.detach(), dim=-1)
+        angle = torch.linalg.vector_norm(toward, dim=-1)
         speed = self.schedule.derivative(t) * vmf.flow_speed(angle, self.schedule.kappa(t))
         return toward * (speed / angle.clamp_min(_TINY)).unsqueeze(-1)
 
@@ -160,7 +160,7 @@ class AntipodalVMFPath:
     def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Gradient of the log density, a body-frame tangent toward z of length ``(kappa/2) sin(w/2) tanh(kappa c)``, shape (..., 3)."""
         toward = so3.log(so3.relative(x, z))
-        angle = torch.linalg.vector_norm(toward.detach(), dim=-1)
+        angle = torch.linalg.vector_norm(toward, dim=-1)
         length = -vmf.score(angle, self.schedule.kappa(t))
         return toward * (length / angle.clamp_min(_TINY)).unsqueeze(-1)
 

@@ -53,7 +53,7 @@ def train(model: nn.Module, loss: Callable[[], Tensor], steps: int, rate: float 
         optimiser.step()
         schedule.step()
         if step >= 0.9 * steps:
-            last.append(float(value))
+            last.append(float(value.detach()))
     return float(np.mean(last))
 
 

@@ -30,7 +30,7 @@ def test_total_variation_is_within_half_a_percent(kind, clock, strength):
     path = kind(4, clock)
     predict = FiniteData(path, torch.arange(4), SHARES)
     generator = Jump(path) + strength * Balance(path)
-    x = simulate(generator, predict, path.prior((100_000,), generator=source()), grids.log_remaining(50, 0, 0.9), source=source(1))
+    x = simulate(generator, predict, path.prior((100_000,), generator=source()), grids.log_remaining(100, 0, 0.9), source=source(1))
     t = torch.tensor(0.9)
     exact = torch.stack(
         [(SHARES * path.probability(torch.full((4,), s), torch.arange(4), t)).sum() for s in range(path.space.states)]
