@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from protgm.files import read_json, sha256, write_json
-from protgm.train.optim import EMA
+from protgm.train.optim import EMA, Optimizer
 
 __all__ = ["latest_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -19,9 +19,7 @@ _KEPT = 3
 _FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
 
 
-def save_checkpoint(
-    run: Path, model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer, counters: dict[str, float]
-) -> Path:
+def save_checkpoint(run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer, counters: dict[str, float]) -> Path:
     """Write ``run/checkpoints/step-N`` under a temporary name, rename it, and drop all but the last three.
 
     Parameters
@@ -46,7 +44,7 @@ def save_checkpoint(
     parameters = {n: p.detach() for n, p in model.named_parameters()}
     moments: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        for key, value in optimizer.state[parameter].items():
+        for key, value in optimizer.state(parameter).items():
             moments[f"{name}:{key}"] = torch.as_tensor(value).clone()
     for name, tensors in zip(_FILES, (parameters, ema.state(), moments), strict=True):
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary / name)
@@ -65,7 +63,7 @@ def latest_checkpoint(run: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: Optimizer) -> dict[str, float]:
     """Restore a run from a folder of `save_checkpoint`; returns its counters.
 
     Raises
@@ -88,7 +86,7 @@ def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: torch.o
     for name, parameter in named.items():
         entries = {k.rsplit(":", 1)[1]: v for k, v in moments.items() if k.rsplit(":", 1)[0] == name}
         if entries:
-            optimizer.state[parameter] = entries
+            optimizer.restore(parameter, entries)
     ema.updates = int(state.pop("ema_updates"))
     return state
 

@@ -34,6 +34,7 @@ class TrainConfig:
     processes: int = 1
     precision: str = "auto"
     compile: bool = False
+    optimizer: str = "muon"
     clip: float = 1.0
     weight_decay: float = 0.01
     ema: float = 0.999
@@ -54,6 +55,8 @@ class TrainConfig:
             raise ValueError("say how long to train: hours=2 or steps=20000")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision={self.precision!r}: must be auto, bf16 or fp32")
+        if self.optimizer not in ("adamw", "muon"):
+            raise ValueError(f"optimizer={self.optimizer!r}: must be adamw or muon")
         if self.processes < 1:
             raise ValueError(f"processes={self.processes} must be at least 1")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["EMA", "Schedule", "make_optimizer"]
+__all__ = ["EMA", "Optimizer", "Schedule", "make_optimizer"]
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,68 @@ class EMA:
         return dict(self.shadow)
 
 
-def make_optimizer(model: nn.Module, schedule: Schedule, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW; biases, norms and embeddings are not decayed."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
+class Optimizer:
+    """Several optimizers, each with its own parameters of one model, that step as one.
+
+    Parameters
+    ----------
+    parts : sequence of torch.optim.Optimizer
+    """
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = tuple(parts)
+
+    def step(self, rate: float) -> None:
+        """Move every parameter that has a gradient, at this learning rate."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+
+    def state(self, parameter: Tensor) -> dict[str, Any]:
+        """What is remembered of a parameter (moments, counts); empty before its first step."""
+        for part in self.parts:
+            if parameter in part.state:
+                return part.state[parameter]
+        return {}
+
+    def restore(self, parameter: Tensor, state: dict[str, Any]) -> None:
+        """Put back what `state` gave.
+
+        Raises
+        ------
+        KeyError
+            If no optimizer moves this parameter.
+        """
+        for part in self.parts:
+            if any(parameter is p for group in part.param_groups for p in group["params"]):
+                part.state[parameter] = state
+                return
+        raise KeyError("no optimizer moves this parameter")
+
+
+def make_optimizer(model: nn.Module, kind: str, weight_decay: float) -> Optimizer:
+    """AdamW for everything, or Muon for the weight matrices of the blocks and AdamW for the rest.
+
+    Biases, norms and embeddings are not decayed. Muon (Jordan et al. 2024) replaces a matrix's momentum by the nearest
+    orthogonal one; its steps are scaled to the size of AdamW's (Liu et al. 2025), so that both share one learning rate.
+
+    Parameters
+    ----------
+    model : nn.Module
+    kind : str
+        ``adamw`` or ``muon``.
+    weight_decay : float
+    """
+    named = dict(model.named_parameters())
+    inner = [n for n, p in named.items() if kind == "muon" and ".blocks." in n and p.ndim == 2]
+    matrices = [p for n, p in named.items() if p.ndim >= 2 and n not in inner]
+    vectors = [p for p in named.values() if p.ndim < 2]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=schedule.peak, betas=(0.9, 0.98), fused=True)
+    parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)]
+    if inner:
+        orthogonal = torch.optim.Muon(
+            [named[n] for n in inner], weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        parts.append(orthogonal)
+    return Optimizer(parts)

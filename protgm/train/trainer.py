@@ -62,7 +62,7 @@ def _claim(config: TrainConfig) -> None:
     path = run / "settings.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("model", "seed"):
+        for key in ("model", "seed", "optimizer"):
             if before.get(key) != settings[key]:
                 raise ValueError(
                     f"{run}: was trained with {key}={before.get(key)}, now {key}={settings[key]}; use a new out= folder"
@@ -113,7 +113,7 @@ class Trainer:
         self.model = Denoiser(config.model)
         if config.init is not None:
             load_weights(self.model, config.init)
-        self.optimizer = make_optimizer(self.model, config.schedule, config.weight_decay)
+        self.optimizer = make_optimizer(self.model, config.optimizer, config.weight_decay)
         self.ema = EMA(self.model, config.ema)
         self.counters: dict[str, float] = {"step": 0, "epoch": 0, "batch": 0, "samples": 0, "seconds": 0.0}
         resumed = latest_checkpoint(self.folder)
@@ -169,8 +169,6 @@ class Trainer:
         Randomness comes from (seed, step, rank) alone, so a resumed run draws what an undisturbed one would have.
         """
         config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         step = int(self.counters["step"])
         generator = torch.Generator().manual_seed(mix(config.seed, step, self.world.rank))
         noised = corrupt(batch, self.process, config.corruption, generator)
@@ -178,7 +176,7 @@ class Trainer:
             prediction = self._predict(noised, generator)
         terms = denoising_losses(prediction, noised)
         loss = total_loss(terms, config.loss)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         for parameter in self.model.parameters():
             if parameter.grad is None:
@@ -186,7 +184,7 @@ class Trainer:
         self.world.average_gradients(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         if torch.isfinite(norm):
-            self.optimizer.step()
+            self.optimizer.step(rate)
             self.ema.update(self.model)
         self.counters["step"] += 1
         self.counters["batch"] += 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from protgm.train.optim import EMA, Schedule
+from protgm.model import Denoiser, DenoiserConfig
+from protgm.train.optim import EMA, Schedule, make_optimizer
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero():
@@ -32,3 +33,45 @@ def test_the_average_follows_its_recursion():
     other = torch.nn.Linear(3, 2)
     ema.copy_to(other)
     torch.testing.assert_close(other.weight.detach(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_restored_optimizer_goes_on_as_the_one_it_came_from(kind):
+    def model():
+        torch.manual_seed(0)
+        return Denoiser(DenoiserConfig(width=32, heads=2, stages=1, blocks=1, pair_width=8, feed_forward=32))
+
+    def push(network, optimizer, seed):
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimizer.step(1e-3)
+
+    first, second = model(), model()
+    one, other = (make_optimizer(network, kind, 0.01) for network in (first, second))
+    for seed in range(3):
+        push(first, one, seed)
+    second.load_state_dict(first.state_dict())
+    for left, right in zip(first.parameters(), second.parameters(), strict=True):
+        other.restore(right, {key: value.clone() for key, value in one.state(left).items()})
+    push(first, one, 3)
+    push(second, other, 3)
+    for left, right in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=0)
+
+
+def test_muon_moves_the_blocks_matrices_along_orthogonal_directions_and_adamw_the_rest():
+    torch.manual_seed(0)
+    model = Denoiser(DenoiserConfig(width=32, heads=2, stages=1, blocks=1, pair_width=8, feed_forward=32))
+    optimizer = make_optimizer(model, "muon", 0.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step(1e-2)
+    moved = {name: before[name] - p.detach() for name, p in model.named_parameters()}
+    assert all(float(step.abs().max()) > 0 for step in moved.values())
+    step = moved["stages.0.blocks.0.feed_in.weight"]
+    values = torch.linalg.svdvals(step)
+    assert float(values.max() / values.min()) < 3  # five Newton-Schulz steps in bfloat16: between 0.7 and 1.2
+    assert float(step.square().mean().sqrt()) == pytest.approx(0.2e-2, rel=0.3)
+    assert float(moved["posterior.linear.weight"].abs().max()) == pytest.approx(1e-2, rel=1e-3)
