@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from protgm.config import build, compose, describe
+from protgm.config import arguments_of, build, compose, describe
 from protgm.version import __version__
 
 __all__ = ["main"]
@@ -15,10 +15,14 @@ __all__ = ["main"]
 
 @dataclass(frozen=True)
 class _Command:
-    """A command: what it does in one line, and a function of its settings that returns an exit status."""
+    """A command: what it does in one line, and a function of its settings that returns an exit status.
+
+    ``first`` is the setting that the first argument is for where it has no key.
+    """
 
     summary: str
     run: Callable[[dict[str, Any]], int]
+    first: str | None = None
 
 
 def _prepare(settings: dict[str, Any]) -> int:
@@ -40,6 +44,23 @@ def _sample(settings: dict[str, Any]) -> int:
     from protgm.sample import SampleConfig, sample
 
     sample(build(SampleConfig, settings))
+    return 0
+
+
+def _evaluate(settings: dict[str, Any]) -> int:
+    from protgm.evaluate import evaluate
+    from protgm.refold import make_refolder
+
+    kind, weights, command = (settings.pop(key) for key in ("refold", "refold_weights", "refold_command"))
+    checked = arguments_of(evaluate, settings)
+    print(evaluate(**checked, refolder=make_refolder(kind, weights=weights, command=command)))
+    return 0
+
+
+def _design(settings: dict[str, Any]) -> int:
+    from protgm.design import design
+
+    print(design(**arguments_of(design, settings)))
     return 0
 
 
@@ -69,6 +90,8 @@ COMMANDS = {
     "prepare": _Command("structure files to a dataset", _prepare),
     "train": _Command("a denoiser from a dataset", _train),
     "sample": _Command("new backbones as PDB or mmCIF files", _sample),
+    "evaluate": _Command("are structures sound, native-like, diverse and new: a report", _evaluate, first="directory"),
+    "design": _Command("sequences for structures, by ProteinMPNN", _design, first="directory"),
     "verify": _Command("paths, generators and solvers against exact laws; equivariance of a checkpoint", _verify),
     "doctor": _Command("the installation and the machine, for a bug report", _doctor),
 }
@@ -99,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"--help", "-h"} & set(rest):
         print(describe(command), end="")
         return 0
+    first = COMMANDS[command].first
+    if first and rest and "=" not in rest[0] and not rest[0].startswith("-"):
+        rest[0] = f"{first}={rest[0]}"
     try:
         settings = compose(command, rest)
     except ValueError as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import difflib
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["build", "compose", "config_folder", "describe"]
+__all__ = ["arguments_of", "build", "compose", "config_folder", "describe"]
 
 T = TypeVar("T")
 
@@ -95,6 +96,29 @@ def build(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
             raise ValueError(f"{where}{key}: no such setting{_suggest(key, names)}")
         arguments[key] = _convert(hints[key], value, f"{where}{key}")
     return kind(**arguments)
+
+
+def arguments_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a function from plain values, by name, with the types of its annotations checked.
+
+    Raises
+    ------
+    ValueError
+        As `build` does.
+    """
+    hints = typing.get_type_hints(function, localns=_Names({**vars(builtins), **function.__globals__}))
+    names = [name for name in hints if name != "return"]
+    for key in values:
+        if key not in names:
+            raise ValueError(f"{key}: no such setting{_suggest(key, names)}")
+    return {key: _convert(hints[key], value, key) for key, value in values.items()}
+
+
+class _Names(dict):
+    """Names of annotations; what is imported for type checkers only may be anything."""
+
+    def __missing__(self, name: str) -> Any:
+        return Any
 
 
 def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:

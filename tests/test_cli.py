@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from protgm.cli import COMMANDS, main
-from protgm.config import build, compose, describe
+from protgm.config import arguments_of, build, compose, describe
 from protgm.data import Filters
 from protgm.sample import SampleConfig
 from protgm.train import TrainConfig
@@ -76,3 +76,40 @@ def test_yaml_files_say_what_the_dataclasses_say():
 )
 def test_values_as_users_write_them(argument, key, value):
     assert compose("sample", [argument])[key] == value
+
+
+def test_first_argument_may_be_the_folder(tmp_path, capsys):
+    empty = tmp_path / "a folder"
+    empty.mkdir()
+    for command in ("evaluate", "design"):
+        assert main([command, str(empty)]) == 1
+        assert "a folder: no structure file" in capsys.readouterr().err
+    assert main(["evaluate"]) == 2
+    assert "directory= must be given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "message"),
+    [
+        ("evaluate", "natives=many", "natives=many: must be a whole number"),
+        ("evaluate", "gate.breaks=some", "gate.breaks=some: must be a number"),
+        ("evaluate", "html=3", "html=3: must be true or false"),
+        ("evaluate", "refold=command", "refold=command needs a command"),
+        ("design", "temperature=hot", "temperature=hot: must be a number"),
+        ("design", "num_seqs=0", "num_seqs=0 must be at least 1"),
+    ],
+)
+def test_values_of_evaluate_and_design_are_checked(command, argument, message, tmp_path, capsys):
+    assert main([command, str(tmp_path), argument]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_arguments_of_a_function_are_checked_by_its_annotations():
+    def shown(name: str, count: int = 1, share: float | None = None) -> None: ...
+
+    assert arguments_of(shown, {"name": 3, "share": 1}) == {"name": "3", "share": 1.0}
+    assert isinstance(arguments_of(shown, {"share": 1})["share"], float)
+    with pytest.raises(ValueError, match="count=x: must be a whole number"):
+        arguments_of(shown, {"count": "x"})
+    with pytest.raises(ValueError, match=r"nmae: no such setting; did you mean name=\?"):
+        arguments_of(shown, {"nmae": "x"})
