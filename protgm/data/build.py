@@ -20,7 +20,6 @@ import pyarrow as pa
 from protgm.data.clusters import cluster_sequences, split_of
 from protgm.data.extract import Extracted, Extractor, Rejection, Task, merge
 from protgm.data.filters import Filters
-from protgm.lock import locked
 from protgm.data.manifest import Manifest, find_manifest, read_manifest
 from protgm.data.mmseqs import cluster_by_alignment, mmseqs_program
 from protgm.data.parts import PART, Parts
@@ -30,6 +29,7 @@ from protgm.data.schema import FORMAT, INDEX_FILE, REJECTED_FILE, SCHEMA, VERSIO
 from protgm.data.tree import structure_files
 from protgm.data.workers import chunked_map, cores
 from protgm.files import atomic, read_json, sha256, write_json
+from protgm.lock import locked
 
 __all__ = ["build"]
 

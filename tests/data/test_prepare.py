@@ -16,8 +16,8 @@ import pytest
 
 from protgm.data import Dataset, Filters, prepare
 from protgm.data import build as build_module
-from protgm.data.lock import locked
 from protgm.data.schema import INDEX_FILE, REJECTED_FILE
+from protgm.lock import locked
 
 ROOT = Path(__file__).parents[2]
 
@@ -246,7 +246,7 @@ def test_settings_out_of_range(few, tmp_path, settings, message):
 
 def test_a_second_writer_refuses(few, tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from protgm.data.lock import locked\n"
+        "import sys, time; from pathlib import Path; from protgm.lock import locked\n"
         "with locked(Path(sys.argv[1]), 'protgm prepare'): print('held', flush=True); sys.stdin.read()"
     )
     out = tmp_path / "out"

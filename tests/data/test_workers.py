@@ -123,7 +123,8 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_items(tmp_path):
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": ROOT})
     assert done.returncode == 1
-    assert done.stderr.rstrip().endswith("or use workers=1")
+    # The resource tracker of the fork server may have the last word.
+    assert any(line.endswith("or use workers=1") for line in done.stderr.splitlines())
 
 
 def test_cores_is_what_this_process_may_use():
