@@ -1,9 +1,10 @@
 """Tables behind the antipodal vMF law: quantiles of the law and of its jump destinations, and its flow speed.
 
-Each table is a smooth function on the unit square, made once per process in float64 by Gauss-Legendre quadrature and read by
-cubic interpolation, which is exact to about 1e-6. The second axis is ``q = kappa / (kappa + KNEE)``: every function here is smooth in
-``kappa`` at 0 and in ``1 / kappa`` at infinity, where its limit is known in closed form (with ``r = 2 sqrt(kappa) sin(w / 4)``
-the law tends to Maxwell's, the length of a standard normal vector in three dimensions).
+Each table is a smooth function on the unit square, made once per process in float64 by Gauss-Legendre quadrature and
+read by cubic interpolation, which is exact to about 1e-6. The second axis is ``q = kappa / (kappa + KNEE)``: every
+function here is smooth in ``kappa`` at 0 and in ``1 / kappa`` at infinity, where its limit is known in closed form
+(with ``r = 2 sqrt(kappa) sin(w / 4)`` the law tends to Maxwell's, the length of a standard normal vector in three
+dimensions).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _rate(angle: Array, kappa: Array) -> Array:
 
 
 def _cells(nodes: Array, kappa: Array, with_rate: bool) -> tuple[Array, Array]:
-    """Integrals of the density (times the rate) over each cell, relative to the density at the cell's left and right node."""
+    """Integrals of the density (times the rate) over each cell: absolute, and over the density at its left node."""
     x, weight = np.polynomial.legendre.leggauss(8)
     half = np.diff(nodes)[:, None] / 2
     points = (nodes[:-1, None] + half * (1 + x))[:, :, None]
@@ -130,7 +131,7 @@ def _destination() -> Array:
     out = np.empty((_SIZE, _SIZE))
     for j in range(_SIZE - 1):
         out[:, j] = _uncover(s[:, j], y, grid) * edge[j] * np.sqrt(kappa[j] + KNEE)
-    # kappa = infinity: cumulative distribution y^3 exp(3 (1 - y^2) / 2), with y = r / sqrt(3) and w = 2 r / sqrt(kappa).
+    # kappa = infinity: distribution function y^3 exp(3 (1 - y^2) / 2), with y = r / sqrt(3) and w = 2 r / sqrt(kappa).
     limit = y**3 * np.exp(1.5 * (1 - y**2))
     out[:, -1] = _uncover(_beta_quantile(limit, -np.expm1(np.log(np.maximum(limit, 1e-300)))), y, grid) * 2 * np.sqrt(3)
     return out
@@ -148,7 +149,7 @@ def _beta_quantile(lower: Array, upper: Array) -> Array:
 
 
 def _speed() -> Array:
-    """``h``, by w / pi and q, where ``(d F / d kappa) / f = h * 2 tan(w / 4) tanh(kappa cos(w / 2)) A(kappa) / kappa``."""
+    """``h``, by w / pi and q: ``(dF / dkappa) / f = h * 2 tan(w / 4) tanh(kappa cos(w / 2)) A(kappa) / kappa``."""
     _, kappa = _columns()
     w = np.linspace(0, np.pi, _SIZE)
     absolute, relative = _cells(w, kappa, with_rate=True)

@@ -1,4 +1,7 @@
-"""Draws from any law of an angle on [0, pi] whose density can be computed: inversion of its distribution function on a fine grid."""
+"""Draws from any law of an angle on [0, pi] whose density can be computed.
+
+Inversion of its distribution function on a fine grid.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch import Tensor
 
 from protgm.lie.random import Source, rand, randn
 
-__all__ = ["invert", "on_random_axis"]
+__all__ = ["invert", "mass", "on_random_axis"]
 
 _NODES = 1025
 _CHUNK = 4096
@@ -57,6 +60,16 @@ def invert(
         share = ((target - low) / (high - low).clamp_min(1e-300)).clamp(0, 1)
         out[chosen] = torch.lerp(grid[row, right - 1], grid[row, right], share)
     return out.reshape(parameter.shape).to(parameter.dtype)
+
+
+def mass(density: Callable[[Tensor, Tensor], Tensor], parameter: Tensor, top: Tensor) -> Tensor:
+    """Integral of ``density(value, parameter)`` over [0, top] by the trapezoidal rule, shape (...).
+
+    Arguments as for `invert`.
+    """
+    rows, ends = parameter.double().reshape(-1, 1), top.double().reshape(-1, 1)
+    grid = torch.linspace(0, 1, _NODES, dtype=torch.float64, device=parameter.device) * ends
+    return torch.trapezoid(density(grid, rows), grid, dim=-1).reshape(parameter.shape).to(parameter.dtype)
 
 
 def on_random_axis(angle: Tensor, *, generator: Source = None) -> Tensor:

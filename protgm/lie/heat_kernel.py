@@ -8,13 +8,14 @@ Poisson summation turns it into a sum over the images ``w - 2 pi k``,
 
     p = exp(tau / 8) sqrt(2 pi) tau^(-3/2) sum_k (-1)^k (w - 2 pi k) exp(-(w - 2 pi k)^2 / (2 tau)) / sin(w / 2),
 
-of which a few terms are exact to rounding for every ``tau <= TAU_MAX``. Each component of the rotation vector has variance ``tau`` for
-small tau. Computed in float64 and returned in the dtype given.
+of which a few terms are exact to rounding for every ``tau <= TAU_MAX``. Each component of the rotation vector has
+variance ``tau`` for small tau. Computed in float64 and returned in the dtype given.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,7 +23,16 @@ from torch import Tensor
 from protgm.lie import angle_law
 from protgm.lie.random import Source
 
-__all__ = ["TAU_MAX", "angle_log_density", "log_density", "sample", "sample_destination", "score", "time_rate"]
+__all__ = [
+    "TAU_MAX",
+    "angle_log_density",
+    "destination_log_density",
+    "log_density",
+    "sample",
+    "sample_destination",
+    "score",
+    "time_rate",
+]
 
 TAU_MAX = 25.0
 """At tau = 25 the law is uniform to 1e-10."""
@@ -30,10 +40,13 @@ _IMAGES = range(-6, 7)
 
 
 def _sums(angle: Tensor, tau: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Sum over images and its derivatives by angle and tau, over the factor exp(-w^2 / (2 tau)); then angle and tau in float64."""
+    """Sum over images and its derivatives by angle and tau, over the factor exp(-w^2 / (2 tau)).
+
+    Then angle and tau in float64.
+    """
     tau = tau.double().clamp(1e-12, TAU_MAX)
     w = torch.maximum(angle.double(), 1e-3 * torch.sqrt(tau).clamp_max(1.0))  # the quotients below are 0 / 0 at w = 0
-    value, by_angle, by_tau = 0.0, 0.0, 0.0
+    value, by_angle, by_tau = torch.zeros_like(w), torch.zeros_like(w), torch.zeros_like(w)
     for k in _IMAGES:
         image = w - 2 * math.pi * k
         # image^2 - w^2 >= 0 on [0, pi]: nothing overflows, and the largest term is 1.
@@ -91,12 +104,24 @@ def sample(tau: Tensor, *, generator: Source = None) -> Tensor:
     return angle_law.on_random_axis(angle, generator=generator)
 
 
+def destination_log_density(angle: Tensor, tau: Tensor) -> Tensor:
+    """Log density with respect to Haar measure of the law of `sample_destination`, shape (...).
+
+    -inf where nothing arrives.
+    """
+    arriving = torch.log((-time_rate(angle, tau)).clamp_min(0))
+    return arriving + log_density(angle, tau) - torch.log(angle_law.mass(partial(_moving, -1.0), tau, _top(tau)))
+
+
+def _moving(sign: float, w: Tensor, tau: Tensor) -> Tensor:
+    """Mass that arrives (sign -1) or leaves (1) at an angle while tau shrinks, by d angle; nothing does at 0."""
+    return ((sign * time_rate(w, tau)).clamp_min(0) * torch.exp(angle_log_density(w, tau))).nan_to_num(0.0)
+
+
 def sample_destination(tau: Tensor, *, backward: bool = False, generator: Source = None) -> Tensor:
-    """Rotation vectors (..., 3) from ``[-dp/dtau]_+`` made a law, where mass arrives as tau shrinks; ``backward``: where it leaves."""
-    sign = 1.0 if backward else -1.0
+    """Rotation vectors (..., 3) from ``[-dp/dtau]_+`` made a law, where mass arrives as tau shrinks.
 
-    def density(w: Tensor, s: Tensor) -> Tensor:
-        return (sign * time_rate(w, s)).clamp_min(0) * torch.exp(angle_log_density(w, s))
-
-    angle = angle_law.invert(density, tau, _top(tau), generator=generator)
+    ``backward``: where it leaves.
+    """
+    angle = angle_law.invert(partial(_moving, 1.0 if backward else -1.0), tau, _top(tau), generator=generator)
     return angle_law.on_random_axis(angle, generator=generator)

@@ -72,4 +72,4 @@ def _draw(
 ) -> Tensor:
     if isinstance(source, Streams):
         return source.draw(function, shape, dtype).to(device)
-    return function(*shape, generator=source, dtype=dtype, device=device)
+    return function(tuple(shape), generator=source, dtype=dtype, device=device)

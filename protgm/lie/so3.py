@@ -1,8 +1,9 @@
 """Rotations of three-dimensional space: exponential, logarithm, quaternions, uniform draws.
 
-Rotation matrices are ``(..., 3, 3)`` tensors acting on column vectors, rotation vectors are ``(..., 3)`` tensors in radians,
-quaternions are ``(..., 4)`` tensors ordered ``(w, x, y, z)``. Every function takes any batch shape, keeps dtype and device, is exact
-(to rounding) near the angles 0 and pi, has finite gradients there, and has no branch on data, so that `torch.compile` takes it whole.
+Rotation matrices are ``(..., 3, 3)`` tensors acting on column vectors, rotation vectors are ``(..., 3)`` tensors in
+radians, quaternions are ``(..., 4)`` tensors ordered ``(w, x, y, z)``. Every function takes any batch shape, keeps
+dtype and device, is exact (to rounding) near the angles 0 and pi, has finite gradients there, and has no branch on
+data, so that `torch.compile` takes it whole.
 """
 
 from __future__ import annotations
@@ -108,8 +109,8 @@ def exp(vector: Tensor) -> Tensor:
 def to_quaternion(rotation: Tensor) -> Tensor:
     """Unit quaternion of a rotation, with non-negative real part.
 
-    The four rows of ``4 q q^T`` are linear in the matrix; the one with the largest diagonal element is normalised, so that no
-    digit is lost at any angle (Shepperd 1978).
+    The four rows of ``4 q q^T`` are linear in the matrix; the one with the largest diagonal element is normalised, so
+    that no digit is lost at any angle (Shepperd 1978).
 
     Parameters
     ----------

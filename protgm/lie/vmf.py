@@ -1,15 +1,17 @@
-"""The antipodal von Mises-Fisher law on rotations: density, distribution function, draws, and its change with concentration.
+"""The antipodal von Mises-Fisher law on rotations.
+
+Density, distribution function, draws, and its change with concentration.
 
 With ``w`` the rotation angle and ``c = cos(w / 2)``, the density with respect to normalised Haar measure is
 
     p(w; kappa) = kappa cosh(kappa c) / (2 I_1(kappa)),
 
-the law of a unit quaternion drawn from a von Mises-Fisher law on the 3-sphere when its sign is forgotten. ``kappa -> 0`` is the
-uniform law; for large ``kappa`` the rotation vector is normal with variance ``4 / kappa`` per component.
+the law of a unit quaternion drawn from a von Mises-Fisher law on the 3-sphere when its sign is forgotten. ``kappa ->
+0`` is the uniform law; for large ``kappa`` the rotation vector is normal with variance ``4 / kappa`` per component.
 
-Everything is elementwise in ``angle`` (radians, [0, pi]) and ``kappa`` (1e-2 ... 1e8), which broadcast against each other, keeps their
-dtype, and holds its relative accuracy in float32: differences that cancel are written so that they do not. Equation numbers
-``[GM]`` refer to Holderrieth et al. 2024, arXiv 2410.20587.
+Everything is elementwise in ``angle`` (radians, [0, pi]) and ``kappa`` (1e-2 ... 1e8), which broadcast against each
+other, keeps their dtype, and holds its relative accuracy in float32: differences that cancel are written so that they
+do not. Equation numbers ``[GM]`` refer to Holderrieth et al. 2024, arXiv 2410.20587.
 """
 
 from __future__ import annotations
@@ -101,12 +103,12 @@ class _LogNormalizer(torch.autograd.Function):
     """``log kappa - log i1e(kappa)``, whose derivative ``1 - A`` autograd would get by cancellation."""
 
     @staticmethod
-    def forward(ctx, kappa: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx, kappa: Tensor) -> Tensor:
         ctx.save_for_backward(kappa)
         return torch.log(kappa) - torch.log(torch.special.i1e(kappa))
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> Tensor:
         (kappa,) = ctx.saved_tensors
         return grad * ratio_complement(kappa)
 
@@ -134,7 +136,9 @@ def log_density(angle: Tensor, kappa: Tensor) -> Tensor:
     c = torch.cos(angle / 2)
     shape = torch.nn.functional.softplus(-2 * kappa * c) - kappa * _versine(angle)
     # Forward-mode derivatives, which the custom function lacks, are only ever taken along the angle.
-    normalizer = _LogNormalizer.apply(kappa) if kappa.requires_grad else torch.log(kappa) - torch.log(torch.special.i1e(kappa))
+    normalizer = (
+        _LogNormalizer.apply(kappa) if kappa.requires_grad else torch.log(kappa) - torch.log(torch.special.i1e(kappa))
+    )
     return shape + normalizer - 2 * math.log(2)
 
 
@@ -191,8 +195,8 @@ def _fold(kappa: Tensor) -> Tensor:
 def flow_speed(angle: Tensor, kappa: Tensor) -> Tensor:
     """Speed toward the mode, per unit of kappa, of the radial flow that carries the law along growing kappa.
 
-    It is ``(dF / d kappa) / f`` with ``F`` the distribution function and ``f`` the density of the angle; ``angle / (2 kappa)`` for
-    large kappa. Interpolated from a table of quadratures (relative error below 1e-5).
+    It is ``(dF / d kappa) / f`` with ``F`` the distribution function and ``f`` the density of the angle; ``angle / (2
+    kappa)`` for large kappa. Interpolated from a table of quadratures (relative error below 1e-5).
 
     Parameters
     ----------
@@ -268,7 +272,7 @@ def sample(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None
     r = torch.linalg.vector_norm(normal, dim=-1)
     values = table("quantile", kappa.dtype, kappa.device)
     factor = interpolate(values, (r / R_MAX).clamp_max(1.0), _fold(kappa)) * torch.rsqrt(kappa + KNEE)
-    # Large r at small kappa saturates at pi; r is never 0 in practice, and the floor keeps the quotient finite if it is.
+    # Large r at small kappa saturates at pi; r is never 0 in practice: the floor keeps the quotient finite if it is.
     factor = torch.minimum(factor, math.pi / r.clamp_min(1e-12))
     return normal * factor.unsqueeze(-1)
 
@@ -305,10 +309,10 @@ def sample_destination(kappa: Tensor, *, shape: Sequence[int] = (), generator: S
     Tensor, shape (*shape, ..., 3)
         Radians; uniform axis.
     """
-    options = {"source": generator, "dtype": kappa.dtype, "device": kappa.device}
+    dtype, device = kappa.dtype, kappa.device
     # The third smallest of four uniforms is Beta(3, 2), which the table carries to the destination angle.
-    s = rand((*shape, *kappa.shape, 4), **options).sort(dim=-1).values[..., 2]
+    s = rand((*shape, *kappa.shape, 4), generator, dtype=dtype, device=device).sort(dim=-1).values[..., 2]
     values = table("destination", kappa.dtype, kappa.device)
     angle = interpolate(values, s, _fold(kappa)).clamp_min(0) * torch.rsqrt(kappa + KNEE)
-    axis = randn((*shape, *kappa.shape, 3), **options)
+    axis = randn((*shape, *kappa.shape, 3), generator, dtype=dtype, device=device)
     return axis * (angle / torch.linalg.vector_norm(axis, dim=-1).clamp_min(1e-12)).unsqueeze(-1)

@@ -1,1 +1,131 @@
-"""Generator matching: paths, generators, superpositions, simulators, losses. No protein in sight."""
+"""Generator matching: paths, generators, superpositions, losses, simulators, likelihoods, couplings.
+
+No protein in sight.
+
+The nouns, each importable from here:
+
+- spaces: `Euclidean`, `CentredPoints`, `Torus`, `Rotations`, `Categorical`, `ProductSpace`, `rigid_frames`, `manifold`
+(geomstats);
+- paths: `GaussianPath` (with a schedule), `MixturePath`, `GeodesicPath`, `RotationGeodesicPath`, `AntipodalVMFPath`,
+  `HeatKernelPath`, `MaskingPath`, `UniformPath`;
+- generators, which add: `Flow`, `Diffusion`, `Jump`, `Langevin`, `Circulation`, `Balance`, `BackwardFlow`,
+`BackwardJump`,
+  and `ProductGenerator` on products;
+- predictors of the posterior: `Known`, `FiniteData`, `Learned`, `PointPrediction`;
+- solvers and controllers: `Euler`, `Heun`, `Midpoint`, `Fixed`, `Adaptive`, run by `simulate`; `grids` and `saving`
+beside them;
+- losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `Logistic`, `Convex` in `generator_matching_loss`; `convert`,
+`token_rate_loss`;
+- likelihoods: `log_likelihood` with `Exact` or `Hutchinson`, `token_elbo`, `jump_elbo`; couplings in `couplings`.
+
+Three rotations, half flow and half jump::
+
+    from protgm.lie import so3
+    from protgm.matching import AntipodalVMFPath, FiniteData, Flow, Jump, grids, simulate
+
+    path = AntipodalVMFPath()
+    data = FiniteData(path, so3.exp(torch.eye(3)), torch.tensor([0.5, 0.3, 0.2]))
+    steps = grids.log_kappa(path.schedule, 100, end=0.4)
+    x = simulate(0.5 * Flow(path) + 0.5 * Jump(path), data, path.prior((1000,)), steps)
+"""
+
+from protgm.matching import couplings, grids, saving
+from protgm.matching.bregman import Bregman, Convex, Cosh, GeneralisedKL, Logistic, SquaredError
+from protgm.matching.clocks import LinearClock, PowerClock
+from protgm.matching.ctmc import MaskingPath, UniformPath
+from protgm.matching.elbo import jump_elbo, token_elbo
+from protgm.matching.euclidean import GaussianPath
+from protgm.matching.generators import (
+    BackwardFlow,
+    BackwardJump,
+    Balance,
+    Circulation,
+    Diffusion,
+    Flow,
+    Jump,
+    Langevin,
+    ProductGenerator,
+    Superposition,
+    Term,
+)
+from protgm.matching.geodesic import GeodesicPath, RotationGeodesicPath
+from protgm.matching.geomstats_space import Manifold, manifold
+from protgm.matching.kappa import ExponentialKappa, QuadraticKappa
+from protgm.matching.likelihood import Exact, Hutchinson, log_likelihood, normal_log_density
+from protgm.matching.losses import conditional_target, convert, generator_matching_loss, token_rate_loss
+from protgm.matching.mixture import MixturePath
+from protgm.matching.predictions import FiniteData, Known, Learned, PointPrediction
+from protgm.matching.schedules import CondOT, Cosine, Polynomial, VarianceExploding, VariancePreserving
+from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, simulate
+from protgm.matching.so3_heat import HeatKernelPath
+from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.matching.spaces import Categorical, CentredPoints, Euclidean, ProductSpace, Rotations, Torus, rigid_frames
+
+__all__ = [
+    "Adaptive",
+    "AntipodalVMFPath",
+    "BackwardFlow",
+    "BackwardJump",
+    "Balance",
+    "Bregman",
+    "Categorical",
+    "CentredPoints",
+    "Circulation",
+    "CondOT",
+    "Convex",
+    "Cosh",
+    "Cosine",
+    "Diffusion",
+    "Euclidean",
+    "Euler",
+    "Exact",
+    "ExponentialKappa",
+    "FiniteData",
+    "Fixed",
+    "Flow",
+    "GaussianPath",
+    "GeneralisedKL",
+    "GeodesicPath",
+    "HeatKernelPath",
+    "Heun",
+    "Hutchinson",
+    "Jump",
+    "Known",
+    "Langevin",
+    "Learned",
+    "LinearClock",
+    "Logistic",
+    "Manifold",
+    "MaskingPath",
+    "Midpoint",
+    "MixturePath",
+    "PointPrediction",
+    "Polynomial",
+    "PowerClock",
+    "ProductGenerator",
+    "ProductSpace",
+    "QuadraticKappa",
+    "RotationGeodesicPath",
+    "Rotations",
+    "SquaredError",
+    "Superposition",
+    "Term",
+    "Torus",
+    "UniformPath",
+    "VarianceExploding",
+    "VariancePreserving",
+    "conditional_target",
+    "convert",
+    "couplings",
+    "generator_matching_loss",
+    "grids",
+    "jump_elbo",
+    "log_likelihood",
+    "manifold",
+    "normal_log_density",
+    "rigid_frames",
+    "saving",
+    "simulate",
+    "token_elbo",
+    "token_rate_loss",
+]

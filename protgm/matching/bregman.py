@@ -1,7 +1,8 @@
 """Bregman divergences ``D(a, b) = phi(a) - phi(b) - <a - b, grad phi(b)>`` as objects.
 
-A is the target, b the prediction; the last dimension is summed. Exactly for these does the conditional loss have the gradient of the
-marginal one (Holderrieth et al. 2024, proposition 2): the minimiser over b of the mean of D(A, b) is the mean of A.
+A is the target, b the prediction; the last dimension is summed. Exactly for these does the conditional loss have the
+gradient of the marginal one (Holderrieth et al. 2024, proposition 2): the minimiser over b of the mean of D(A, b) is
+the mean of A.
 """
 
 from __future__ import annotations

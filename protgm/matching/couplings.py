@@ -1,4 +1,7 @@
-"""Which noise goes with which data: independent pairs, optimal transport within a batch, entropic plans, Schroedinger bridges."""
+"""Which noise goes with which data.
+
+Independent pairs, optimal transport within a batch, entropic plans, Schroedinger bridges.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def kabsch(mobile: Tensor, target: Tensor) -> Tensor:
 
 
 def kabsch_cost(noise: Tensor, data: Tensor) -> Tensor:
-    """Squared distance after the best rotation, between all pairs of centred point sets (B, N, 3) and (C, N, 3), shape (B, C)."""
+    """Squared distances after the best rotation, all pairs of centred sets (B, N, 3), (C, N, 3), shape (B, C)."""
     covariance = torch.einsum("cni,bnj->bcij", data, noise)
     singular = torch.linalg.svdvals(covariance)
     sign = torch.where(torch.linalg.det(covariance) < 0, -1.0, 1.0)
@@ -64,7 +67,9 @@ def independent(noise: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
 def optimal(
     noise: Tensor, data: Tensor, cost: Callable[[Tensor, Tensor], Tensor] = squared_cost
 ) -> tuple[Tensor, Tensor]:
-    """The noise permuted so that the summed cost is least (Tong et al. 2024, minibatch OT); with `kabsch_cost` also rotated.
+    """The noise permuted so that the summed cost is least (Tong et al.
+
+    2024, minibatch OT); with `kabsch_cost` also rotated.
 
     Parameters
     ----------
@@ -130,7 +135,9 @@ def entropic_pairs(
 
 @dataclass(frozen=True)
 class SchroedingerBridgePath:
-    """Brownian bridges between coupled pairs: ``x_t ~ N((1 - t) x_0 + t x_1, sigma^2 t (1 - t))`` (Tong et al. 2024, section 4).
+    """Brownian bridges between coupled pairs: ``x_t ~ N((1 - t) x_0 + t x_1, sigma^2 t (1 - t))`` (Tong et al.
+
+    2024, section 4).
 
     Over pairs of the entropic plan of regularisation ``2 sigma^2`` the marginal process is the Schroedinger bridge.
 

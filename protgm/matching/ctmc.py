@@ -1,9 +1,12 @@
-"""Continuous-time Markov chains on tokens: the masking path and the uniform path, with a detailed-balance term of any size.
+"""Continuous-time Markov chains on tokens.
 
-Tokens are int64 ``(...)``, posteriors over clean tokens are probabilities ``(..., K)``. The path keeps the clean token with probability
-``kappa(t)`` and holds a draw of the source (the mask, or a uniform token) otherwise; its rate to the clean token is
-``kappa' / (1 - kappa)`` (Campbell et al. 2024; Gat et al. 2024). The "balance" moves are a pair of opposite moves, remasking (or a
-redraw) and its repair, in detailed balance with ``p_t``: at any strength they leave every marginal as it is.
+The masking path and the uniform path, with a detailed-balance term of any size.
+
+Tokens are int64 ``(...)``, posteriors over clean tokens are probabilities ``(..., K)``. The path keeps the clean token
+with probability ``kappa(t)`` and holds a draw of the source (the mask, or a uniform token) otherwise; its rate to the
+clean token is ``kappa' / (1 - kappa)`` (Campbell et al. 2024; Gat et al. 2024). The "balance" moves are a pair of
+opposite moves, remasking (or a redraw) and its repair, in detailed balance with ``p_t``: at any strength they leave
+every marginal as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from torch import Tensor
 
 from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
-from protgm.matching.mixture import clock_hazard
+from protgm.matching.mixture import clock_hazard, clock_rate
 from protgm.matching.spaces import Categorical
 
 __all__ = ["MaskingPath", "UniformPath", "draw_tokens"]
@@ -65,6 +68,16 @@ class MaskingPath:
         """``d p_t(x | z) / dt``, shape (...)."""
         return self.clock.derivative(t) * ((x == z).to(t.dtype) - (x == self.size).to(t.dtype))
 
+    def rates(self, x: Tensor, posterior: Tensor, t: Tensor) -> Tensor:
+        """Rates of leaving x for every state, given probabilities (..., K) of the clean token (one-hot.
+
+        The conditional rates).
+
+        Shape (..., K + 1); 0 for x itself.
+        """
+        rate = torch.where(x == self.size, clock_rate(self.clock, t), 0.0).unsqueeze(-1)
+        return torch.nn.functional.pad(rate * posterior, (0, 1))
+
     def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """Integrated rate of unmasking over [t, t + h], exactly, shape (...)."""
         return torch.where(x == self.size, clock_hazard(self.clock, t, h), 0.0)
@@ -74,7 +87,10 @@ class MaskingPath:
         return z
 
     def balance_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
-        """Integrated rate of the detailed-balance move per unit strength: remask at 1, unmask at kappa/(1 - kappa). Shape (...)."""
+        """Integrated rate of the detailed-balance move per unit strength: remask at 1, unmask at kappa/(1 - kappa).
+
+        Shape (...).
+        """
         kappa = self.clock.at(t + h / 2)
         return torch.where(x == self.size, kappa / (1 - kappa).clamp_min(1e-6), torch.ones_like(kappa)) * h
 
@@ -120,6 +136,16 @@ class UniformPath:
         """``d p_t(x | z) / dt``, shape (...)."""
         return self.clock.derivative(t) * ((x == z).to(t.dtype) - 1 / self.size)
 
+    def rates(self, x: Tensor, posterior: Tensor, t: Tensor) -> Tensor:
+        """Rates of leaving x for every token, given probabilities (..., K) of the clean token (one-hot.
+
+        The conditional rates).
+
+        Shape (..., K); 0 for x itself.
+        """
+        rate = clock_rate(self.clock, t).unsqueeze(-1) * posterior
+        return rate.scatter(-1, x.unsqueeze(-1), 0.0)
+
     def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """Integrated rate of the change to z over [t, t + h], exactly, shape (...)."""
         return torch.where(x != z, clock_hazard(self.clock, t, h), 0.0)
@@ -129,7 +155,10 @@ class UniformPath:
         return z
 
     def balance_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
-        """Integrated rate of a redraw from ``p_t(. | z)`` itself, at rate 1 per unit strength: trivially in balance. Shape (...)."""
+        """Integrated rate of a redraw from ``p_t(. | z)`` itself, at rate 1 per unit strength: trivially in balance.
+
+        Shape (...).
+        """
         return h.expand(x.shape) if h.dim() == 0 else h
 
     def balance_move(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:

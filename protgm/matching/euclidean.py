@@ -1,12 +1,15 @@
-"""Gaussian paths on R^d: ``x_t = alpha(t) z + sigma(t) x_0`` with ``x_0 ~ N(0, 1)``, and the exact changes between predictions.
+"""Gaussian paths on R^d.
 
-Shapes: points ``(..., d)``, times ``(...)`` (a field: one time for each point), which are broadcast over the last dimension.
-Velocity ``u``, score ``s``, noise ``e`` (= x_0) and clean data ``z`` are affine in each other given ``x_t`` and t
-(Lipman et al. 2024, table 1); their posterior means therefore are too.
+``x_t = alpha(t) z + sigma(t) x_0`` with ``x_0 ~ N(0, 1)``, and the exact changes between predictions.
+
+Shapes: points ``(..., d)``, times ``(...)`` (a field: one time for each point), which are broadcast over the last
+dimension. Velocity ``u``, score ``s``, noise ``e`` (= x_0) and clean data ``z`` are affine in each other given ``x_t``
+and t (Lipman et al. 2024, table 1); their posterior means therefore are too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -53,7 +56,8 @@ class GaussianPath:
     floor : float
         ``sigma`` and ``alpha`` are kept above this in denominators, so that t = 0 and t = 1 stay finite.
     space : Euclidean or CentredPoints
-        Where points live; on centred point sets (..., N, 3) each point has its own time, the noise has no centre of mass.
+        Where points live; on centred point sets (..., N, 3) each point has its own time, the noise has no centre of
+        mass.
     """
 
     schedule: Schedule = field(default_factory=CondOT)
@@ -86,7 +90,10 @@ class GaussianPath:
         return noise * self.scale * float(self.schedule.sigma(torch.zeros((), dtype=torch.float64)))
 
     def sample(self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: Source = None) -> Tensor:
-        """Draw ``x_t`` given z; ``noise`` (standard normal times ``scale``, as from a coupling) is drawn where not given. (..., d)."""
+        """Draw ``x_t`` given z.
+
+        ``noise`` (standard normal times ``scale``, as from a coupling) is drawn where not given. (..., d).
+        """
         if noise is None:
             noise = self.space.noise(z, generator=generator) * self.scale
         alpha, sigma, _, _ = self._at(t)
@@ -117,12 +124,18 @@ class GaussianPath:
         return da * z + ds / sigma.clamp_min(self.floor) * (x - alpha * z)
 
     def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
-        """``grad log p_t(x | z) = (alpha z - x)/sigma^2``, shape (..., d); the marginal score for a posterior mean z."""
+        """``grad log p_t(x | z) = (alpha z - x)/sigma^2``, shape (..., d).
+
+        The marginal score for a posterior mean z.
+        """
         alpha, sigma, _, _ = self._at(t)
         return (alpha * z - x) / sigma.clamp_min(self.floor).square()
 
     def reverse_noise(self, t: Tensor) -> Tensor:
-        """g of the exact time reversal, ``g^2 = 2 sigma (alpha' sigma / alpha - sigma')``; CondOT: ``2 (1 - t) / t``. Shape (...)."""
+        """g of the exact time reversal, ``g^2 = 2 sigma (alpha' sigma / alpha - sigma')``.
+
+        CondOT: ``2 (1 - t) / t``. Shape (...).
+        """
         alpha, sigma, da, ds = (v.squeeze(-1) for v in self._at(t))
         return torch.sqrt((2 * sigma * (da * sigma / alpha.clamp_min(self.floor) - ds)).clamp_min(0))
 
@@ -144,6 +157,14 @@ class GaussianPath:
         """Where a jump at time t lands, ``J ~ [dp/dt]_+``, independently of x; shape (..., d)."""
         linear, square, mean, sigma = self._rate(z, t)
         return mean + sigma * gaussian_jump.sample(linear, square, generator=generator)
+
+    def destination_log_density(self, y: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of where a jump at time t lands, of each coordinate, shape (..., d); -inf where none does."""
+        linear, square, mean, sigma = self._rate(z, t)
+        r = (y - mean) / sigma
+        growth = torch.log((linear * r + square * (r * r - 1)).clamp_min(0))
+        normal = -0.5 * r * r - torch.log(sigma) - 0.5 * math.log(2 * math.pi)
+        return growth + normal - gaussian_jump.log_mass(linear, square)
 
     def reverse_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """Integral of ``[d log p / dt]_+``, the rate of the jump that runs the path backward, shape (..., d)."""
@@ -176,6 +197,9 @@ class GaussianPath:
         return (x - alpha * z) / sigma.clamp_min(self.floor)
 
     def score_from_velocity(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Score from the velocity, regular at t = 0: ``s = (alpha u - alpha' x)/(sigma (alpha' sigma - alpha sigma'))``, (..., d)."""
+        """Score from the velocity, regular at t = 0.
+
+        ``s = (alpha u - alpha' x)/(sigma (alpha' sigma - alpha sigma'))``, (..., d).
+        """
         alpha, sigma, da, ds = self._at(t)
         return (alpha * u - da * x) / (sigma.clamp_min(self.floor) * (da * sigma - alpha * ds))

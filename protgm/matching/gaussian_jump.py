@@ -1,9 +1,10 @@
 """The jump of a Gaussian path in one coordinate, in the standardised coordinate ``r = (x - alpha z) / sigma``.
 
-There ``d log p / dt = a r + b (r^2 - 1)`` with ``a = alpha' z / sigma`` and ``b = sigma' / sigma <= 0``: a parabola, positive between two
-roots whose product is -1. Times the normal density it has the primitive ``G(r) = -(a + b r) phi(r)``, so the destination law
-``[dp/dt]_+`` has a closed distribution function between the roots, and its mirror image ``[-dp/dt]_+`` outside of them. For CondOT this is
-``lambda = [k]_+ / (1 - t)^3``, ``k = x^2 - (t + 1) x z - (1 - t)^2 + t z^2`` (Holderrieth et al. 2024, section 6).
+There ``d log p / dt = a r + b (r^2 - 1)`` with ``a = alpha' z / sigma`` and ``b = sigma' / sigma <= 0``: a parabola,
+positive between two roots whose product is -1. Times the normal density it has the primitive ``G(r) = -(a + b r)
+phi(r)``, so the destination law ``[dp/dt]_+`` has a closed distribution function between the roots, and its mirror
+image ``[-dp/dt]_+`` outside of them. For CondOT this is ``lambda = [k]_+ / (1 - t)^3``, ``k = x^2 - (t + 1) x z - (1 -
+t)^2 + t z^2`` (Holderrieth et al. 2024, section 6).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from protgm.lie.random import Source, rand
 
-__all__ = ["integrate", "sample", "sample_outside"]
+__all__ = ["integrate", "log_mass", "sample", "sample_outside"]
 
 _FAR = 9.0
 """Standard deviations beyond which nothing is looked for."""
@@ -63,6 +64,12 @@ def _invert(low: Tensor, high: Tensor, a: Tensor, b: Tensor, u: Tensor) -> Tenso
         below = (_primitive(middle, a, b) < target) == rising
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return 0.5 * (low + high)
+
+
+def log_mass(a: Tensor, b: Tensor) -> Tensor:
+    """Log of the integral of ``[a r + b (r^2 - 1)]_+ phi(r)``, mass arriving per unit time, shape (...)."""
+    low, high = (r.clamp(-_FAR, _FAR) for r in _roots(a, b))
+    return torch.log((_primitive(high, a, b) - _primitive(low, a, b)).clamp_min(1e-30))
 
 
 def sample(a: Tensor, b: Tensor, *, generator: Source = None) -> Tensor:

@@ -1,9 +1,11 @@
-"""Generators as terms that add: flow, diffusion, jump, their superpositions, and parts that leave every marginal as it is.
+"""Generators as terms that add.
 
-The Kolmogorov forward equation is linear in the generator (Holderrieth et al. 2024, proposition 3). Each term says how many times it
-carries the law forward: a flow, a diffusion or a jump once (``net = 1``), a Langevin or balance part not at all (0), a backward jump
-once backward (-1). A sum with non-negative weights generates the path exactly when the weighted nets sum to one at every t, and
-anything else is refused:
+Flow, diffusion, jump, their superpositions, and parts that leave every marginal as it is.
+
+The Kolmogorov forward equation is linear in the generator (Holderrieth et al. 2024, proposition 3). Each term says how
+many times it carries the law forward: a flow, a diffusion or a jump once (``net = 1``), a Langevin or balance part not
+at all (0), a backward jump once backward (-1). A sum with non-negative weights generates the path exactly when the
+weighted nets sum to one at every t, and anything else is refused:
 
     0.3 * Flow(path) + 0.7 * Jump(path)
     Flow(path) + 2.0 * Langevin(path, noise=0.5)
@@ -12,21 +14,22 @@ anything else is refused:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from protgm.lie.random import Source
 from protgm.matching.predictions import Prediction
-from protgm.matching.spaces import expand
+from protgm.matching.spaces import CentredPoints, Euclidean, expand
 from protgm.matching.superposition import ProductGenerator, Proposal, Superposition, Weight, as_generator, weight_at
 
 __all__ = [
     "BackwardFlow",
     "BackwardJump",
     "Balance",
+    "Circulation",
     "Diffusion",
     "Flow",
     "Jump",
@@ -44,7 +47,7 @@ def _need(path: Any, term: str, *methods: str) -> None:
         raise ValueError(f"{term}: {type(path).__name__} has no {missing[0]}, so this term does not exist on it")
 
 
-class Term(ABC):
+class Term:
     """One term of a generator on one path."""
 
     path: Any
@@ -61,9 +64,6 @@ class Term(ABC):
     def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal | None:
         """Integrated hazard of the step, the clean point it aims at, and the path's way to land there."""
         return None
-
-    @abstractmethod
-    def __repr__(self) -> str: ...
 
     def __add__(self, other: Term | Superposition) -> Superposition:
         return Superposition(((1.0, self),), complete=False) + other
@@ -152,9 +152,47 @@ class Langevin(Term):
         return expand(0.5 * self.spread(t).square(), self.path.space.tangent_dim) * prediction.score()
 
 
+@dataclass(frozen=True, eq=False)
+class Circulation(Term):
+    """``A score`` with an antisymmetric matrix A.
+
+    A flow along the level lines of p_t, whose flux ``A grad p_t`` has no divergence.
+
+    On R^d, where derivatives commute; on point sets (..., N, 3) it turns every point's score in the same way. It leaves
+    every marginal as it is, at any strength, without any randomness.
+
+    Parameters
+    ----------
+    path : a path on R^d with a score
+    matrix : Tensor, shape (d, d)
+        Antisymmetric; in squared units of x per unit time.
+    """
+
+    path: Any
+    matrix: Tensor
+    net: int = 0
+
+    def __post_init__(self) -> None:
+        _need(self.path, "Circulation", "score")
+        if not isinstance(self.path.space, Euclidean | CentredPoints):
+            raise ValueError(
+                f"Circulation: {type(self.path).__name__} is not on R^d, where alone this term has no divergence"
+            )
+        if self.matrix.dim() != 2 or not torch.equal(self.matrix, -self.matrix.mT):
+            raise ValueError("Circulation: the matrix must be antisymmetric, A = -A^T")
+
+    def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
+        """A score."""
+        score = prediction.score()
+        return score @ self.matrix.to(score).mT
+
+
 @dataclass(frozen=True)
 class Jump(Term):
-    """The jump that carries mass from where p_t falls to where it grows; z is drawn from the posterior at every step."""
+    """The jump that carries mass from where p_t falls to where it grows.
+
+    Z is drawn from the posterior at every step.
+    """
 
     path: Any
 
@@ -169,7 +207,10 @@ class Jump(Term):
 
 @dataclass(frozen=True)
 class BackwardJump(Term):
-    """The jump that solves the equation backward in time (signs of dp/dt swapped); half of a predictor-corrector pair."""
+    """The jump that solves the equation backward in time (signs of dp/dt swapped).
+
+    Half of a predictor-corrector pair.
+    """
 
     path: Any
     net: int = -1

@@ -1,4 +1,7 @@
-"""Geodesic paths: straight lines of a manifold, ``x_t`` on the way from a noise point to z; on SO(3) with density and boundary jump."""
+"""Geodesic paths: straight lines of a manifold, ``x_t`` on the way from a noise point to z.
+
+On SO(3) with density and boundary jump.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +59,10 @@ class GeodesicPath:
 class RotationGeodesicPath:
     """Geodesics of SO(3) from uniform noise (the path of FrameFlow), with ``s = 1 - kappa(t)``.
 
-    The angle to z has density ``(1 - cos(w / s)) / (pi s)`` on [0, pi s]. Inside, the density only grows: all mass that has to
-    leave sits on the shrinking boundary, so the jump is singular. It can be simulated exactly (hold still until ``pi s`` sweeps past w,
-    then land at ``s u'`` with distribution function ``u (1 - cos u) / (2 pi)``) but it has no rate to regress.
+    The angle to z has density ``(1 - cos(w / s)) / (pi s)`` on [0, pi s]. Inside, the density only grows: all mass that
+    has to leave sits on the shrinking boundary, so the jump is singular. It can be simulated exactly (hold still until
+    ``pi s`` sweeps past w, then land at ``s u'`` with distribution function ``u (1 - cos u) / (2 pi)``) but it has no
+    rate to regress.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Any manifold of geomstats as a state space, through its numpy backend, imported when the first one is made.
 
-geomstats 2.8 does not import under numpy >= 2.4, which dropped two names it reads; they are lent to it for the time of the import and
-taken back. Its pytorch backend would change torch's default dtype, so it is not used: points cross as float64 arrays, without gradient.
+geomstats 2.8 does not import under numpy >= 2.4, which dropped two names it reads; they are lent to it for the time of
+the import and taken back. Its pytorch backend would change torch's default dtype, so it is not used: points cross as
+float64 arrays, without gradient.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _lent_names() -> Iterator[None]:
 
 
 def manifold(name: str, **settings: Any) -> Manifold:
-    """A manifold by its name in geomstats, such as ``manifold("Hypersphere", dim=2)`` or ``manifold("Hyperboloid", dim=2)``.
+    """A manifold by its name in geomstats, such as ``manifold("Hypersphere", dim=2)``; `Manifold` takes any other.
 
     Raises
     ------
@@ -61,20 +62,30 @@ def manifold(name: str, **settings: Any) -> Manifold:
 
 
 class Manifold:
-    """A geomstats manifold whose points are vectors (..., d), as a `Space`.
+    """A geomstats manifold as a `Space`.
+
+    Its points are arrays of the shape geomstats gives them, such as (3,) or (2, 2).
 
     Parameters
     ----------
     space : geomstats manifold with a metric
     """
 
-    event_dim = 1
-    tangent_dim = 1
-
     def __init__(self, space: Any) -> None:
-        if not hasattr(space, "metric"):
+        if getattr(space, "metric", None) is None:
             raise ValueError(f"Manifold: {type(space).__name__} has no metric")
         self._space = space
+        self._shape = tuple(space.shape)
+
+    @property
+    def event_dim(self) -> int:
+        """Trailing dimensions of a point."""
+        return len(self._shape)
+
+    @property
+    def tangent_dim(self) -> int:
+        """Trailing dimensions of a tangent: those of a point."""
+        return len(self._shape)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Manifold) and other._space is self._space
@@ -82,36 +93,68 @@ class Manifold:
     def __hash__(self) -> int:
         return hash((Manifold, id(self._space)))
 
+    def __repr__(self) -> str:
+        return f"Manifold({type(self._space).__name__}, dimension {self._space.dim})"
+
     def _call(self, function: Callable[..., Any], like: Tensor, *arguments: Tensor) -> Tensor:
         rows = torch.broadcast_shapes(*(a.shape for a in arguments))
-        flat = [a.expand(rows).reshape(-1, rows[-1]).detach().cpu().double().numpy() for a in arguments]
+        flat = [a.expand(rows).reshape(-1, *self._shape).detach().cpu().double().numpy() for a in arguments]
         result = np.asarray(function(*flat))
         return torch.from_numpy(np.ascontiguousarray(result)).reshape(rows).to(like)
 
     def move(self, x: Tensor, tangent: Tensor) -> Tensor:
-        """Exponential map, shape (..., d)."""
+        """Exponential map, shape (..., *event)."""
         moved = self._call(lambda p, v: self._space.metric.exp(v, p), x, x, tangent)
         return self._call(self._space.projection, x, moved) if hasattr(self._space, "projection") else moved
 
     def toward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logarithm, shape (..., d)."""
+        """Logarithm, shape (..., *event)."""
         return self._call(lambda p, q: self._space.metric.log(q, p), x, x, y)
 
     def noise(self, x: Tensor, *, generator: Source = None) -> Tensor:
-        """Normal noise on the tangent space of an embedded manifold with the metric of its surroundings, shape (..., d)."""
-        ambient = randn(x.shape, generator, dtype=x.dtype, device=x.device)
-        return self._call(lambda v, p: self._space.to_tangent(v, p), x, ambient, x)
+        """A standard normal tangent in the manifold's own metric, shape (..., *event).
+
+        Projected unit vectors ``v_i`` span the tangent space; with their Gram matrix G, ``sum_i a_i v_i`` is standard
+        normal for ``a = G^(-1/2) e``, e standard normal and the root that of the pseudo-inverse.
+        """
+        ambient = randn(x.shape, generator, dtype=torch.float64)
+
+        def draw(p: Any, e: Any) -> Any:
+            size = int(np.prod(self._shape))
+            units = np.eye(size).reshape(size, *self._shape)
+            spanning = np.stack([self._space.to_tangent(np.broadcast_to(u, p.shape).copy(), p) for u in units], axis=1)
+            gram = np.empty((len(p), size, size))
+            for i in range(size):
+                for j in range(i + 1):
+                    gram[:, i, j] = self._space.metric.inner_product(spanning[:, i], spanning[:, j], p)
+            values, vectors = np.linalg.eigh(gram, UPLO="L")
+            root = np.where(values > 1e-9 * values[:, -1:], np.abs(values).clip(1e-300) ** -0.5, 0.0)
+            weights = np.einsum("nij,nj,nkj,nk->ni", vectors, root, vectors, e.reshape(len(p), size))
+            return np.einsum("ni,ni...->n...", weights, spanning)
+
+        return self._call(draw, x, x, ambient)
 
     def transport(self, tangent: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Parallel transport along the geodesic, shape (..., d)."""
+        """Parallel transport along the geodesic, shape (..., *event).
+
+        By a pole ladder where no closed form is known.
+        """
+        metric = self._space.metric
 
         def carry(v: Any, p: Any, q: Any) -> Any:
-            return self._space.metric.parallel_transport(v, p, end_point=q)
+            try:
+                return metric.parallel_transport(v, p, end_point=q)
+            except NotImplementedError:
+                ladder = metric.ladder_parallel_transport(v, p, metric.log(q, p), n_rungs=2)
+                return ladder["transported_tangent_vec"]
 
         return self._call(carry, x, tangent, x, y)
 
     def uniform(self, shape: Sequence[int], *, generator: Source = None) -> Tensor:
-        """The manifold's own random points, shape (*shape, d), seeded from ``generator`` through numpy's state, which is restored."""
+        """geomstats' random points, shape (*shape, *event), seeded from ``generator``; numpy's own state is restored.
+
+        Uniform where the manifold is compact, otherwise whatever geomstats draws there.
+        """
         seed = int(torch.randint(2**31, (), generator=generator if isinstance(generator, torch.Generator) else None))
         before = np.random.get_state()  # noqa: NPY002
         np.random.seed(seed)  # noqa: NPY002
@@ -120,4 +163,4 @@ class Manifold:
             points = np.asarray(self._space.random_point(n_samples=count))
         finally:
             np.random.set_state(before)  # noqa: NPY002
-        return torch.from_numpy(points.reshape(*shape, -1)).to(torch.get_default_dtype())
+        return torch.from_numpy(points.reshape(*shape, *self._shape)).to(torch.get_default_dtype())

@@ -1,4 +1,7 @@
-"""Schedules of the concentration of the antipodal von Mises-Fisher path: kappa grows with t from nearly uniform to a point."""
+"""Schedules of the concentration of the antipodal von Mises-Fisher path.
+
+Kappa grows with t from nearly uniform to a point.
+"""
 
 from __future__ import annotations
 

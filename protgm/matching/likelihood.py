@@ -1,4 +1,7 @@
-"""Log-likelihoods by the probability-flow ODE: ``log p_1(x_1) = log p_0(x_0) - int div u dt`` along the flow run backward."""
+"""Log-likelihoods by the probability-flow ODE.
+
+``log p_1(x_1) = log p_0(x_0) - int div u dt`` along the flow run backward.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ def _along(space: Space, field: Field, x: Tensor, t: Tensor, direction: Tensor, 
     def at(s: Tensor) -> Tensor:
         return field(space.move(x, expand(s, joint) * direction), t)
 
-    return torch.func.jvp(at, (zero,), (torch.ones_like(zero),))
+    value, slope = torch.func.jvp(at, (zero,), (torch.ones_like(zero),))[:2]
+    return value, slope
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class Exact:
     ) -> tuple[Tensor, Tensor]:
         """The field and its divergence, shape (...).
 
-        In body-frame coordinates of a unimodular group such as SO(3) the Riemannian divergence has the same form as on R^d.
+        In body-frame coordinates of a unimodular group such as SO(3) the Riemannian divergence has the same form as on
+        R^d.
         """
         like = torch.zeros_like(space.noise(x))
         shape = like.shape[like.dim() - joint :]
-        value, total = None, 0.0
+        total = torch.zeros(like.shape[: like.dim() - joint], dtype=x.dtype, device=x.device)
         for i in range(shape.numel()):
             unit = torch.zeros(shape.numel(), dtype=x.dtype, device=x.device)
             unit[i] = 1
@@ -62,11 +67,16 @@ class Hutchinson:
 
     probes: int = 1
 
+    def __post_init__(self) -> None:
+        if self.probes < 1:
+            raise ValueError(f"Hutchinson: probes must be at least 1, got {self.probes}")
+
     def __call__(
         self, space: Space, field: Field, x: Tensor, t: Tensor, joint: int, source: Source
     ) -> tuple[Tensor, Tensor]:
         """The field and an estimate of its divergence, shape (...)."""
-        shape, value, total = space.noise(x).shape, None, 0.0
+        shape = space.noise(x).shape
+        total = torch.zeros(shape[: len(shape) - joint], dtype=x.dtype, device=x.device)
         for _ in range(self.probes):
             signs = torch.where(rand(shape, source, dtype=x.dtype, device=x.device) < 0.5, -1.0, 1.0).to(x.dtype)
             value, slope = _along(space, field, x, t, signs, joint)

@@ -9,24 +9,28 @@ import torch
 from torch import Tensor
 
 from protgm.lie.random import Source
-from protgm.matching.bregman import Bregman, SquaredError
+from protgm.matching.bregman import Bregman, GeneralisedKL, SquaredError
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.euclidean import GaussianPath
+from protgm.matching.mixture import clock_rate
 
 __all__ = [
     "Parameterisation",
     "conditional_target",
     "convert",
     "generator_matching_loss",
-    "token_elbo",
+    "scaled_token_loss",
     "token_rate_loss",
 ]
 
-Parameterisation = Literal["velocity", "score", "noise", "clean"]
+Parameterisation = Literal["velocity", "score", "noise", "clean", "rate"]
 
 
 def conditional_target(path: Any, x: Tensor, z: Tensor, t: Tensor, parameterisation: Parameterisation) -> Tensor:
-    """What a network of this parameterisation regresses, given z; on manifolds velocity and score.
+    """What a network of this parameterisation regresses, given z.
+
+    On R^d all five exist; on manifolds velocity, score and rate; on tokens the rates of leaving x for each state (...,
+    states). The rate of a jump is one number per coordinate on R^d (..., d), and one per point elsewhere (..., 1).
 
     Raises
     ------
@@ -35,12 +39,19 @@ def conditional_target(path: Any, x: Tensor, z: Tensor, t: Tensor, parameterisat
     """
     if parameterisation == "clean":
         return z
-    name = {"velocity": "velocity", "score": "score", "noise": "noise_from_clean"}.get(parameterisation)
+    if parameterisation == "rate" and hasattr(path, "rates"):
+        return path.rates(x, torch.nn.functional.one_hot(z, path.size).to(t.dtype), t)
+    names = {"velocity": "velocity", "score": "score", "noise": "noise_from_clean", "rate": "jump_rate"}
+    name = names.get(parameterisation)
     if name is None or not hasattr(path, name):
         raise ValueError(
-            f"{type(path).__name__} has no target {parameterisation!r}; use velocity, score, noise or clean"
+            f"{type(path).__name__} has no target {parameterisation!r}; "
+            "use another of velocity, score, noise, clean and rate"
         )
-    return path.noise_from_clean(z, x, t) if parameterisation == "noise" else getattr(path, name)(x, z, t)
+    if parameterisation == "noise":
+        return path.noise_from_clean(z, x, t)
+    target = getattr(path, name)(x, z, t)
+    return target if target.dim() > t.dim() else target.unsqueeze(-1)
 
 
 def convert(
@@ -57,6 +68,7 @@ def convert(
     t : Tensor, shape (...)
         Inside (0, 1): at the ends some predictions do not determine the others.
     given, wanted : {"velocity", "score", "noise", "clean"}
+        A rate is not affine in them: it has no conversion.
 
     Returns
     -------
@@ -95,10 +107,10 @@ def generator_matching_loss(
         From (x, t) to its prediction.
     z : Tensor, shape (..., *event)
     t : Tensor, shape (...)
-    parameterisation : {"velocity", "score", "noise", "clean"}
-        What the network predicts.
+    parameterisation : {"velocity", "score", "noise", "clean", "rate"}
+        What the network predicts; see `conditional_target`.
     divergence : Bregman, optional
-        Squared error where not given.
+        Where not given, generalised KL for rates and squared error for the rest.
 
     Returns
     -------
@@ -106,14 +118,18 @@ def generator_matching_loss(
     """
     x = path.sample(z, t, generator=generator)
     target = conditional_target(path, x, z, t, parameterisation)
-    return (divergence or SquaredError())(target, network(x, t))
+    predicted = network(x, t)
+    if parameterisation == "rate" and hasattr(path, "rates"):  # staying is not a jump
+        predicted = predicted.scatter(-1, x.unsqueeze(-1), 0.0)
+    return (divergence or (GeneralisedKL() if parameterisation == "rate" else SquaredError()))(target, predicted)
 
 
 def token_rate_loss(path: MaskingPath | UniformPath, logits: Tensor, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
-    """Generalised KL between the conditional rates and those of a predicted posterior, ``sum_{y != x} Q_th - Q + Q log(Q / Q_th)``.
+    """Generalised KL from predicted to conditional rates, ``sum_{y != x} Q_th - Q + Q log(Q / Q_th)``.
 
-    With rates ``r p(y)``, ``r = kappa'/(1 - kappa)``, the sum is ``r [1 - p(x) - 1_{x != z} (1 + log p(z))]``: on the masking path the
-    cross-entropy of masked tokens times r. Its integral over t bounds the log-likelihood (`token_elbo`).
+    With rates ``r p(y)``, ``r = kappa'/(1 - kappa)``, the sum is ``r [1 - p(x) - 1_{x != z} (1 + log p(z))]``: on the
+    masking path the cross-entropy of masked tokens times r. Its integral over t bounds the log-likelihood
+    (`protgm.matching.elbo.token_elbo`).
 
     Parameters
     ----------
@@ -127,49 +143,14 @@ def token_rate_loss(path: MaskingPath | UniformPath, logits: Tensor, x: Tensor, 
     -------
     Tensor, shape (...)
     """
-    rate = path.clock.derivative(t) / (1 - path.clock.at(t)).clamp_min(1e-6)
+    return clock_rate(path.clock, t) * scaled_token_loss(path, logits, x, z)
+
+
+def scaled_token_loss(path: MaskingPath | UniformPath, logits: Tensor, x: Tensor, z: Tensor) -> Tensor:
+    """`token_rate_loss` over the rate ``kappa'/(1 - kappa)``, shape (...): all that depends on the tokens."""
     log_p = torch.log_softmax(logits, dim=-1)
     surprise = -torch.gather(log_p, -1, z.unsqueeze(-1)).squeeze(-1)
     if isinstance(path, MaskingPath):
-        return torch.where(x == path.size, rate * surprise, 0.0)
+        return torch.where(x == path.size, surprise, 0.0)
     stays = torch.exp(torch.gather(log_p, -1, x.unsqueeze(-1)).squeeze(-1))
-    return rate * (1 - stays + torch.where(x != z, surprise - 1, 0.0))
-
-
-def token_elbo(
-    path: MaskingPath,
-    network: Callable[[Tensor, Tensor], Tensor],
-    z: Tensor,
-    *,
-    draws: int = 64,
-    generator: Source = None,
-) -> Tensor:
-    """Lower bound on ``log p(z)`` of token sequences, nats, by Monte Carlo over stratified times.
-
-    The integral over t of the rate loss is taken in ``kappa``: an unmasking rate ``kappa'/(1 - kappa)`` on a share ``1 - kappa`` of
-    tokens makes every kappa count the same.
-
-    Parameters
-    ----------
-    path : MaskingPath
-        With the linear clock, or any: the bound does not depend on it.
-    network : callable
-        From (x, kappa) to logits (..., L, K), x of shape (..., L) and kappa of shape (..., 1).
-    z : Tensor of int64, shape (..., L)
-    draws : int
-        Times per sequence.
-
-    Returns
-    -------
-    Tensor, shape (...)
-    """
-    from protgm.lie.random import rand
-
-    total = torch.zeros(z.shape[:-1])
-    for i in range(draws):
-        kappa = (i + rand((*z.shape[:-1], 1), generator)) / draws
-        masked = rand(z.shape, generator) >= kappa
-        logits = network(torch.where(masked, path.size, z), kappa)
-        surprise = -torch.gather(torch.log_softmax(logits, -1), -1, z.unsqueeze(-1)).squeeze(-1)
-        total = total - (masked * surprise).sum(-1) / (1 - kappa.squeeze(-1))
-    return total / draws
+    return 1 - stays + torch.where(x != z, surprise - 1, 0.0)

@@ -1,4 +1,7 @@
-"""The mixture path on any space: stay at the noise point, then be at the data, ``p_t = kappa delta_z + (1 - kappa) p_0``."""
+"""The mixture path on any space.
+
+Stay at the noise point, then be at the data, ``p_t = kappa delta_z + (1 - kappa) p_0``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,12 @@ from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
 from protgm.matching.spaces import Categorical, Space, expand
 
-__all__ = ["MixturePath", "clock_hazard"]
+__all__ = ["MixturePath", "clock_hazard", "clock_rate"]
+
+
+def clock_rate(clock: Clock, t: Tensor) -> Tensor:
+    """``kappa' / (1 - kappa)``, shape (...)."""
+    return clock.derivative(t) / (1 - clock.at(t)).clamp_min(1e-6)
 
 
 def clock_hazard(clock: Clock, t: Tensor, h: Tensor) -> Tensor:
@@ -22,7 +30,9 @@ def clock_hazard(clock: Clock, t: Tensor, h: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MixturePath:
-    """A path of pure jumps (Holderrieth et al. 2024, eq. 8): rate ``kappa'/(1 - kappa)`` until the point is z, destination z.
+    """A path of pure jumps (Holderrieth et al. 2024, eq.
+
+    8): rate ``kappa'/(1 - kappa)`` until the point is z, destination z.
 
     Parameters
     ----------
@@ -53,10 +63,13 @@ class MixturePath:
 
     def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """``kappa' / (1 - kappa)`` where x is not z yet, shape (...)."""
-        return self._elsewhere(x, z) * self.clock.derivative(t) / (1 - self.clock.at(t)).clamp_min(1e-6)
+        return self._elsewhere(x, z) * clock_rate(self.clock, t)
 
     def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
-        """The rate integrated over [t, t + h], exactly: the survival probability is a quotient of ``1 - kappa``. Shape (...)."""
+        """The rate integrated over [t, t + h], exactly: the survival probability is a quotient of ``1 - kappa``.
+
+        Shape (...).
+        """
         return torch.where(self._elsewhere(x, z), clock_hazard(self.clock, t, h), 0.0)
 
     def sample_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:

@@ -1,8 +1,8 @@
 """What a generator asks of the posterior: the mean velocity, the mean score, and draws of the clean point.
 
-A *predictor* is called once per state and time and returns a `Prediction`, from which every term of a superposition takes what it needs.
-Flows and diffusions need posterior means; a jump needs draws: with a point prediction in their place the weights of the modes come
-out wrong, which `PointPrediction` is here to show.
+A *predictor* is called once per state and time and returns a `Prediction`, from which every term of a superposition
+takes what it needs. Flows and diffusions need posterior means; a jump needs draws: with a point prediction in their
+place the weights of the modes come out wrong, which `PointPrediction` is here to show.
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ class _Weighted:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a network gives; each part is a callable of nothing (draw: of ``generator``), so that unused parts cost nothing.
+    """What a network gives.
+
+    Each part is a callable of nothing (draw: of ``generator``), so that unused parts cost nothing.
 
     Parameters
     ----------

@@ -39,7 +39,8 @@ class Every:
     def __init__(self, stride: int = 1) -> None:
         if stride < 1:
             raise ValueError(f"Every: stride must be at least 1, got {stride}")
-        self._stride, self._count, self._kept = stride, 0, []
+        self._stride, self._count = stride, 0
+        self._kept: list[tuple[Tensor, Any]] = []
 
     def see(self, t: Tensor, x: Any, last: bool) -> None:
         """Keep every n-th."""
@@ -56,7 +57,8 @@ class AtTimes:
     """The first states at or after each of the given times: a list of (t, x)."""
 
     def __init__(self, times: list[float]) -> None:
-        self._left, self._kept = sorted(times), []
+        self._left = sorted(times)
+        self._kept: list[tuple[Tensor, Any]] = []
 
     def see(self, t: Tensor, x: Any, last: bool) -> None:
         """Keep x once for each time passed."""

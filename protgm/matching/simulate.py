@@ -1,4 +1,7 @@
-"""Simulators: a generator, a predictor, a solver, a controller of the steps, and what to save, put together by one loop."""
+"""Simulators.
+
+A generator, a predictor, a solver, a controller of the steps, and what to save, put together by one loop.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ class Solver(Protocol):
 
 @dataclass(frozen=True)
 class Euler:
-    """First order: everything is read at the start of the step. On tokens this is tau-leaping with the posterior held fixed."""
+    """First order: everything is read at the start of the step.
+
+    On tokens this is tau-leaping with the posterior held fixed.
+    """
 
     def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
         """The state at t + h; one call of the predictor."""
@@ -40,7 +46,8 @@ class Euler:
 class Midpoint:
     """Second-order drift, and jumps with the posterior of the middle of the step ("mixed"); two calls of the predictor.
 
-    The Brownian kick is drawn first and half of it taken to the middle: second order in law, since the noise is additive.
+    The Brownian kick is drawn first and half of it taken to the middle: second order in law, since the noise is
+    additive.
     """
 
     def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
@@ -56,7 +63,8 @@ class Midpoint:
 class Heun:
     """Second-order drift from both ends of the step, with Euler jumps ("mixed"); two calls of the predictor.
 
-    The drift at the far end is not asked for where the step ends at t = 1, beyond which most velocities are not defined.
+    The drift at the far end is not asked for where the step ends at t = 1, beyond which most velocities are not
+    defined.
     """
 
     def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
@@ -76,7 +84,8 @@ class Fixed:
     Parameters
     ----------
     times : Tensor, shape (steps + 1,) or (steps + 1, ...)
-        Increasing. With further dimensions, each element of the batch has its own times; equal times leave it where it is.
+        Increasing. With further dimensions, each element of the batch has its own times; equal times leave it where it
+        is.
     """
 
     times: Tensor
@@ -101,7 +110,9 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Steps as long as two bounds allow, common to the batch; both are read before the step is drawn, so nothing is biased.
+    """Steps as long as two bounds allow, common to the batch.
+
+    Both are read before the step is drawn, so nothing is biased.
 
     Parameters
     ----------
@@ -209,18 +220,15 @@ def simulate(
     generator = as_generator(generator)
     controller = Fixed(controller) if isinstance(controller, Tensor) else controller
     solver, save, progress = solver or Midpoint(), save or Final(), progress or NoProgress()
-    state, started = _State(x), False
+    state, done, now = _State(x), 0, None
     try:
-        done, now = 0, None
         for t, h in controller.steps(generator, predict, state, source):
-            if not started:
-                save.see(t, state.x, False)
-                started = True
-            elif now is not None:
-                save.see(now, state.x, False)
+            save.see(t if now is None else now, state.x, False)
             state.x = solver.step(generator, predict, state.x, t, h, source)
             now, done = t + h, done + 1
             progress.update(done, controller.total, float(now.max()))
+        if now is None:
+            raise ValueError("simulate: the controller takes no step; its end must come after its start")
         save.see(now, state.x, True)
     finally:
         progress.close()

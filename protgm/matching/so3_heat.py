@@ -1,4 +1,6 @@
-"""The heat-kernel (IGSO(3)) path on rotations: Brownian motion run backward in time, with its flow, score and jump in closed form.
+"""The heat-kernel (IGSO(3)) path on rotations.
+
+Brownian motion run backward in time, with its flow, score and jump in closed form.
 
 Shapes as in so3_paths.py: rotations ``(..., 3, 3)``, times ``(...)``, body-frame tangents ``(..., 3)``.
 """
@@ -22,7 +24,7 @@ _NODES = 4
 
 @dataclass(frozen=True)
 class HeatKernelPath:
-    """``x_t = z exp(v)`` with exp(v) from IGSO(3) at diffusion time ``tau(t)``, which falls geometrically from ``start`` to ``end``.
+    """``x_t = z exp(v)``, exp(v) from IGSO(3) at diffusion time ``tau(t)``, which falls geometrically.
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ class HeatKernelPath:
     def __post_init__(self) -> None:
         if not 0 < self.end < self.start <= heat_kernel.TAU_MAX:
             raise ValueError(
-                f"HeatKernelPath: need 0 < end < start <= {heat_kernel.TAU_MAX:g}, got end {self.end} and start {self.start}"
+                f"HeatKernelPath: need 0 < end < start <= {heat_kernel.TAU_MAX:g}, "
+                f"got end {self.end} and start {self.start}"
             )
 
     @property
@@ -115,6 +118,13 @@ class HeatKernelPath:
         """Where a jump at time t lands, shape (..., 3, 3)."""
         tau = self.tau(t).expand(z.shape[:-2])
         return z @ so3.exp(heat_kernel.sample_destination(tau, generator=generator))
+
+    def destination_log_density(self, y: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of where a jump at time t lands, with respect to normalised Haar measure, shape (...).
+
+        -inf where none does.
+        """
+        return heat_kernel.destination_log_density(self._angle(y, z), self.tau(t))
 
     def reverse_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """Integral of ``[d log p / dt]_+``, the rate of the jump that runs the path backward, shape (...)."""

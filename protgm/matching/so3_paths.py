@@ -1,12 +1,15 @@
 """The antipodal von Mises-Fisher path on rotations: one path, its flow, its score and its jump, all in closed form.
 
-Shapes: rotations ``(..., 3, 3)``, times ``(...)`` (a field: one time for each rotation), tangents ``(..., 3)`` in the body frame, so that
-a tangent ``u`` moves ``x`` to ``x @ so3.exp(h * u)``. ``w`` is the angle between ``x`` and ``z``, ``c = cos(w / 2)``.
+Shapes: rotations ``(..., 3, 3)``, times ``(...)`` (a field: one time for each rotation), tangents ``(..., 3)`` in the
+body frame, so that a tangent ``u`` moves ``x`` to ``x @ so3.exp(h * u)``. ``w`` is the angle between ``x`` and ``z``,
+``c = cos(w / 2)``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +44,16 @@ def jump_or_stay(stay: Tensor, jump: Tensor, hazard: Tensor, *, generator: Sourc
     return torch.where(jumps.reshape(jumps.shape + (1,) * (stay.dim() - jumps.dim())), jump, stay)
 
 
+def _moving(sign: float, w: Tensor, kappa: Tensor) -> Tensor:
+    """Mass that arrives (sign 1) or leaves (-1) at an angle while kappa grows, by d angle."""
+    return (sign * vmf.density_rate(w, kappa)).clamp_min(0) * torch.exp(vmf.angle_log_density(w, kappa))
+
+
+def _top(kappa: Tensor) -> Tensor:
+    """An angle beyond which nothing of the law is left."""
+    return (16 / torch.sqrt(kappa)).clamp_max(torch.pi)
+
+
 @dataclass(frozen=True)
 class AntipodalVMFPath:
     """``x_t = z exp(v)``, where exp(v) is drawn from the antipodal vMF law of concentration kappa(t).
@@ -51,9 +64,8 @@ class AntipodalVMFPath:
         Concentration against time.
 
     Notes
-    -----
-    The law's radial flow, jump and score share this path, so any convex combination of them (weights that may depend on t)
-    generates it too. Large angles at large kappa, where the law has no mass, stay finite in float32.
+    ----- The law's radial flow, jump and score share this path, so any convex combination of them (weights that may
+    depend on t) generates it too. Large angles at large kappa, where the law has no mass, stay finite in float32.
     """
 
     schedule: KappaSchedule = field(default_factory=ExponentialKappa)
@@ -126,7 +138,8 @@ class AntipodalVMFPath:
     def velocity_scale(self, t: Tensor) -> Tensor:
         """What to divide the velocity by to get a target of order one at every t, shape (...).
 
-        ``kappa' A(kappa) tanh(kappa) / (2 kappa)``: for large kappa the quotient is the logarithm ``log(x^T z)`` itself.
+        ``kappa' A(kappa) tanh(kappa) / (2 kappa)``: for large kappa the quotient is the logarithm ``log(x^T z)``
+        itself.
         """
         kappa = self.schedule.kappa(t)
         return self.schedule.derivative(t) * vmf.ratio(kappa) * torch.tanh(kappa) / (2 * kappa)
@@ -158,20 +171,24 @@ class AntipodalVMFPath:
         return z @ so3.exp(vector * (angle / start.clamp_min(_TINY)).unsqueeze(-1))
 
     def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
-        """Gradient of the log density, a body-frame tangent toward z of length ``(kappa/2) sin(w/2) tanh(kappa c)``, shape (..., 3)."""
+        """Gradient of the log density: toward z, of length ``(kappa/2) sin(w/2) tanh(kappa c)``, shape (..., 3)."""
         toward = so3.log(so3.relative(x, z))
         angle = torch.linalg.vector_norm(toward, dim=-1)
         length = -vmf.score(angle, self.schedule.kappa(t))
         return toward * (length / angle.clamp_min(_TINY)).unsqueeze(-1)
 
     def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
-        """``lambda = [-d log p / dt]_+``: only rotations far from z, for their time, jump. Shape (...), per unit time."""
+        """``lambda = [-d log p / dt]_+``: only rotations far from z, for their time, jump.
+
+        Shape (...), per unit time.
+        """
         return (-self.log_density_derivative(x, z, t)).clamp_min(0)
 
     def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """The jump rate integrated over [t, t + h] at a fixed x, exactly.
 
-        The rate is ``-d log p / dt`` once ``kappa`` has passed `vmf.crossing_kappa`, so its integral is a difference of log densities.
+        The rate is ``-d log p / dt`` once ``kappa`` has passed `vmf.crossing_kappa`, so its integral is a difference of
+        log densities.
 
         Parameters
         ----------
@@ -193,6 +210,19 @@ class AntipodalVMFPath:
         kappa, shape = self._kappa(t, z)
         return z @ so3.exp(vmf.sample_destination(kappa, shape=shape, generator=generator))
 
+    def destination_log_density(self, y: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of where a jump at time t lands, with respect to normalised Haar measure, shape (...).
+
+        -inf where none does.
+        """
+        angle, kappa = self._angle(y, z), self.schedule.kappa(t)
+        growth = torch.log(vmf.density_rate(angle, kappa).clamp_min(0))
+        return (
+            growth
+            + vmf.log_density(angle, kappa)
+            - torch.log(angle_law.mass(partial(_moving, 1.0), kappa, _top(kappa)))
+        )
+
     def reverse_hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """Integral of ``[d log p / dt]_+``, the rate of the jump that runs the path backward, shape (...)."""
         gain = self.log_density(x, z, t + h) - self.log_density(x, z, t)
@@ -201,12 +231,7 @@ class AntipodalVMFPath:
     def sample_reverse_jump(self, x: Tensor, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
         """Where a backward jump lands, ``J ~ [-dp/dt]_+``, shape (..., 3, 3)."""
         kappa = self.schedule.kappa(t).expand(z.shape[:-2])
-        top = (16 / torch.sqrt(kappa)).clamp_max(torch.pi)
-
-        def density(w: Tensor, k: Tensor) -> Tensor:
-            return (-vmf.density_rate(w, k)).clamp_min(0) * torch.exp(vmf.angle_log_density(w, k))
-
-        angle = angle_law.invert(density, kappa, top, generator=generator)
+        angle = angle_law.invert(partial(_moving, -1.0), kappa, _top(kappa), generator=generator)
         return z @ so3.exp(angle_law.on_random_axis(angle, generator=generator))
 
     def step(
@@ -223,7 +248,7 @@ class AntipodalVMFPath:
         noise: Tensor | float = 0.0,
         generator: Source = None,
     ) -> Tensor:
-        """One step of the superposition ``flow * L_flow + jump * L_jump`` (+ a Langevin part), each rotation with its own t and h.
+        """One step of ``flow * L_flow + jump * L_jump`` (+ a Langevin part), each rotation with its own t and h.
 
         Parameters
         ----------
@@ -252,7 +277,7 @@ class AntipodalVMFPath:
             If the weights do not sum to one, or a term with weight lacks its input.
         """
         batch = x.shape[:-2]
-        like = {"dtype": x.dtype, "device": x.device}
+        like: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
         t, h = (torch.as_tensor(v, **like) for v in (t, h))
         flow, jump, noise = (torch.as_tensor(v, **like) for v in (flow, jump, noise))
         _check_weights(flow, jump)

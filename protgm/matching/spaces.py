@@ -1,12 +1,13 @@
 """State spaces: what a point is, how a tangent moves it, what noise looks like there.
 
-A space is told by three operations. ``move`` follows a tangent (the exponential map), ``toward`` is its inverse (the logarithm),
-``noise`` draws a standard normal tangent. Batch dimensions lead; ``event_dim`` trailing dimensions make one point and
-``tangent_dim`` one tangent. A time has the batch shape, so each element may have its own.
+A space is told by three operations. ``move`` follows a tangent (the exponential map), ``toward`` is its inverse (the
+logarithm), ``noise`` draws a standard normal tangent. Batch dimensions lead; ``event_dim`` trailing dimensions make one
+point and ``tangent_dim`` one tangent. A time has the batch shape, so each element may have its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -17,7 +18,17 @@ from torch import Tensor
 from protgm.lie import so3
 from protgm.lie.random import Source, rand, randn
 
-__all__ = ["Categorical", "CentredPoints", "Euclidean", "ProductSpace", "Rotations", "Space", "expand", "rigid_frames"]
+__all__ = [
+    "Categorical",
+    "CentredPoints",
+    "Euclidean",
+    "ProductSpace",
+    "Rotations",
+    "Space",
+    "Torus",
+    "expand",
+    "rigid_frames",
+]
 
 
 def expand(value: Tensor, trailing: int) -> Tensor:
@@ -78,6 +89,38 @@ class Euclidean:
     def transport(self, tangent: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The tangent itself: the space is flat."""
         return tangent
+
+
+@dataclass(frozen=True)
+class Torus:
+    """Angles: points ``(..., d)`` in [-pi, pi), tangents ``(..., d)`` in radians."""
+
+    event_dim: int = 1
+    tangent_dim: int = 1
+
+    def wrap(self, x: Tensor) -> Tensor:
+        """The same angles in [-pi, pi), shape (..., d)."""
+        return torch.remainder(x + math.pi, 2 * math.pi) - math.pi
+
+    def move(self, x: Tensor, tangent: Tensor) -> Tensor:
+        """x + tangent, wrapped, shape (..., d)."""
+        return self.wrap(x + tangent)
+
+    def toward(self, x: Tensor, y: Tensor) -> Tensor:
+        """y - x by the shorter way, shape (..., d)."""
+        return self.wrap(y - x)
+
+    def noise(self, x: Tensor, *, generator: Source = None) -> Tensor:
+        """Standard normal numbers, shape (..., d)."""
+        return randn(x.shape, generator, dtype=x.dtype, device=x.device)
+
+    def transport(self, tangent: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The tangent itself: the space is flat."""
+        return tangent
+
+    def uniform(self, shape: Sequence[int], *, generator: Source = None) -> Tensor:
+        """Uniform angles, shape ``shape``, whose last dimension is d."""
+        return 2 * math.pi * rand(shape, generator) - math.pi
 
 
 @dataclass(frozen=True)
@@ -179,17 +222,27 @@ class ProductSpace:
         if not self.spaces:
             raise ValueError("ProductSpace: needs at least one space")
 
-    def move(self, x: Sequence[Tensor], tangent: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The moved components."""
-        return tuple(s.move(a, u) for s, a, u in zip(self.spaces, x, tangent, strict=True))
+    def move(self, x: Sequence[Tensor], tangent: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+        """The moved components; tokens stay, whatever their tangent."""
+        rows = zip(self.spaces, x, tangent, strict=True)
+        return tuple(a if isinstance(s, Categorical) or u is None else s.move(a, u) for s, a, u in rows)
 
-    def toward(self, x: Sequence[Tensor], y: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The tangents from x to y."""
-        return tuple(s.toward(a, b) for s, a, b in zip(self.spaces, x, y, strict=True))
+    def toward(self, x: Sequence[Tensor], y: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        """The tangents from x to y, None for tokens."""
+        rows = zip(self.spaces, x, y, strict=True)
+        return tuple(None if isinstance(s, Categorical) else s.toward(a, b) for s, a, b in rows)
 
-    def noise(self, x: Sequence[Tensor], *, generator: Source = None) -> tuple[Tensor, ...]:
-        """Standard normal tangents of each component."""
-        return tuple(s.noise(a, generator=generator) for s, a in zip(self.spaces, x, strict=True))
+    def noise(self, x: Sequence[Tensor], *, generator: Source = None) -> tuple[Tensor | None, ...]:
+        """Standard normal tangents of each component, None for tokens."""
+        rows = zip(self.spaces, x, strict=True)
+        return tuple(None if isinstance(s, Categorical) else s.noise(a, generator=generator) for s, a in rows)
+
+    def transport(
+        self, tangent: Sequence[Tensor | None], x: Sequence[Tensor], y: Sequence[Tensor]
+    ) -> tuple[Tensor | None, ...]:
+        """The tangents at x carried to y."""
+        rows = zip(self.spaces, tangent, x, y, strict=True)
+        return tuple(None if isinstance(s, Categorical) or u is None else s.transport(u, a, b) for s, u, a, b in rows)
 
 
 def rigid_frames() -> ProductSpace:

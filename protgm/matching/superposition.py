@@ -95,7 +95,10 @@ class Superposition:
         return total
 
     def kick(self, x: Tensor, t: Tensor, h: Tensor, source: Source) -> Tensor | None:
-        """The Brownian part of a step, a tangent at x drawn once and shared by the stages of a solver; None without one."""
+        """The Brownian part of a step, a tangent at x drawn once and shared by the stages of a solver.
+
+        None without one.
+        """
         variance = None
         for weight, term in self.parts:
             g = term.spread(t + h / 2)

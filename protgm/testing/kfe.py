@@ -1,4 +1,4 @@
-"""Does a conditional generator satisfy the Kolmogorov forward equation? ``d/dt <p_t, f> = <p_t, L_t f>`` on test functions."""
+"""Does a generator satisfy the Kolmogorov forward equation ``d/dt <p_t, f> = <p_t, L_t f>`` on test functions?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Function = Callable[[Tensor], Tensor]
 def default_functions(event: Sequence[int], *, count: int = 4, seed: int = 0) -> list[Function]:
     """Bounded smooth functions of a point, ``cos(<a, x> + b)`` with random a and b, from (..., *event) to (...)."""
     g = torch.Generator().manual_seed(seed)
-    functions = []
+    functions: list[Function] = []
     for _ in range(count):
         a = torch.randn(tuple(event), generator=g, dtype=torch.float64)
         b = float(torch.rand((), generator=g)) * 6.28
@@ -112,7 +112,8 @@ def kfe_residual(
     Returns
     -------
     Tensor, shape (functions,)
-        Mean of ``f d log p/dt - L f`` over draws of p_t, divided by its standard error: standard normal if the equation holds.
+        Mean of ``f d log p/dt - L f`` over draws of p_t, divided by its standard error: standard normal if the equation
+        holds.
     """
     generator = as_generator(generator)
     path, source = generator.path, torch.Generator().manual_seed(seed)

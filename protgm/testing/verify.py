@@ -1,4 +1,7 @@
-"""The table behind ``protgm verify``: every path x generator x solver simulated, its law compared with the exact one."""
+"""The table behind ``protgm verify``.
+
+Every path x generator x solver simulated, its law compared with the exact one.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ TAUS = [0.05, 0.3, 1.0, 4.0, 16.0]
 
 
 def series(w: torch.Tensor, tau: float, power: int = 0) -> torch.Tensor:
-    """The defining sum over characters; with ``power`` 1 its derivative by tau. Slow, obvious, useless for tau below .01."""
+    """The defining sum over characters; with ``power`` 1 its derivative by tau.
+
+    Slow, obvious, useless for tau below .01.
+    """
     total = torch.zeros_like(w)
     for degree in range(100):
         weight = (2 * degree + 1) * math.exp(-degree * (degree + 1) * tau / 2) * (-degree * (degree + 1) / 2) ** power
@@ -72,5 +75,7 @@ def test_everything_is_finite_at_the_ends(dtype):
 
 def test_inversion_of_a_known_law():
     parameter = torch.full((50_000,), 2.0, dtype=torch.float64)
-    draws = angle_law.invert(lambda x, k: k * x, parameter, torch.ones_like(parameter), generator=torch.Generator().manual_seed(1))
+    draws = angle_law.invert(
+        lambda x, k: k * x, parameter, torch.ones_like(parameter), generator=torch.Generator().manual_seed(1)
+    )
     assert kstest(draws.numpy(), lambda x: x**2).statistic < 0.0085

@@ -99,7 +99,8 @@ def test_log_and_angle_agree_with_scipy_on_uniform_rotations(dtype):
     near_pi = oracle.magnitude() > math.pi - 1e-5
     signed = np.abs(ours.numpy() - oracle.as_rotvec()).max(-1)
     limit = 2e-6 if dtype == torch.float32 else 1e-12
-    assert difference.max() < limit and signed[~near_pi].max() < limit
+    assert difference.max() < limit
+    assert signed[~near_pi].max() < limit
     assert np.abs(so3.angle(rotation.to(dtype)).double().numpy() - oracle.magnitude()).max() < limit
 
 
@@ -123,8 +124,11 @@ def test_exp_of_whole_turns_is_the_identity():
 def test_any_batch_shape_keeps_dtype(shape, dtype):
     rotation = so3.random_uniform(shape, generator=generator(4), dtype=dtype)
     vector, quaternion = so3.log(rotation), so3.to_quaternion(rotation)
-    assert rotation.shape == (*shape, 3, 3) and vector.shape == (*shape, 3) and quaternion.shape == (*shape, 4)
-    assert so3.angle(rotation).shape == shape and so3.exp(vector).shape == (*shape, 3, 3)
+    assert rotation.shape == (*shape, 3, 3)
+    assert vector.shape == (*shape, 3)
+    assert quaternion.shape == (*shape, 4)
+    assert so3.angle(rotation).shape == shape
+    assert so3.exp(vector).shape == (*shape, 3, 3)
     for value in (rotation, vector, quaternion, so3.angle(rotation), so3.exp(vector), so3.from_quaternion(quaternion)):
         assert value.dtype == dtype
     assert torch.allclose(so3.from_quaternion(3.7 * quaternion), rotation, atol=tolerance(dtype))

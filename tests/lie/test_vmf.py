@@ -97,7 +97,8 @@ def test_draws_have_the_angle_law(kappa, dtype):
     generator = torch.Generator().manual_seed(7)
     k = torch.tensor(kappa, dtype=dtype)
     v = vmf.sample(k, shape=(100_000,), generator=generator)
-    assert v.shape == (100_000, 3) and v.dtype == dtype
+    assert v.shape == (100_000, 3)
+    assert v.dtype == dtype
     angle = torch.linalg.vector_norm(v, dim=-1).double()
     grid = torch.linspace(0, scale_of(kappa), 4001, dtype=torch.float64)
     cumulative = vmf.angle_cdf(grid, k.double())
@@ -134,7 +135,8 @@ def test_float32_stays_accurate_over_the_whole_range():
     inside = 2 * kappa.sqrt() * torch.sin(angle / 4) < 8
     for function in (vmf.log_density, vmf.score, vmf.flow_speed, vmf.density_rate):
         single, double = function(angle, kappa), function(angle.double(), kappa.double())
-        assert single.isfinite().all() and double.isfinite().all()
+        assert single.isfinite().all()
+        assert double.isfinite().all()
         error = (single.double() - double).abs()
         if function is not vmf.log_density:
             error = error / (double.abs() + 1e-2 * (double.abs() * inside).amax(0, keepdim=True))

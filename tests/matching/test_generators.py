@@ -14,8 +14,17 @@ from protgm.matching import grids, saving
 from protgm.matching.ctmc import MaskingPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import (
-    BackwardJump, Balance, Diffusion, Flow, Jump, Langevin, ProductGenerator, Superposition, as_generator,
-)  # fmt: skip
+    BackwardJump,
+    Balance,
+    Circulation,
+    Diffusion,
+    Flow,
+    Jump,
+    Langevin,
+    ProductGenerator,
+    Superposition,
+    as_generator,
+)
 from protgm.matching.geodesic import GeodesicPath
 from protgm.matching.kappa import ExponentialKappa, QuadraticKappa
 from protgm.matching.mixture import MixturePath
@@ -46,7 +55,11 @@ def source(seed: int = 0) -> torch.Generator:
         (lambda: Diffusion(MaskingPath(3)), "MaskingPath has no velocity"),
         (lambda: Diffusion(AntipodalVMFPath()), "AntipodalVMFPath has no reverse_noise"),
         (lambda: Balance(PATH), "GaussianPath has no balance_hazard"),
+        (lambda: Circulation(PATH, torch.eye(2)), "must be antisymmetric"),
+        (lambda: Circulation(AntipodalVMFPath(), torch.zeros(3, 3)), "is not on R"),
+        (lambda: as_generator(1.0 * Circulation(PATH, torch.zeros(1, 1))), "carry the law 0 times"),
         (lambda: Superposition(()), "at least one term"),
+        (lambda: simulate(Flow(PATH), PREDICT, torch.zeros(3, 1), Adaptive(start=0.5, end=0.5)), "takes no step"),
         (lambda: PREDICT.__class__(PATH, MODES, -SHARES), "non-negative weight"),
         (lambda: Learned().score(), "does not give"),
         (lambda: Fixed(torch.tensor([0.0, 0.5, 0.4])), "must not decrease"),
@@ -154,15 +167,25 @@ def test_product_of_positions_rotations_and_tokens():
 def test_mixture_path_by_simulation():
     path = MixturePath(Euclidean(), lambda shape, generator: torch.randn(*shape, 2, generator=generator))
     z = torch.tensor([3.0, 4.0]).expand(20_000, 2)
-    x = simulate(Jump(path), Known(path, z), path.prior((20_000,), generator=source()), grids.uniform(20, 0, 0.9), source=source(1))
+    x = simulate(
+        Jump(path),
+        Known(path, z),
+        path.prior((20_000,), generator=source()),
+        grids.uniform(20, 0, 0.9),
+        source=source(1),
+    )
     assert float((x == z).all(-1).float().mean()) == pytest.approx(0.9, abs=0.008)
-    assert float((path.sample(z, torch.tensor(0.25), generator=source(2)) == z).all(-1).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert float(
+        (path.sample(z, torch.tensor(0.25), generator=source(2)) == z).all(-1).float().mean()
+    ) == pytest.approx(0.25, abs=0.01)
 
 
 def test_geodesic_flow_in_the_plane_is_a_straight_line():
     path = GeodesicPath(Euclidean(), lambda shape, generator: torch.randn(*shape, 2, generator=generator))
     z, x0 = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, -1.0]])
-    assert torch.allclose(simulate(Flow(path), Known(path, z), x0, grids.uniform(9, 0, 0.9)), 0.1 * x0 + 0.9 * z, atol=1e-5)
+    assert torch.allclose(
+        simulate(Flow(path), Known(path, z), x0, grids.uniform(9, 0, 0.9)), 0.1 * x0 + 0.9 * z, atol=1e-5
+    )
     assert torch.allclose(path.sample(z, torch.tensor(0.5), noise=x0), (x0 + z) / 2)
 
 
@@ -218,7 +241,7 @@ def test_terminal_progress_runs(capsys):
 
 
 def test_streams_make_a_sample_independent_of_its_batch():
-    path, z, exact = three_rotations()
+    path, _, exact = three_rotations()
     generator = 0.5 * Flow(path) + 0.5 * Jump(path)
     x = path.prior((2, 4), generator=Streams([1, 2], [4, 4]))
     grid = grids.log_kappa(path.schedule, 10, 0.2)

@@ -1,4 +1,7 @@
-"""Schedules of the concentration: increasing, with the stated derivative and inverse, finite at both ends in float32."""
+"""Schedules of the concentration.
+
+Increasing, with the stated derivative and inverse, finite at both ends in float32.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def test_derivative_and_inverse(schedule):
 def test_ends_are_safe(schedule, dtype):
     t = torch.tensor([0.0, 1e-9, 0.999, 1 - 1e-7, 1.0, 1.0001], dtype=dtype)
     kappa, slope = schedule.kappa(t), schedule.derivative(t)
-    assert kappa.isfinite().all() and slope.isfinite().all() and (slope > 0).all()
+    assert kappa.isfinite().all()
+    assert slope.isfinite().all()
+    assert (slope > 0).all()
     assert kappa[0].item() == pytest.approx(schedule.minimum)
     assert kappa.max() <= schedule.maximum * (1 + 1e-5)
     assert isinstance(schedule, KappaSchedule)

@@ -1,4 +1,4 @@
-"""Likelihoods of known densities by the probability-flow ODE, exact and Hutchinson, on R^d, point sets and rotations."""
+"""Likelihoods of known densities by the probability-flow ODE on R^d, point sets and rotations, exact and Hutchinson."""
 
 from __future__ import annotations
 

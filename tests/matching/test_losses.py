@@ -9,8 +9,10 @@ import torch
 
 from protgm.lie import so3
 from protgm.matching.bregman import Convex, Cosh, GeneralisedKL, Logistic, SquaredError
+from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.euclidean import GaussianPath
-from protgm.matching.losses import conditional_target, convert, generator_matching_loss
+from protgm.matching.kappa import QuadraticKappa
+from protgm.matching.losses import conditional_target, convert, generator_matching_loss, token_rate_loss
 from protgm.matching.predictions import FiniteData
 from protgm.matching.schedules import CondOT, Cosine, Polynomial, VarianceExploding, VariancePreserving
 from protgm.matching.so3_paths import AntipodalVMFPath
@@ -97,6 +99,62 @@ def test_a_divergence_that_is_not_bregman_has_another_gradient():
     conditional = (share * (points - b).abs().sum(-1)).sum()
     marginal = ((share[:, None] * points).sum(0) - b).abs().sum()
     assert not torch.allclose(torch.autograd.grad(conditional, b)[0], torch.autograd.grad(marginal, b)[0])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_conversions_round_trip_in_single_precision(schedule):
+    """Where both predictions determine each other well: to 1e-5 of the largest value."""
+    path = GaussianPath(schedule)
+    x, z = torch.randn(2, 500, 3, generator=source())
+    t = 0.3 + 0.4 * torch.rand(500, generator=source(1))
+    for given, wanted in itertools.permutations(KINDS, 2):
+        target = conditional_target(path, x, z, t, given)
+        back = convert(path, convert(path, target, x, t, given, wanted), x, t, wanted, given)
+        assert (back - target).abs().max() < 1e-5 * (1 + target.abs().max()), (given, wanted)
+
+
+def tokens_and_posterior(path):
+    shares = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    x = torch.arange(path.space.states).repeat(3)
+    t = torch.full((len(x),), 0.4, dtype=torch.float64)
+    return x, t, FiniteData(path, torch.arange(3), shares).posterior(x, t[0])
+
+
+@pytest.mark.parametrize("divergence", [GeneralisedKL(), SquaredError(), Cosh(2.0)], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("path", [MaskingPath(3), UniformPath(3)], ids=["masking", "uniform"])
+def test_rates_have_one_gradient_whichever_loss(path, divergence):
+    """Conditional against marginal loss of a rate matrix, the sum over z weighted by the posterior."""
+    x, t, posterior = tokens_and_posterior(path)
+    theta = torch.randn(path.space.states, path.space.states, generator=source(7), dtype=torch.float64).requires_grad_()
+    predicted = theta.exp()[x]
+    targets = torch.stack([conditional_target(path, x, torch.full_like(x, z), t, "rate") for z in range(3)])
+    conditional = sum((posterior[z] * divergence(targets[z], predicted)).sum() for z in range(3))
+    marginal = divergence((posterior[..., None] * targets).sum(0), predicted).sum()
+    gradients = [torch.autograd.grad(loss, theta, retain_graph=True)[0] for loss in (conditional, marginal)]
+    assert torch.allclose(*gradients, rtol=1e-9)
+
+
+@pytest.mark.parametrize("path", [MaskingPath(3), UniformPath(3)], ids=["masking", "uniform"])
+def test_the_rate_loss_of_a_network_is_the_token_loss_of_its_posterior(path):
+    z, t = torch.tensor([0, 1, 2]).repeat(50), torch.full((150,), 0.4, dtype=torch.float64)
+    logits = torch.randn(path.space.states, 3, generator=source(8), dtype=torch.float64)
+    found = generator_matching_loss(
+        path, lambda x, s: path.rates(x, logits[x].softmax(-1), s), z, t, parameterisation="rate", generator=source(9)
+    )
+    x = path.sample(z, t, generator=source(9))
+    assert torch.allclose(found, token_rate_loss(path, logits[x], x, z, t), atol=1e-9)
+
+
+def test_jump_rates_are_targets_too():
+    line, turns = GaussianPath(), AntipodalVMFPath(QuadraticKappa())
+    x, z = torch.randn(2, 20, 3, generator=source(10))
+    t = torch.full((20,), 0.4)
+    assert torch.equal(conditional_target(line, x, z, t, "rate"), line.jump_rate(x, z, t))
+    a, b = so3.random_uniform((2, 20), generator=source(11))
+    assert torch.equal(conditional_target(turns, a, b, t, "rate"), turns.jump_rate(a, b, t)[:, None])
+    loss = generator_matching_loss(line, lambda x, s: torch.ones_like(x), z, t, parameterisation="rate")
+    assert loss.shape == (20,)
+    assert (loss >= 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,8 +1,12 @@
-"""The antipodal vMF path: flow, jump and superposition end in the exact angle law; Kolmogorov forward equation; float32 safety."""
+"""The antipodal vMF path: flow, jump and superposition end in the exact angle law; Kolmogorov forward equation.
+
+Float32 safety.
+"""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +43,7 @@ def simulate(
     x = path.sample(z.expand(count, 3, 3), torch.zeros(count, dtype=dtype), generator=g)
     grid = torch.linspace(0, end, steps + 1, dtype=dtype)
     z = z.expand_as(x)
-    for t, later in zip(grid[:-1], grid[1:], strict=True):
+    for t, later in pairwise(grid):
         h = later - t
         velocity = posterior = None
         if jump < 1:
@@ -53,7 +57,7 @@ def simulate(
 
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
 def test_flow_jump_and_superposition_have_the_exact_angle_law(jump):
-    """500 steps per unit time, 1e5 samples, the distance at most 0.006 (noise floor 0.0043), in float32 as in training."""
+    """500 steps per unit time, 1e5 samples, a distance of at most 0.006 (noise floor 0.0043), in float32."""
     schedule, end = ExponentialKappa(), 0.12
     x, z, _ = simulate(schedule, jump, torch.float32, end, 60)
     assert ks_of_angle(x, z, schedule.kappa(torch.tensor(end, dtype=torch.float64))) <= 0.006
@@ -190,7 +194,8 @@ def test_jump_or_stay_has_the_survival_probability():
     stay, jump = torch.zeros(4, 50_000, 2), torch.ones(4, 50_000, 2)
     share = jump_or_stay(stay, jump, hazard, generator=generator(1)).mean((1, 2))
     assert torch.allclose(share, 1 - torch.exp(-hazard[:, 0]), atol=0.008)
-    assert share[0] == 0 and share[3] == 1
+    assert share[0] == 0
+    assert share[3] == 1
 
 
 def test_step_of_zero_stays_and_times_may_differ_between_elements():
