@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protgm.config import arguments_of, build, compose, describe
+from protgm.structure.errors import printable
 from protgm.version import __version__
 
 __all__ = ["main"]
@@ -23,6 +24,14 @@ class _Command:
     summary: str
     run: Callable[[dict[str, Any]], int]
     first: str | None = None
+
+
+def _fetch(settings: dict[str, Any]) -> int:
+    from protgm.data.fetch import fetch
+
+    done = fetch(settings.pop("ids"), settings.pop("out"), **settings)
+    print(done)
+    return 1 if done.failed else 0
 
 
 def _prepare(settings: dict[str, Any]) -> int:
@@ -87,6 +96,7 @@ def _doctor(settings: dict[str, Any]) -> int:
 
 
 COMMANDS = {
+    "fetch": _Command("entries of the Protein Data Bank to structure files", _fetch),
     "prepare": _Command("structure files to a dataset", _prepare),
     "train": _Command("a denoiser from a dataset", _train),
     "sample": _Command("new backbones as PDB or mmCIF files", _sample),
@@ -131,7 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     try:
         return COMMANDS[command].run(settings)
-    except (ValueError, OSError, ImportError) as error:
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), 1)
+    except (ValueError, ImportError) as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("stopped; the same command goes on from here", 130)
@@ -145,7 +157,8 @@ def _usage() -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"protgm: {message}", file=sys.stderr)
+    # Names of files, keys and chains may hold whatever: no escape sequence reaches the terminal.
+    print(f"protgm: {printable(message, limit=4000)}", file=sys.stderr)
     return status
 
 

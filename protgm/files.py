@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["atomic", "read_json", "sha256", "write_json"]
+__all__ = [
+    "Unwritable",
+    "append_lines",
+    "atomic",
+    "fsync",
+    "read_json",
+    "read_lines",
+    "sha256",
+    "unwritable",
+    "write_json",
+]
+
+#: What a disk that is full, a folder that is read-only or a lost permission say.
+_DISK = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG", "ESTALE")
+    if hasattr(errno, name)
+}
 
 # Asking for the mask means setting it, which is not for several threads to do at once.
 _UMASK = os.umask(0)
@@ -21,18 +40,52 @@ os.umask(_UMASK)
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an exception.
 
-    The file gets the permissions that any new file gets, whatever made it.
+    The contents are on the disk before the name is; the file gets the permissions that any new file gets.
+
+    Raises
+    ------
+    OSError
+        Where the disk is full or must not be written to, with ``path`` for its file name; what was there before is
+        there still.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        fsync(temporary)
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
+        fsync(path.parent)
+    except OSError as error:
+        if error.errno in _DISK and error.filename in (None, str(temporary), os.fsencode(temporary)):
+            raise unwritable(path, error) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+class Unwritable(OSError):
+    """A file or folder cannot be written: ``filename`` names it, ``strerror`` says why and that nothing is lost."""
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError) -> Unwritable:
+    """An error of the operating system in words that name ``path``; one that is in such words already as it is."""
+    if isinstance(error, Unwritable):
+        return error
+    reason = error.strerror or str(error)
+    return Unwritable(error.errno or 0, f"cannot be written ({reason}); what was there before is unchanged", str(path))
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
@@ -62,3 +115,61 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hex digest of a file's contents."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add JSON objects to a file, one a line; on return they are on the disk.
+
+    A last line without an end, left by a process that was killed while writing it, is cut off first. If the disk is
+    full, the file is left as it was.
+    """
+    try:
+        with open(path, "ab+") as file:
+            end = _last_line_end(file)
+            file.truncate(end)
+            try:
+                file.write("".join(json.dumps(row) + "\n" for row in rows).encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(path, end)
+                raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of `append_lines`, without a torn last line; empty where there is no file.
+
+    Raises
+    ------
+    ValueError
+        If another line is not a JSON object.
+    """
+    try:
+        *lines, _torn = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}: line {number} is not a JSON object; delete that line to go on")
+        rows.append(row)
+    return rows
+
+
+def _last_line_end(file: BinaryIO) -> int:
+    """Bytes up to and with the last line end."""
+    at = file.seek(0, os.SEEK_END)
+    while at > 0:
+        start = max(0, at - 65536)
+        file.seek(start)
+        found = file.read(at - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        at = start
+    return 0

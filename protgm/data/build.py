@@ -24,11 +24,11 @@ from protgm.data.manifest import Manifest, find_manifest, read_manifest
 from protgm.data.mmseqs import cluster_by_alignment, mmseqs_program
 from protgm.data.parts import PART, Parts
 from protgm.data.prepare import Summary
-from protgm.data.progress import PrepareProgress
+from protgm.data.progress import FileProgress
 from protgm.data.schema import FORMAT, INDEX_FILE, REJECTED_FILE, SCHEMA, VERSION
 from protgm.data.tree import structure_files
 from protgm.data.workers import chunked_map, cores
-from protgm.files import atomic, read_json, sha256, write_json
+from protgm.files import atomic, read_json, sha256, unwritable, write_json
 from protgm.lock import locked
 
 __all__ = ["build"]
@@ -82,7 +82,7 @@ def build(
                 info = _write(out, parts, known, info, workers or cores())
                 parts.remove()
             except OSError as error:  # disk full, permission lost
-                raise ValueError(f"{out}: cannot be written to: {error.strerror or error}") from error
+                raise unwritable(out, error) from error
     return Summary(
         files=info["files"],
         entries=info["entries"],
@@ -118,7 +118,7 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
     done = min(parts.count * PART, len(tasks))
     entries = rejected = 0
     waiting: list[Extracted] = []
-    with PrepareProgress(len(tasks), done, enabled=progress) as bar:
+    with FileProgress("prepare", len(tasks), done, enabled=progress) as bar:
         for files, result in chunked_map(extractor, tasks[done:], extractor.died, workers=workers):
             waiting.append(result)
             done += files
@@ -127,7 +127,7 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
             if done % PART == 0 or done == len(tasks):
                 parts.add(merge(waiting))
                 waiting = []
-            bar.advance(files, entries, rejected)
+            bar.advance(files, f"{entries} entries, {rejected} rejected")
 
 
 def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int) -> dict:

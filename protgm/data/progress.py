@@ -1,4 +1,4 @@
-"""The progress bar of ``protgm prepare``."""
+"""The progress bar of work on many files."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["PrepareProgress"]
+__all__ = ["FileProgress"]
 
 _LINE_EVERY = 30.0  # seconds between lines where there is no terminal to draw a bar on
 
 
-class PrepareProgress:
+class FileProgress:
     """Files done, files per second, time left; on a terminal a bar, elsewhere a line now and then.
 
     Parameters
     ----------
+    what : str
+        Name of the work.
     total : int
         Number of files.
     done : int
         Files that an earlier, interrupted run did: part of the bar, not of the rate.
     """
 
-    def __init__(self, total: int, done: int, *, enabled: bool) -> None:
+    def __init__(self, what: str, total: int, done: int, *, enabled: bool) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("prepare"),
+            TextColumn(what),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("files"),
@@ -39,11 +41,11 @@ class PrepareProgress:
             disable=not enabled or not console.is_terminal,
         )
         self._lines = console if enabled and not console.is_terminal else None
-        self._task = self._bar.add_task("prepare", total=total, completed=done, rate=0.0, note="")
+        self._task = self._bar.add_task(what, total=total, completed=done, rate=0.0, note="")
         self._total, self._before, self._done = total, done, done
         self._start = self._shown = time.monotonic()
 
-    def __enter__(self) -> PrepareProgress:
+    def __enter__(self) -> FileProgress:
         self._bar.start()
         return self
 
@@ -52,12 +54,11 @@ class PrepareProgress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, files: int, entries: int, rejected: int) -> None:
-        """Some more files are done; ``entries`` and ``rejected`` are the counts so far."""
+    def advance(self, files: int, note: str) -> None:
+        """Some more files are done; ``note`` says what came of all so far."""
         self._done += files
         now = time.monotonic()
         rate = (self._done - self._before) / max(now - self._start, 1e-3)
-        note = f"{entries} entries, {rejected} rejected"
         self._bar.update(self._task, advance=files, rate=rate, note=note)
         if self._lines is not None and now - self._shown >= _LINE_EVERY:
             self._shown = now

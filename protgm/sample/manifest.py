@@ -7,13 +7,12 @@ when the work is done they become one ``manifest.jsonl``.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from protgm.files import atomic
+from protgm.files import append_lines, atomic, read_lines
 from protgm.lock import Locked, locked
 from protgm.sample.lengths import Shard
 
@@ -33,21 +32,12 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     ValueError
         If another line is not a JSON object.
     """
-    return [row for path in _manifests(folder) for row in _rows(path)]
+    return [row for path in _manifests(folder) for row in read_lines(path)]
 
 
 def append(folder: Path, rows: Sequence[Mapping[str, Any]], shard: Shard | None = None) -> None:
     """Add rows; on return they are on disk. A torn last line is cut off first."""
-    path = folder / _name(shard)
-    if path.exists():
-        text = path.read_bytes()
-        end = text.rfind(b"\n") + 1
-        if end != len(text):
-            os.truncate(path, end)
-    with open(path, "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
+    append_lines(folder / _name(shard), rows)
 
 
 def merge(folder: Path) -> None:
@@ -65,7 +55,7 @@ def merge(folder: Path) -> None:
         main = folder / MANIFEST
         if not shards or (main.exists() and main not in idle):
             return
-        rows = {row["name"]: row for path in idle for row in _rows(path)}
+        rows = {row["name"]: row for path in idle for row in read_lines(path)}
         with atomic(main) as temporary:
             lines = (json.dumps(rows[name]) + "\n" for name in sorted(rows))
             temporary.write_text("".join(lines), encoding="utf-8")
@@ -97,20 +87,3 @@ def _lock(manifest: str) -> str:
 
 def _manifests(folder: Path) -> list[Path]:
     return sorted(folder.glob("manifest*.jsonl"))
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:  # merged away by another process since it was listed
-        return []
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}: line {number} is not a JSON object; delete that line to go on")
-        rows.append(row)
-    return rows

@@ -281,7 +281,9 @@ def test_disk_full_is_one_line_and_leaves_the_old_dataset(few, tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(build_module, "_write_structures", full)
-    with pytest.raises(ValueError, match="out: cannot be written to: No space left on device"):
+    with pytest.raises(
+        OSError, match=r"cannot be written \(No space left on device\); what was there before is unchanged"
+    ):
         quiet(few, out, filters=Filters(max_length=100))
     assert len(Dataset.open(out)) == 3
     monkeypatch.undo()
