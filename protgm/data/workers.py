@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 __all__ = ["chunked_map", "cores"]
@@ -49,7 +50,7 @@ def _pool(workers: int, module: str) -> ProcessPoolExecutor:
     # Not forked from here: this process may run threads (torch, rich). Where there is a fork server, it imports the
     # job's module once for all workers, which saves seconds and memory for each.
     if "forkserver" in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context("forkserver")
+        context: BaseContext = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([module])
     else:
         context = multiprocessing.get_context("spawn")
