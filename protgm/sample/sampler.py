@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand, randn
-from protgm.lie.so3 import exp, from_quaternion
-from protgm.lie.vmf import sample as sample_vmf
-from protgm.matching.so3_paths import jump_or_stay
-from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein, Prediction, RotationPosterior
-from protgm.model.features import compose
+from protgm.lie.random import Source, randn
+from protgm.lie.so3 import from_quaternion
+from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein, Prediction
 from protgm.process import ProteinProcess, centre
 from protgm.sample.settings import SamplerSettings
+from protgm.sample.steps import step_rotations, step_translations
 
 __all__ = ["Task", "sample_frames"]
 
@@ -107,67 +105,13 @@ def sample_frames(
             on_step(step + 1, prediction)
         if step + 1 == len(grid):
             break
-        later = grid[step + 1]
-        # The conditional path is a straight line, so this Euler step is exact while the prediction stays the same.
-        share = (later - now) / (1 - now)
-        translations = centre(torch.lerp(translations, prediction.translations, share), mask)
-        later_rotation = 1 - (1 - later.expand(mask.shape)) ** settings.rotation_power
-        rotations = step_rotations(
-            process, rotations, prediction, rotation_time, later_rotation, settings.jump_share, source
-        )
+        later = grid[step + 1].expand(mask.shape)
+        translations = step_translations(process, translations, prediction, time, later, mask, settings, source)
+        later_rotation = 1 - (1 - later) ** settings.rotation_power
+        rotations = step_rotations(process, rotations, prediction, rotation_time, later_rotation, settings, source)
         if settings.self_conditioning:
             guess, listen = (prediction.rotations, prediction.translations), torch.ones_like(listen)
     return prediction
-
-
-def step_rotations(
-    process: ProteinProcess,
-    rotations: Tensor,
-    prediction: Prediction,
-    time: Tensor,
-    later: Tensor,
-    jump_share: float,
-    source: Source = None,
-) -> Tensor:
-    """One step of the superposition ``(1 - w) flow + w jump`` on the rotations' path, from ``time`` to ``later``.
-
-    Parameters
-    ----------
-    rotations : Tensor, shape (B, L, 3, 3)
-    prediction : Prediction
-    time, later : Tensor, shape (B, L)
-        Times of the rotations.
-    jump_share : float
-        The weight w.
-
-    Returns
-    -------
-    Tensor, shape (B, L, 3, 3)
-    """
-    path = process.rotation_path
-    if jump_share < 1:
-        # The angle of a narrow kernel decays exponentially in the share: exact where an Euler step would overshoot.
-        share = -torch.expm1(-(1 - jump_share) * process.flow_share(time, later))
-        moved = compose(rotations, exp(share[..., None] * prediction.rotation_flow))
-    else:
-        moved = rotations
-    if jump_share == 0:
-        return moved
-    clean = draw_clean_rotations(prediction.posterior, source)
-    hazard = jump_share * path.hazard(rotations, clean, time, later - time)
-    # Landing at the middle of the step is right to second order in its length.
-    destination = path.sample_jump(rotations, clean, (time + later) / 2, generator=source)
-    return jump_or_stay(moved, destination, hazard, generator=source)
-
-
-def draw_clean_rotations(posterior: RotationPosterior, source: Source = None) -> Tensor:
-    """One draw of each residue's clean rotation from the predicted mixture, shape (B, L, 3, 3)."""
-    shape = posterior.logits.shape[:-1]
-    cumulative = torch.softmax(posterior.logits, dim=-1).cumsum(-1)
-    chosen = (rand((*shape, 1), source) > cumulative[..., :-1]).sum(-1, keepdim=True)
-    location = torch.gather(posterior.rotations, 2, chosen[..., None, None].expand(*shape, 1, 3, 3)).squeeze(2)
-    concentration = torch.gather(posterior.concentration, 2, chosen).squeeze(2)
-    return compose(location, exp(sample_vmf(concentration, generator=source)))
 
 
 def _uniform_rotations(mask: Tensor, source: Source) -> Tensor:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 
 __all__ = ["SamplerSettings"]
 
-_GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None}
+#: Weight of the jump; None: as the settings say.
+_GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None, "diffusion": 0.0}
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,21 @@ class SamplerSettings:
     steps : int
         Evaluations of the network.
     generator : str
-        What moves rotations: ``flow``, ``jump``, or their ``superposition``.
+        What moves rotations: ``flow``, ``jump``, or their ``superposition``; ``diffusion`` is the flow with noise of
+        strength 1, on translations too.
     jump_weight : float
         Weight of the jump in the superposition, 0 to 1; the flow has the rest.
     rotation_power : float
         Rotations run ahead of translations: their time is ``1 - (1 - t)**rotation_power``.
     noise_scale : float
         Scale of the translation prior (1: as trained; below 1: less diverse, fewer errors).
+    translation_noise, rotation_noise : float
+        Strength of a Langevin term that comes on top of the generator: 0 none, 1 that of a reverse SDE.
+    temperature : float
+        Scale of that term's noise (1: as the mathematics wants; below 1: less diverse, fewer errors).
+    point : bool
+        Jump and diffuse as if the point prediction were certain, instead of drawing from the predicted posterior: the
+        known baseline, which is biased.
     self_conditioning : bool
         Show the network its last prediction.
 
@@ -39,6 +48,10 @@ class SamplerSettings:
     jump_weight: float = 0.5
     rotation_power: float = 1.0
     noise_scale: float = 1.0
+    translation_noise: float = 0.0
+    rotation_noise: float = 0.0
+    temperature: float = 1.0
+    point: bool = False
     self_conditioning: bool = True
 
     def __post_init__(self) -> None:
@@ -51,12 +64,25 @@ class SamplerSettings:
         for name in ("rotation_power", "noise_scale"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive")
+        for name in ("translation_noise", "rotation_noise", "temperature"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
 
     @property
     def jump_share(self) -> float:
         """Weight of the jump in the generator chosen."""
         share = _GENERATORS[self.generator]
         return self.jump_weight if share is None else share
+
+    @property
+    def translation_strength(self) -> float:
+        """Strength of the noise on translations in the generator chosen."""
+        return self.translation_noise or float(self.generator == "diffusion")
+
+    @property
+    def rotation_strength(self) -> float:
+        """Strength of the noise on rotations in the generator chosen."""
+        return self.rotation_noise or float(self.generator == "diffusion")
 
     def to_dict(self) -> dict[str, object]:
         """The settings by name, for manifests and provenance."""

@@ -11,10 +11,11 @@ from protgm.lie import so3
 from protgm.lie.random import Streams
 from protgm.model import NoisyProtein, Prediction, RotationPosterior
 from protgm.process import ProteinProcess, centre
-from protgm.sample.sampler import Task, sample_frames, step_rotations
+from protgm.sample.sampler import Task, sample_frames
 from protgm.sample.settings import SamplerSettings
+from protgm.sample.steps import step_rotations, step_translations
 
-GENERATORS = ("flow", "jump", "superposition")
+GENERATORS = ("flow", "jump", "superposition", "diffusion")
 
 
 class Oracle:
@@ -87,7 +88,6 @@ def test_rotations_keep_the_law_of_the_path(generator):
     rotations = torch.eye(3).expand(1, size, 3, 3)
     oracle = Oracle(rotations, torch.zeros(1, size, 3), process)
     settings = SamplerSettings(steps=steps, generator=generator)
-    mask = torch.ones(1, size, dtype=torch.bool)
     seen: dict[int, NoisyProtein] = {}
 
     def watch(protein: NoisyProtein, *rest: object) -> Prediction:
@@ -95,13 +95,35 @@ def test_rotations_keep_the_law_of_the_path(generator):
         return oracle(protein, *rest)
 
     sample_frames(watch, process, Task.unconditional([size]), settings, torch.Generator().manual_seed(3))
-    assert bool(mask.all())
     for step in (30, 60, 90):
         protein = seen[step]
         kappa = protein.concentration[0, 0].double()
         angles = so3.angle(protein.rotations[0]).double()
         distance = kstest(angles.numpy(), lambda a, k=kappa: vmf.angle_cdf(torch.as_tensor(a), k).numpy()).statistic
         assert distance < 0.022, (step, distance)  # 8,000 draws of the exact law stay below 0.0193 in 99.5 % of cases
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_translations_keep_the_law_of_the_path(strength):
+    """With a known clean position, x_t stays Gaussian about t z with deviation (1 - t) s0, whatever the noise."""
+    from scipy.stats import kstest
+
+    process, size = ProteinProcess(), 6_000
+    clean = torch.zeros(1, size, 3) + torch.tensor([5.0, -3.0, 0.0])
+    clean[:, ::2] *= -1  # centred, as every state is
+    oracle = Oracle(torch.eye(3).expand(1, size, 3, 3), clean, process)
+    settings = SamplerSettings(steps=40, generator="flow", translation_noise=strength)
+    seen: list[NoisyProtein] = []
+
+    def watch(protein: NoisyProtein, *_: object) -> Prediction:
+        seen.append(protein)
+        return oracle(protein)
+
+    sample_frames(watch, process, Task.unconditional([size]), settings, torch.Generator().manual_seed(5))
+    for step in (10, 25, 38):
+        time = float(seen[step].time[0, 0])
+        deviation = (seen[step].translations - time * clean) / ((1 - time) * process.noise_scale)
+        assert kstest(deviation.double().flatten().numpy(), "norm").statistic < 0.0129  # 18,000 draws: 99.5 % of cases
 
 
 def test_flow_and_jump_with_weight_zero_draw_no_random_numbers():
@@ -123,7 +145,10 @@ def test_flow_and_jump_with_weight_zero_draw_no_random_numbers():
     now, later = torch.full((1, 12), 0.5), torch.full((1, 12), 0.6)
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    step_rotations(process, rotations, prediction, now, later, 0.0, generator)
+    step_rotations(process, rotations, prediction, now, later, SamplerSettings(generator="flow"), generator)
+    step_translations(
+        process, translations, prediction, now, later, torch.ones_like(now).bool(), SamplerSettings(), generator
+    )
     assert torch.equal(generator.get_state(), before)
 
 
@@ -146,7 +171,8 @@ def test_a_sample_does_not_depend_on_its_batch(small_denoiser):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"generator": "diffusion"}, "must be one of flow, jump, superposition"),
+        ({"generator": "teleport"}, "must be one of flow, jump, superposition, diffusion"),
+        ({"temperature": -1.0}, "must not be negative"),
         ({"steps": 1}, "steps=1 must be at least 2"),
         ({"jump_weight": 1.2}, "between 0 and 1"),
         ({"noise_scale": 0.0}, "must be positive"),
