@@ -1,81 +1,138 @@
-"""How the sampler's settings change the geometry of what is generated: one row per variant, as a Markdown table.
+"""How the sampler's settings change what is generated: one row per variant, as a Markdown table with intervals.
 
 python scripts/sampling_study.py checkpoint=run/weights.safetensors length=64,96,128 num=8 \
     "variants=generator=flow;generator=jump;steps=50;noise_scale=0.8,steps=200"
+python scripts/sampling_study.py preset=superposition data=dataset num=64 page=docs/studies/superposition.md
 
-The first row is the default. Every variant starts from the same noise. Figures are means over all samples: `cn_ok` to
-`ca_clashes` as `protgm.evaluate.geometry` defines them, before the refinement and after it (`refined ...`).
+The first row is the default. Every variant starts from the same noise. Figures are means over all samples, with the
+half width of their 95 % bootstrap interval: `cn_ok` to `strand` as `protgm.evaluate.geometry` defines them, before the
+refinement; `gate` is the share that passes the geometry gate after it. `pair TM` is the mean TM-score of two samples of
+one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the mean highest TM-score to a training native
+(with data=).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import Geometry, geometry
+from protgm.evaluate.geometry import geometry
+from protgm.evaluate.novelty import nearest_natives
+from protgm.evaluate.similarity import clusters, tm_matrix
+from protgm.files import atomic
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import parse_length, work_list
 from protgm.sample.settings import SamplerSettings
 
 RAW = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "rg_ratio", "helix", "strand")
-REFINED = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "clashes", "helix", "strand")
+#: What drives the rotations, on the same weights, noise and steps.
+SUPERPOSITION = (
+    "generator=flow;generator=jump;jump_weight=0.1;jump_weight=0.25;jump_weight=0.75;generator=diffusion;"
+    "generator=jump,point=true;jump_weight=0.5,rotation_power=2;generator=flow,rotation_power=2"
+)
 
 
-def parse_variant(text: str) -> SamplerSettings:
-    """Settings from ``key=value,key=value``; empty for the defaults."""
-    settings = SamplerSettings()
+def parse_variant(text: str) -> tuple[SamplerSettings, str | None]:
+    """Settings and the secondary structure asked for, from ``key=value,key=value``; empty for the defaults."""
+    settings, secondary = SamplerSettings(), None
     kinds = {f.name: type(getattr(settings, f.name)) for f in fields(settings)}
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
+        if key == "secondary":
+            secondary = value
+            continue
         if key not in kinds:
-            raise SystemExit(f"{key}: no such setting; there are {', '.join(kinds)}")
+            raise SystemExit(f"{key}: no such setting; there are {', '.join(kinds)}, secondary")
         kind = kinds[key]
         settings = replace(settings, **{key: value == "true" if kind is bool else kind(value)})
-    return settings
+    return settings, secondary
 
 
-def row(name: str, made: Sequence[Generated], seconds: float) -> str:
+def interval(values: NDArray[np.floating], statistic: Callable[[NDArray], float] = np.nanmean) -> str:
+    """A statistic over samples with half the width of its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    draws = [statistic(values[rng.integers(len(values), size=len(values))]) for _ in range(1000)]
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return f"{statistic(values):.3f} ± {(high - low) / 2:.3f}"
+
+
+def diversity(made: Sequence[Generated], workers: int) -> tuple[NDArray[np.float64], float]:
+    """Mean TM-score of each sample to the others of its length, and TM-0.5 clusters per sample."""
+    means, found = [], 0
+    for length in sorted({g.item.length for g in made}):
+        group = [g.backbone.coords[:, 1] for g in made if g.item.length == length]
+        matrix = tm_matrix(group, workers=workers)
+        found += int(clusters(matrix).max()) + 1
+        means += list((matrix.sum(1) - 1) / max(1, len(group) - 1))
+    return np.array(means), found / len(made)
+
+
+def row(name: str, made: Sequence[Generated], seconds: float, natives: Sequence[NDArray], workers: int) -> str:
     """One line of the table."""
-
-    def mean(reports: Sequence[Geometry], figure: str) -> float:
-        return float(np.nanmean([getattr(report, figure) for report in reports]))
-
     raw, refined = ([geometry(b) for b in group] for group in ([g.raw for g in made], [g.backbone for g in made]))
-    cells = [f"{mean(raw, f):.3f}" for f in RAW] + [f"{mean(refined, f):.3f}" for f in REFINED]
-    passed = sum(not Gate().check(report) for report in refined) / len(made)
-    return " | ".join(["", name or "default", *cells, f"{passed:.2f}", f"{seconds / len(made):.2f}", ""]).strip()
+    cells = [interval(np.array([getattr(report, figure) for report in raw])) for figure in RAW]
+    cells.append(interval(np.array([float(not Gate().check(report)) for report in refined])))
+    alike, per_sample = diversity(made, workers)
+    cells += [interval(alike), f"{per_sample:.2f}"]
+    if natives:
+        nearest = nearest_natives([g.backbone.coords[:, 1] for g in made], natives, workers=workers)
+        cells.append(interval(np.array([np.nan if n is None else n.tm for n in nearest])))
+    return " | ".join(["", name or "default", *cells, f"{seconds / len(made):.2f}", ""]).strip()
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the variants given on the command line."""
     torch.set_num_threads(1)
-    options = {"checkpoint": None, "length": "64,96,128", "num": "8", "seed": "0", "variants": "", "save": None}
+    options = {"checkpoint": None, "length": "64,96,128", "num": "8", "seed": "0", "variants": "", "preset": ""}
+    options |= {"data": "", "page": "", "save": "", "text": "", "secondary": ""}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in options:
             raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
         options[key] = value
+    if options["preset"] == "superposition":
+        options["variants"] = SUPERPOSITION
+    natives: list[NDArray] = []
+    if options["data"]:
+        from protgm.data import Dataset
+
+        natives = [example.coords[:, 1] for example in Dataset.open(options["data"], split="train")]
     model: BackboneModel = load(options["checkpoint"])
-    seed = int(options["seed"])
-    items = work_list(parse_length(options["length"]), int(options["num"]), seed)
-    heads = ["variant", *RAW, *(f"refined {f}" for f in REFINED), "gate", "s/sample"]
-    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads), flush=True)
+    items = work_list(parse_length(options["length"]), int(options["num"]), int(options["seed"]))
+    heads = ["variant", *RAW, "gate", "pair TM", "clusters", *(["nearest"] if natives else []), "s/sample"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    print(*lines, sep="\n", flush=True)
     for text in dict.fromkeys(("", *options["variants"].split(";"))):
+        settings, secondary = parse_variant(text)
         start = time.perf_counter()
-        made = list(model.generate(items, seed=seed, settings=parse_variant(text)))
-        print(row(text, made, time.perf_counter() - start), flush=True)
+        secondary = secondary or options["secondary"] or None
+        made = list(model.generate(items, seed=int(options["seed"]), settings=settings, secondary=secondary))
+        lines.append(row(text, made, time.perf_counter() - start, natives, os.cpu_count() or 1))
+        print(lines[-1], flush=True)
         if options["save"]:
             folder = Path(options["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
             folder.mkdir(parents=True, exist_ok=True)
             for generated in made:
                 generated.backbone.to_pdb(folder / f"{generated.item.name}.pdb")
+    if options["page"]:
+        command = " ".join(["python scripts/sampling_study.py", *arguments])
+        page = [
+            f"# {options['text'] or 'Sampler settings compared'}",
+            "",
+            f"Checkpoint {model.checkpoint}; `{command}`.",
+            "",
+        ]
+        with atomic(options["page"]) as temporary:
+            Path(temporary).write_text("\n".join([*page, *lines, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":
