@@ -7,8 +7,8 @@ python scripts/sampling_study.py preset=superposition data=dataset num=64 page=d
 The first row is the default. Every variant starts from the same noise. Figures are means over all samples, with the
 half width of their 95 % bootstrap interval: `cn_ok` to `strand` as `protgm.evaluate.geometry` defines them, before the
 refinement; `gate` is the share that passes the geometry gate after it. `pair TM` is the mean TM-score of two samples of
-one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the mean highest TM-score to a training native
-(with data=).
+one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the mean highest TM-score to a training
+native (with data=).
 """
 
 from __future__ import annotations
