@@ -143,7 +143,7 @@ class ProteinMPNN:
 
         coords = _whole(backbone)
         coords = coords[:, 1:2] if self.ca_only else coords
-        present = np.isfinite(coords).all(axis=(1, 2))
+        present = np.asarray(np.isfinite(coords).all(axis=(1, 2)))
         if not present.any():
             need = "CA" if self.ca_only else "N, CA, C; use model=ca_020 for CA-only files"
             raise ValueError(f"{backbone.name}: no residue has {need}")

@@ -77,7 +77,7 @@ def read_folder(
             continue
         if sampled:
             values = ca_bfactors(path, backbone)
-            backbone = backbone if values is None else replace(backbone, confidence=values / 100)
+            backbone = backbone if values is None else replace(backbone, confidence=np.float32(0.01) * values)
         name = (relative.parent / backbone.name).as_posix()
         name = relative.as_posix() if name in taken else name
         taken.add(name)

@@ -59,7 +59,7 @@ def write_figures(found: Evaluation, judged: Judged, natives: Judged | None, fol
     drawn["rg"], axes = figure()
     _scatter(axes, found, natives, "length", "rg", "residues", "radius of gyration (A)")
     lengths = np.linspace(*axes.get_xlim(), 100).clip(1)
-    axes.plot(lengths, native_rg(lengths), "k--", lw=1, label="2.2 L^0.38")
+    axes.plot(lengths, [native_rg(float(length)) for length in lengths], "k--", lw=1, label="2.2 L^0.38")
     axes.legend(frameon=False)
     if found.matrix is not None:
         drawn["tm"], axes = figure()

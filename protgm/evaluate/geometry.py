@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -133,7 +133,7 @@ def geometry(
         secondary = assign_backbone(backbone)
     angles = torsions(backbone) if angles is None else angles
     where: dict[str, str] = {}
-    figures: dict[str, float | int] = {"length": length, "chains": len(set(backbone.chain_ids))}
+    figures: dict[str, Any] = {"length": length, "chains": len(set(backbone.chain_ids))}
     figures["missing"] = float(1.0 - backbone.complete.mean()) if length else math.nan
     # Infinite coordinates count as missing: they would only turn into warnings.
     coords = np.where(np.isfinite(backbone.coords), backbone.coords, np.nan).astype(np.float64)

@@ -25,7 +25,7 @@ _RADIUS = np.array([1.55, 1.70, 1.70, 1.52], dtype=np.float32) - 0.3
 CONTACT = 8.0
 
 
-def native_rg(length: int) -> float:
+def native_rg(length: float) -> float:
     """Radius of gyration natives of that length have, Angstrom: 2.2 L^0.38 (Skolnick et al. 1997)."""
     return 2.2 * length**0.38
 

@@ -81,15 +81,15 @@ def describe(trace: NDArray[np.float32], start: ArrayLike, length: ArrayLike) ->
 
 
 def prefilter(
-    samples: Sequence[ArrayLike],
-    natives: Sequence[ArrayLike],
+    samples: Sequence[NDArray[np.floating]],
+    natives: Sequence[NDArray[np.floating]],
     keep: int,
 ) -> list[NDArray[np.int64]]:
     """Natives to align with each sample.
 
     Parameters
     ----------
-    samples, natives : sequence of array, shape (L, 3)
+    samples, natives : sequence of ndarray, shape (L, 3)
         CA positions in Angstrom, none missing, three residues at least.
     keep : int
         Natives per sample.
@@ -141,7 +141,9 @@ def _parts(sample: int, length: int) -> list[Part]:
     return [Part(sample, 0, length), *(Part(sample, start, size) for start in starts if size < length)]
 
 
-def _coarse(library: Library, samples: Sequence[ArrayLike], parts: Sequence[Part], step: int) -> list[Placement]:
+def _coarse(
+    library: Library, samples: Sequence[NDArray[np.floating]], parts: Sequence[Part], step: int
+) -> list[Placement]:
     """For each part, where the natives with the likest maps would put the sample."""
     maps = np.concatenate([describe(smooth(samples[p.sample]), p.start, p.size) for p in parts])
     count = len(library.lengths)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,6 +19,9 @@ from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_ma
 from protgm.sample.secondary import check_secondary
 from protgm.sample.settings import SamplerSettings
 from protgm.version import __version__
+
+if TYPE_CHECKING:
+    from protgm.design import Designer
 
 __all__ = ["SampleConfig", "sample"]
 
@@ -45,6 +48,8 @@ class SampleConfig(SamplerSettings):
     refine: bool = True
     secondary: str | None = None
     shard: str | None = None
+    design: bool = False
+    num_seqs: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,6 +57,8 @@ class SampleConfig(SamplerSettings):
             raise ValueError(f"format={self.format!r}: must be one of {', '.join(_FORMATS)}")
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch={self.batch} must be at least 1")
+        if self.num_seqs < 1:
+            raise ValueError(f"num_seqs={self.num_seqs} must be at least 1")
         work_list(parse_length(self.length), self.num, self.seed)
         if self.secondary is not None:
             check_secondary(self.secondary, parse_length(self.length))
@@ -79,6 +86,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
         If the folder holds proteins made with other settings under the same names, or another process writes to it.
     """
     console = console or Console(stderr=True)
+    designer = _designer() if config.design else None
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     shard = None if config.shard is None else Shard.parse(config.shard)
@@ -122,7 +130,20 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
         highlight=False,
         soft_wrap=True,
     )
+    if designer is not None:
+        from protgm.design.samples import design_samples
+
+        files = [row["file"] for row in wanted]
+        made_in = design_samples(out, files, num_seqs=config.num_seqs, seed=config.seed, designer=designer)
+        console.print(f"{config.num_seqs} sequences for each in {made_in}", highlight=False, soft_wrap=True)
     return wanted
+
+
+def _designer() -> Designer:
+    """ProteinMPNN, asked for before anything is sampled: it may not be installed."""
+    from protgm.design import ProteinMPNN
+
+    return ProteinMPNN()
 
 
 def _recipe(config: SampleConfig, model: BackboneModel) -> dict[str, Any]:

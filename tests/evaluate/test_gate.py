@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -328,14 +327,3 @@ def test_95_percent_of_held_out_natives_pass() -> None:
     passed = [not gate.check(geometry(read_structure(LIBRARY / row["file"]))) for row in chosen]
     assert len(passed) == 200
     assert np.mean(passed) >= 0.95
-
-
-def test_geometry_is_fast() -> None:
-    b = native("1NB0_A").select(slice(0, 100))
-    geometry(b)
-    fastest = math.inf
-    for _ in range(5):
-        start = time.perf_counter()
-        geometry(b)
-        fastest = min(fastest, time.perf_counter() - start)
-    assert fastest < 0.03
