@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from protgm.model.config import DenoiserConfig
 from protgm.model.features import rotate, rotate_back
+from protgm.model.neighbours import dot, mix
 
 __all__ = ["Block"]
 
@@ -36,50 +37,65 @@ class Block(nn.Module):
         nn.init.zeros_(self.feed_out.weight)
 
     def forward(
-        self, tokens: Tensor, bias: Tensor, pair_values: Tensor, rotations: Tensor, translations: Tensor
+        self,
+        tokens: Tensor,
+        bias: Tensor,
+        pair_values: Tensor,
+        rotations: Tensor,
+        translations: Tensor,
+        edges: Tensor | None = None,
     ) -> Tensor:
         """Update the tokens.
 
         Parameters
         ----------
         tokens : Tensor, shape (B, L, width)
-        bias : Tensor, shape (B, heads, L, L)
+        bias : Tensor, shape (B, heads, L, K)
             Added to the attention logits; -inf-like where the key is padding.
-        pair_values : Tensor, shape (B, L, L, pair_values)
+        pair_values : Tensor, shape (B, L, K, pair_values)
         rotations : Tensor, shape (B, L, 3, 3)
         translations : Tensor, shape (B, L, 3)
             Nanometre.
+        edges : Tensor of int64, shape (B, L, K), optional
+            The residues that each attends to (default: all L).
 
         Returns
         -------
         Tensor, shape (B, L, width)
         """
         tokens = tokens + self.out(
-            self._attend(self.norm_attention(tokens), bias, pair_values, rotations, translations)
+            self._attend(self.norm_attention(tokens), bias, pair_values, rotations, translations, edges)
         )
         return tokens + self.feed_out(F.gelu(self.feed_in(self.norm_feed(tokens)), approximate="tanh"))
 
-    def _attend(self, x: Tensor, bias: Tensor, pair_values: Tensor, rotations: Tensor, translations: Tensor) -> Tensor:
+    def _attend(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        pair_values: Tensor,
+        rotations: Tensor,
+        translations: Tensor,
+        edges: Tensor | None,
+    ) -> Tensor:
         batch, length, width = x.shape
         heads, points = self.heads, self.points
         query, key, value, local = self.project(x).split((width, width, width, heads * points * 3), dim=-1)
-        query, key, value = (y.view(batch, length, heads, self.head_width).transpose(1, 2) for y in (query, key, value))
-        attention = torch.softmax((query @ key.transpose(-1, -2)).float() * self.head_width**-0.5 + bias, dim=-1)
+        query, key, value = (y.view(batch, length, heads, self.head_width) for y in (query, key, value))
+        attention = torch.softmax(dot(query, key, edges).float() * self.head_width**-0.5 + bias, dim=-1)
         # Points: out of the sender's frame, averaged, into the receiver's frame. In float32 throughout: weights rounded
         # to bfloat16 no longer sum to one, and the block would feel where in space the protein sits.
         local = local.view(batch, length, heads * points, 3).float()
         placed = rotate(rotations[:, :, None], local) + translations[:, :, None]
-        placed = placed.view(batch, length, heads, points * 3).transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):
-            seen = attention @ placed
-        seen = seen.transpose(1, 2).reshape(batch, length, heads * points, 3) - translations[:, :, None]
+            seen = mix(attention, placed.view(batch, length, heads, points * 3), edges)
+        seen = seen.reshape(batch, length, heads * points, 3) - translations[:, :, None]
         seen = rotate_back(rotations[:, :, None], seen)
         attention = attention.to(value.dtype)
         norms = torch.sqrt(seen.square().sum(-1) + 1e-6)
         pairs = torch.einsum("bhij,bijc->bihc", attention, pair_values)
         return torch.cat(
             (
-                (attention @ value).transpose(1, 2).reshape(batch, length, width),
+                mix(attention, value, edges).reshape(batch, length, width),
                 seen.flatten(-2).to(value.dtype),
                 norms.to(value.dtype),
                 pairs.flatten(-2).to(value.dtype),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +24,7 @@ from protgm.model.features import (
     rotation_scale,
 )
 from protgm.model.heads import FrameUpdate, LocalRefinement, PosteriorHead
+from protgm.model.neighbours import choose_edges, take
 from protgm.model.state import NoisyProtein, Prediction
 
 __all__ = ["Denoiser"]
@@ -58,7 +61,12 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.flow.weight)
 
     def forward(
-        self, protein: NoisyProtein, guess: tuple[Tensor, Tensor] | None = None, use_guess: Tensor | None = None
+        self,
+        protein: NoisyProtein,
+        guess: tuple[Tensor, Tensor] | None = None,
+        use_guess: Tensor | None = None,
+        *,
+        neighbours: int | None = None,
     ) -> Prediction:
         """Denoise.
 
@@ -69,6 +77,9 @@ class Denoiser(nn.Module):
             Clean frames predicted at an earlier step (self-conditioning), Angstrom.
         use_guess : Tensor of bool, shape (B,), optional
             Which proteins of the batch listen to their guess (default: all, where there is one).
+        neighbours : int, optional
+            Residues that each residue attends to (see `protgm.model.neighbours`): memory and time grow linearly with
+            the chain, up to a search that is a small part of them. By default each attends to all.
 
         Returns
         -------
@@ -79,25 +90,27 @@ class Denoiser(nn.Module):
         rotation_step, translation_step = self._steps(protein)
         # Padding lies far along the chain from everything, so that it is never taken for a chain neighbour.
         residue_index = protein.residue_index.masked_fill(~protein.mask, -(10**6))
-        relation = relation_features(residue_index, protein.chain_index)
-        if guess is None:
-            guess = (protein.rotations, protein.translations)
-            use_guess = torch.zeros_like(protein.mask[:, 0])
-        listen = 1.0 if use_guess is None else use_guess.float()
-        guess_rotations, guess_translations = guess[0].float(), guess[1].float() * _NANOMETRE
 
         def near(rotations: Tensor, translations: Tensor) -> Tensor:
             return local_features(rotations, translations, residue_index, protein.chain_index)
 
-        listen = torch.as_tensor(listen, device=rotations.device).reshape(-1, 1, 1)
-        tokens = self._embed(protein, near(rotations, translations), near(guess_rotations, guess_translations) * listen)
-        extra: Tensor | None = pair_features(guess_rotations, guess_translations) * listen[..., None]
+        here = near(rotations, translations)
+        heard = _Guess.of(guess, use_guess, rotations.device)
+        near_guess = torch.zeros_like(here) if heard is None else near(*heard.frames) * heard.listen[..., None, None]
+        tokens = self._embed(protein, here, near_guess)
+        relation = relation_features(residue_index, protein.chain_index) if neighbours is None else None
         intermediate = []
         for stage in self.stages:
+            edges = None
+            if neighbours is not None:
+                places = [(translations.detach(), None)] + ([] if heard is None else [(heard.frames[1], heard.heeded)])
+                edges = choose_edges(places, protein.mask, neighbours)
+                relation = relation_features(residue_index, protein.chain_index, edges)
+            parts = [relation] if heard is None else [relation, heard.pairs(edges)]
             tokens, rotations, translations = stage(
-                tokens, rotations, translations, relation, extra, near, protein.mask, rotation_step, translation_step
+                tokens, rotations, translations, parts, near, protein.mask, rotation_step, translation_step, edges
             )
-            extra = None
+            heard = None  # what later stages see is better
             intermediate.append((rotations, translations / _NANOMETRE))
         rotations, translations = self.refinement(
             tokens, rotations, translations, near, rotation_step, translation_step
@@ -130,6 +143,30 @@ class Denoiser(nn.Module):
         return tokens
 
 
+@dataclass(frozen=True)
+class _Guess:
+    """An earlier prediction in nanometre, and which proteins (B,) listen to it."""
+
+    frames: tuple[Tensor, Tensor]
+    heeded: Tensor
+
+    @classmethod
+    def of(cls, guess: tuple[Tensor, Tensor] | None, use_guess: Tensor | None, device: torch.device) -> _Guess | None:
+        if guess is None:
+            return None
+        frames = guess[0].float(), guess[1].float() * _NANOMETRE
+        return cls(
+            frames, torch.ones(len(guess[0]), dtype=torch.bool, device=device) if use_guess is None else use_guess
+        )
+
+    @property
+    def listen(self) -> Tensor:
+        return self.heeded.float()
+
+    def pairs(self, edges: Tensor | None) -> Tensor:
+        return pair_features(*self.frames, edges) * self.listen[:, None, None, None]
+
+
 class _Stage(nn.Module):
     """Pair features from the frames as they stand, some blocks, one frame update."""
 
@@ -147,22 +184,34 @@ class _Stage(nn.Module):
         self.update = FrameUpdate(config)
 
     def forward(
-        self, tokens, rotations, translations, relation, extra, near, mask, rotation_step, translation_step
+        self, tokens, rotations, translations, parts, near, mask, rotation_step, translation_step, edges
     ) -> tuple[Tensor, Tensor, Tensor]:
         # Frames made by an earlier stage are read as constants: its own loss trains them, and no gradient has to go
         # back through pair geometry, which would double the cost of a training step.
         seen_rotations, seen_translations = rotations.detach(), translations.detach()
-        parts = [pair_features(seen_rotations, seen_translations), relation]
-        if extra is not None:
-            parts.append(extra)
         if self.embed_near is not None:
             tokens = tokens + self.embed_near(near(seen_rotations, seen_translations))
-        from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
-        hidden = self.embed_pair(torch.cat(parts, dim=-1)) + from_i[:, :, None] + from_j[:, None]
-        read = self.read_pair(F.relu(hidden))
-        biases, pair_values = read.split(self.split, dim=-1)
-        biases = biases.permute(0, 3, 1, 2).float().masked_fill(~mask[:, None, None, :], -1e4)
+        biases, pair_values = self.pairs(tokens, seen_rotations, seen_translations, parts, mask, edges)
         for block, bias in zip(self.blocks, biases.split(self.heads, dim=1), strict=True):
-            tokens = block(tokens, bias, pair_values, seen_rotations, seen_translations)
+            tokens = block(tokens, bias, pair_values, seen_rotations, seen_translations, edges)
         rotations, translations = self.update(tokens, rotations, translations, rotation_step, translation_step)
         return tokens, rotations, translations
+
+    def pairs(
+        self,
+        tokens: Tensor,
+        rotations: Tensor,
+        translations: Tensor,
+        parts: list[Tensor],
+        mask: Tensor,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Attention biases (B, heads * blocks, L, K) and pair values (B, L, K, pair_values)."""
+        features = torch.cat([pair_features(rotations, translations, edges), *parts], dim=-1)
+        from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
+        # Without a guess its columns of the weight, the last, have nothing to multiply.
+        embedded = F.linear(features, self.embed_pair.weight[:, : features.shape[-1]], self.embed_pair.bias)
+        read = self.read_pair(F.relu(embedded + from_i[:, :, None] + take(from_j, edges)))
+        biases, pair_values = read.split(self.split, dim=-1)
+        present = take(mask, edges)[:, None]
+        return biases.permute(0, 3, 1, 2).float().masked_fill(~present, -1e4), pair_values

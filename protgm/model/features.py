@@ -12,6 +12,7 @@ from e3nn import o3
 from torch import Tensor
 from torch.nn import functional as F
 
+from protgm.model.neighbours import take
 from protgm.model.state import NoisyProtein
 
 __all__ = [
@@ -64,60 +65,78 @@ def compose(first: Tensor, second: Tensor, *, invert_first: bool = False) -> Ten
     return (first[..., :, :, None] * second[..., None, :, :]).sum(-2)
 
 
-def relation_features(residue_index: Tensor, chain_index: Tensor) -> Tensor:
+def relation_features(residue_index: Tensor, chain_index: Tensor, edges: Tensor | None = None) -> Tensor:
     """Where residue j lies along the chain seen from residue i.
 
     Parameters
     ----------
     residue_index, chain_index : Tensor of int64, shape (B, L)
+    edges : Tensor of int64, shape (B, L, K), optional
+        The residues j of each i (default: all).
 
     Returns
     -------
-    Tensor, shape (B, L, L, RELATION_FEATURES)
+    Tensor, shape (B, L, K, RELATION_FEATURES)
         One-hot of the separations -5..5, decays exp(-|d|/s) signed and unsigned for six lengths s, same-chain flag.
     """
     # Few separations are distinct: the features are looked up, not computed for each pair.
-    separation = (residue_index[:, None, :] - residue_index[:, :, None]).clamp(-_FAR, _FAR)
+    separation = (take(residue_index, edges) - residue_index[:, :, None]).clamp(-_FAR, _FAR)
     distinct = torch.arange(-_FAR, _FAR + 1, device=residue_index.device, dtype=torch.float32)[:, None]
     one_hot = (distinct == torch.arange(-_NEAR, _NEAR + 1, device=distinct.device)).float()
     decay = torch.exp(-distinct.abs() / distinct.new_tensor(_DECAYS))
     table = torch.cat((one_hot, decay, decay * torch.sign(distinct), torch.ones_like(distinct)), dim=-1)
     table = torch.cat((table, torch.zeros_like(table[:1])))  # the last row: another chain
-    same = chain_index[:, None, :] == chain_index[:, :, None]
+    same = take(chain_index, edges) == chain_index[:, :, None]
     return F.embedding(torch.where(same, separation + _FAR, 2 * _FAR + 1), table)
 
 
-def pair_features(rotations: Tensor, translations: Tensor) -> Tensor:
-    """Relative placement of every two frames, invariant under global rotations and translations.
+def pair_features(rotations: Tensor, translations: Tensor, edges: Tensor | None = None) -> Tensor:
+    """Relative placement of pairs of frames, invariant under global rotations and translations.
 
     Parameters
     ----------
     rotations : Tensor, shape (B, L, 3, 3)
     translations : Tensor, shape (B, L, 3)
         Nanometre.
+    edges : Tensor of int64, shape (B, L, K), optional
+        The residues j of each i (default: all).
 
     Returns
     -------
-    Tensor, shape (B, L, L, PAIR_FEATURES)
+    Tensor, shape (B, L, K, PAIR_FEATURES)
         Radial basis of the distance, spherical harmonics (l = 1, 2) of the direction to j in i's frame and of the
         direction to i in j's frame, and the relative rotation.
     """
+    if edges is None:
+        relative, offset = _all_pairs(rotations, translations)
+    else:
+        relative = compose(rotations[:, :, None], take(rotations, edges), invert_first=True)
+        offset = rotate_back(rotations[:, :, None], take(translations, edges) - translations[:, :, None])
+    distance = torch.sqrt(offset.square().sum(-1, keepdim=True) + 1e-6)
+    to_j = _harmonics(offset / distance)
+    # Of all pairs, those the other way round are there already.
+    to_i = to_j.transpose(1, 2) if edges is None else _harmonics(rotate_back(relative, -offset / distance))
+    centres = torch.linspace(0.2, _RADIAL_MAX, _RADIAL, device=translations.device)
+    width = (_RADIAL_MAX - 0.2) / (_RADIAL - 1)
+    radial = torch.exp((distance - centres).square() * (-0.5 / width**2))
+    far = torch.cat((distance / (1.0 + distance), 0.2 / (0.2 + distance)), dim=-1)
+    return torch.cat((radial, far, to_j, to_i, relative.flatten(-2)), dim=-1)
+
+
+def _all_pairs(rotations: Tensor, translations: Tensor) -> tuple[Tensor, Tensor]:
+    """R_i^T R_j, shape (B, L, L, 3, 3), and R_i^T (x_j - x_i), shape (B, L, L, 3)."""
     batch, length = translations.shape[:2]
     with torch.autocast(translations.device.type, enabled=False):
         # R_i^T [R_j | x_j] for all pairs as one matrix product; R_i^T x_i is its own diagonal.
         seen = torch.cat((rotations, translations[..., None]), dim=-1).transpose(1, 2).reshape(batch, 3, 4 * length)
         back = rotations.transpose(-1, -2).reshape(batch, 3 * length, 3)
         local = (back @ seen).view(batch, length, 3, length, 4).transpose(2, 3)
-    own = rotate_back(rotations, translations)
-    relative, offset = local[..., :3].flatten(-2), local[..., 3] - own[:, :, None]
-    distance = torch.sqrt(offset.square().sum(-1, keepdim=True) + 1e-6)
-    in_i = offset / distance
-    centres = torch.linspace(0.2, _RADIAL_MAX, _RADIAL, device=translations.device)
-    width = (_RADIAL_MAX - 0.2) / (_RADIAL - 1)
-    radial = torch.exp((distance - centres).square() * (-0.5 / width**2))
-    harmonics = o3.spherical_harmonics([1, 2], in_i, normalize=False, normalization="component")
-    far = torch.cat((distance / (1.0 + distance), 0.2 / (0.2 + distance)), dim=-1)
-    return torch.cat((radial, far, harmonics, harmonics.transpose(1, 2), relative), dim=-1)
+    return local[..., :3], local[..., 3] - rotate_back(rotations, translations)[:, :, None]
+
+
+def _harmonics(directions: Tensor) -> Tensor:
+    """Real spherical harmonics of degrees 1 and 2, shape (..., 8)."""
+    return o3.spherical_harmonics([1, 2], directions, normalize=False, normalization="component")
 
 
 def local_features(rotations: Tensor, translations: Tensor, residue_index: Tensor, chain_index: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""A network on one device that is called from another."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["automatic_device", "bfloat16_is_fast", "moved", "placed"]
+
+T = TypeVar("T")
+
+
+def automatic_device() -> torch.device:
+    """The GPU (CUDA, else Apple's) where there is one, otherwise the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def bfloat16_is_fast(device: torch.device | None = None) -> bool:
+    """Whether a device multiplies bfloat16 matrices faster than float32 ones; of a processor by a quick try."""
+    if device is not None and device.type != "cpu":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.randn(512, 256).to(dtype)
+        b = torch.randn(256, 512).to(dtype)
+        best = math.inf
+        for _ in range(8):
+            start = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    return seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
+
+
+def moved(value: T, device: torch.device | str) -> T:
+    """Tensors, and what dataclasses and tuples hold of them, on a device; other things as they are."""
+    changed: Any = value
+    if isinstance(value, Tensor):
+        changed = value.to(device)
+    elif isinstance(value, tuple):
+        changed = tuple(moved(item, device) for item in value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        changed = replace(value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)})
+    return changed
+
+
+def placed(network: Callable[..., T], device: torch.device | str) -> Callable[..., T]:
+    """``network``, which is on ``device``, called with and answering with tensors on the processor.
+
+    A sampler that keeps its state and its random numbers on the processor gives the same noise on every device.
+    """
+    if torch.device(device).type == "cpu":
+        return network
+
+    def call(*inputs: Any) -> T:
+        return moved(network(*(moved(item, device) for item in inputs)), "cpu")
+
+    return call
