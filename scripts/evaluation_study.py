@@ -5,8 +5,8 @@ python scripts/evaluation_study.py dssp data=dataset [num=50]             needs 
 python scripts/evaluation_study.py recall data=dataset [num=16] [folder=samples]
 python scripts/evaluation_study.py likelihood data=dataset [num=12]       needs protgm[design]
 
-`gate`: share of natives of the validation split that pass, and of damaged copies that do not. `dssp`: residues whose state
-is mkdssp's. `recall`: how often the prefilter keeps the native that TM-align finds nearest among all training natives, for
+`gate`: share of natives of the validation split that pass, and of damaged copies. `dssp`: residues whose state
+is mkdssp's. `recall`: how often the prefilter keeps the native that TM-align finds nearest among all training ones, for
 natives of the validation split or the structures of a folder. `likelihood`: ProteinMPNN's negative log-likelihood of
 natives' own sequences, on their backbones and on these with 1 A of noise.
 """
@@ -111,8 +111,8 @@ def recall(data: str, num: int, folder: str | None) -> None:
     for keep in KEPT:
         x = np.array(lost[keep])
         print(
-            f"{keep} kept: the nearest itself {np.mean(x == 0):.2f}, TM within 0.02 {np.mean(x <= 0.02):.2f}, mean loss "
-            f"{x.mean():.4f}, largest {x.max():.3f}, called new though it is not: {missed[keep]}"
+            f"{keep} kept: the nearest itself {np.mean(x == 0):.2f}, TM within 0.02 {np.mean(x <= 0.02):.2f}, loss "
+            f"{x.mean():.4f} on average, largest {x.max():.3f}, called new though it is not: {missed[keep]}"
         )
 
 
