@@ -1,4 +1,7 @@
-"""Study 4: a checkerboard in the plane under flow, diffusion, jump and superposition, one learned network, one interface."""
+"""Study 4.
+
+A checkerboard in the plane under flow, diffusion, jump and superposition, one learned network, one interface.
+"""
 
 import matplotlib.pyplot as plt
 import torch
@@ -24,7 +27,10 @@ def board(n: int, generator: torch.Generator | None = None) -> Tensor:
 
 
 class Posterior:
-    """One network: logits, means and spreads of a mixture of normal laws for the clean point; the score and velocity from its mean."""
+    """One network: logits, means and spreads of a mixture of normal laws for the clean point.
+
+    The score and velocity from its mean.
+    """
 
     def __init__(self, path: GaussianPath) -> None:
         self.path, self.net = path, Net(2, PARTS * 5, width=96)
@@ -88,10 +94,9 @@ if __name__ == "__main__":
         plot.set_xticks([])
         plot.set_yticks([])
     rows.append(["exact draws", *data])
-    caption = (
-        f"Eight squares of the plane, CondOT path to t = {END}; one network (a mixture of {PARTS} normal laws for the clean point, trained for 1,500 steps of "
-        f"512 points by likelihood, final loss {final:.3f}) serves all four generators through one interface: velocity and score from its mean, "
-        "the jump (of single coordinates) from its draws. 60 midpoint steps even in log(1 - t)."
-    )
+    caption = f"""Eight squares of the plane, CondOT path to t = {END}; one network (a mixture of {PARTS} normal
+        laws for the clean point, trained for 1,500 steps of 512 points by likelihood, final loss {final:.3f}) serves
+        all four generators through one interface: velocity and score from its mean, the jump (of single coordinates)
+        from its draws. 60 midpoint steps even in log(1 - t)."""
     body = table(["generator", "share on dark squares", "total variation on a 16 x 16 grid"], rows)
     write(options, "04_checkerboard", "Checkerboard", figure, caption, body)

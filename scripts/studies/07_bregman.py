@@ -59,15 +59,22 @@ if __name__ == "__main__":
                 grids.log_remaining(40, 0.0, END),
             )  # fmt: skip
             distances.append(ks(x, cdf))
-        rows.append([name, float(np.mean(errors)), float(np.std(errors)), float(np.mean(distances)), float(np.std(distances))])
-        axes.errorbar(np.mean(errors), np.mean(distances), np.std(distances), np.std(errors), marker="o", capsize=2, label=name)
+        rows.append(
+            [name, float(np.mean(errors)), float(np.std(errors)), float(np.mean(distances)), float(np.std(distances))]
+        )
+        axes.errorbar(
+            np.mean(errors), np.mean(distances), np.std(distances), np.std(errors), marker="o", capsize=2, label=name
+        )
+    axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("root mean squared error of the posterior mean")
     axes.set_ylabel("KS distance of samples")
     axes.legend(fontsize=7)
-    caption = (
-        "Three points of the unit interval, CondOT path; the same network predicts the clean point (through a sigmoid), trained for 600 steps "
-        "of 256 points with each divergence, three seeds. All have the posterior mean as their minimiser; what differs is how errors are "
-        "weighed on the way there. Judged by the error of the posterior mean at random times and by samples of the flow (40 midpoint steps)."
-    )
+    caption = """Three points of the unit interval, CondOT path; the same network predicts the clean point (through
+        a sigmoid), trained for 600 steps of 256 points with each divergence, three seeds. All have the posterior mean
+        as their minimiser; they weigh errors differently on the way there. Judged by the error of the posterior mean at
+        random times and by samples of the flow (40 midpoint steps). No divergence beats squared error at this budget:
+        generalised KL is as good, the logistic one has the same error of the mean but worse samples, cosh is behind in
+        both, and x^4, which hardly minds errors near zero, is far behind. All are far from chance: the networks are
+        small and the training short, on purpose."""
     header = ["divergence", "error of the mean", "+- (seeds)", "KS", "+- (seeds)"]
     write(options, "07_bregman", "Bregman divergences", figure, caption, table(header, rows))

@@ -10,7 +10,7 @@ from protgm.matching.generators import Balance, Jump
 from protgm.matching.predictions import Learned
 from protgm.matching.simulate import Euler, simulate
 
-#: A checkerboard of two tokens with four values each, and a little everywhere: knowing one token says much about the other.
+#: Two tokens of four values, and a little of every pair: knowing one token says much about the other.
 JOINT = torch.tensor([[4.0, 1, 0, 3], [0, 5, 2, 0], [2, 0, 6, 1], [1, 0, 0, 7]]) + 0.1
 JOINT = JOINT / JOINT.sum()
 PAIRS = torch.cartesian_prod(torch.arange(4), torch.arange(4))
@@ -44,7 +44,14 @@ if __name__ == "__main__":
             for n in counts:
                 x = path.prior((options.samples, 2), generator=source(options.seed + 1))
                 generator = Jump(path) + (lambda t, s=strength: s * (1 - t)) * Balance(path)
-                x = simulate(generator, exact_predictor(path), x, grids.uniform(n), solver=Euler(), source=source(options.seed + 2))
+                x = simulate(
+                    generator,
+                    exact_predictor(path),
+                    x,
+                    grids.uniform(n),
+                    solver=Euler(),
+                    source=source(options.seed + 2),
+                )
                 counted = torch.bincount(4 * x[:, 0].clamp_max(3) + x[:, 1].clamp_max(3), minlength=16).float() / len(x)
                 found.append(float(0.5 * (counted - JOINT.flatten()).abs().sum()))
             label = f"balance {strength:g} (1 - t)"
@@ -55,10 +62,9 @@ if __name__ == "__main__":
         plot.set_xlabel("steps")
     axes[0].set_ylabel("total variation of the joint law")
     axes[0].legend(fontsize=7)
-    caption = (
-        "Two tokens of four values with a known joint law; Euler steps (tau-leaping) even in t to t = 1, with the exact posterior of each token "
-        "given both. Tokens that change in the same step are drawn independently, which is the whole error; balance moves "
-        f"(remasking, or redrawing, of strength s (1 - t)) give a token more chances. Mean total variation of exact draws: {floor:.4f}."
-    )
+    caption = f"""Two tokens of four values with a known joint law; Euler steps (tau-leaping) even in t to t = 1,
+        with the exact posterior of each token given both. Tokens that change in the same step are drawn independently,
+        which is the whole error; balance moves (remasking, or redrawing, of strength s (1 - t)) give a token more
+        chances. Mean total variation of exact draws: {floor:.4f}."""
     body = table(["source", "corrector", *[f"{n} steps" for n in counts]], rows)
     write(options, "08_tokens", "Two tokens", figure, caption, body)

@@ -26,7 +26,9 @@ if __name__ == "__main__":
 
     train(net, loss, 1500)
     end = torch.tensor(END)
-    x = path.sample(POINTS[torch.multinomial(SHARES, COUNT, replacement=True, generator=source(1))], end, generator=source(2))
+    x = path.sample(
+        POINTS[torch.multinomial(SHARES, COUNT, replacement=True, generator=source(1))], end, generator=source(2)
+    )
     logs = torch.stack([w.log() + path.log_density(x, p, end) for w, p in zip(SHARES, POINTS, strict=True)])
     truth = torch.logsumexp(logs, 0)
     fields = {"exact velocity": lambda y, t: predict(y, t).velocity(), "learned velocity": lambda y, t: net(y, t)}
@@ -44,7 +46,14 @@ if __name__ == "__main__":
                 errors.append(found - truth)
             rows.append([label, name, *[float(e.square().mean().sqrt()) for e in errors], float(errors[-1].mean())])
             style = "-" if label.startswith("exact") else "--"
-            axes[0].loglog(counts, [float(e.square().mean().sqrt()) for e in errors], style, marker="o", ms=3, label=f"{label}, {name}")
+            axes[0].loglog(
+                counts,
+                [float(e.square().mean().sqrt()) for e in errors],
+                style,
+                marker="o",
+                ms=3,
+                label=f"{label}, {name}",
+            )
             if name == "exact":
                 axes[1].plot(truth, found, ".", ms=4, label=label)
     axes[1].plot([truth.min(), truth.max()], [truth.min(), truth.max()], color="0.6", lw=1)
@@ -54,10 +63,9 @@ if __name__ == "__main__":
     axes[1].set_ylabel("by the ODE, 40 steps")
     for plot in axes:
         plot.legend(fontsize=6)
-    caption = (
-        f"Three points of the plane blurred by the CondOT path at t = 0.8, where the density is known; {COUNT} of its draws followed back to the "
-        "prior by the midpoint rule. With the exact divergence the error falls with the step; Hutchinson's estimate has a spread per "
-        "sample that steps do not remove and probes do, and a mean near zero. The learned velocity (1,500 steps) has its own error on top."
-    )
+    caption = f"""Three points of the plane blurred by the CondOT path at t = 0.8, where the density is known;
+        {COUNT} of its draws followed back to the prior by the midpoint rule. With the exact divergence the error falls
+        with the step; Hutchinson's estimate has a spread per sample that steps do not remove and probes do, and a mean
+        near zero. The learned velocity (1,500 steps) has its own error on top."""
     header = ["velocity", "divergence", *[f"{n} steps" for n in counts], "mean error, 40 steps"]
     write(options, "09_likelihood", "Likelihood of a known density", figure, caption, table(header, rows))

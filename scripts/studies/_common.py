@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -30,7 +31,7 @@ class Net(nn.Module):
     def __init__(self, inputs: int, outputs: int, width: int = 64, depth: int = 3) -> None:
         super().__init__()
         sizes = [inputs + 5] + [width] * depth
-        layers = [m for a, b in zip(sizes[:-1], sizes[1:], strict=True) for m in (nn.Linear(a, b), nn.SiLU())]
+        layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.SiLU())]
         self.layers = nn.Sequential(*layers, nn.Linear(width, outputs))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -64,6 +65,7 @@ def ks(values: Tensor, cdf: Callable[[np.ndarray], np.ndarray]) -> float:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; floats with three significant digits."""
+
     def show(value: object) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -90,14 +92,14 @@ def source(seed: int) -> torch.Generator:
 
 
 def write(options: argparse.Namespace, name: str, title: str, figure: Figure, caption: str, body: str) -> None:
-    """Write ``name``.png and ``name``.md, and show the table."""
+    """Write ``name``.png and ``name``.md, and show the table; the caption is one paragraph, however it is broken."""
     with atomic(options.out / f"{name}.png") as path:
         figure.savefig(path, dpi=110, bbox_inches="tight", format="png")
-    floor = noise_floor(options.samples)
+    floor, caption = noise_floor(options.samples), " ".join(caption.split())
     text = (
         f"# {title}\n\n![{title}]({name}.png)\n\n{caption}\n\n{body}\n\n"
-        f"Chance alone reaches a Kolmogorov-Smirnov distance of {floor:.4f} once in 20 times at {options.samples:,} samples. "
-        f"Made by `python scripts/studies/{name}.py --samples {options.samples} --seed {options.seed}`.\n"
+        f"Chance alone reaches a Kolmogorov-Smirnov distance of {floor:.4f} once in 20 times at {options.samples:,} "
+        f"samples. Made by `python scripts/studies/{name}.py --samples {options.samples} --seed {options.seed}`.\n"
     )
     with atomic(options.out / f"{name}.md") as path:
         path.write_text(text, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,7 @@ def _phi(x: Tensor, mean: Tensor | float = 0.0, scale: float = 1.0) -> Tensor:
 class BlurredMixturePath:
     """``p_t(x | z) = (1 - t) N(0, 1) + t N(z, blur^2)`` on the line: both a flow and a jump exist in closed form."""
 
-    space: Euclidean = Euclidean()
+    space: Euclidean = field(default_factory=Euclidean)
 
     def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
         """Draw x_t, shape (..., 1)."""
@@ -138,9 +138,13 @@ def generators(path: Any) -> dict[str, Any]:
     return {"flow": Flow(path), "jump": Jump(path), "0.5 flow + 0.5 jump": 0.5 * Flow(path) + 0.5 * Jump(path)}
 
 
-def compare(path: Any, predictors: dict[str, Any], names: list[str], cdf: Any, options: Any, steps: int = 150) -> tuple[Any, str]:
+def compare(
+    path: Any, predictors: dict[str, Any], names: list[str], cdf: Any, options: Any, steps: int = 150
+) -> tuple[Any, str]:
     """Simulate every generator with every predictor: a figure of histograms and a table of distances."""
-    figure, axes = plt.subplots(1, len(names) * len(predictors), figsize=(3.4 * len(names) * len(predictors), 2.6), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(names) * len(predictors), figsize=(3.4 * len(names) * len(predictors), 2.6), squeeze=False
+    )
     rows, v, axis = [], np.linspace(-3.5, 3.5, 400), iter(axes[0])
     for label, predict in predictors.items():
         for name in names:
@@ -157,5 +161,10 @@ def compare(path: Any, predictors: dict[str, Any], names: list[str], cdf: Any, o
             plot.hist(x[:, 0].numpy(), bins=140, range=(-3.5, 3.5), density=True, alpha=0.6, label=name)
             plot.set_title(f"{label}: {name}\nKS {distance:.3f}", fontsize=9)
             plot.set_yticks([])
-    header = ["posterior", "generator", "KS", *[f"share near {float(c):g} (exact {float(w):g})" for c, w in zip(CENTRES, SHARES, strict=True)]]
+    header = [
+        "posterior",
+        "generator",
+        "KS",
+        *[f"share near {float(c):g} (exact {float(w):g})" for c, w in zip(CENTRES, SHARES, strict=True)],
+    ]
     return figure, table(header, rows)
