@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -19,10 +21,13 @@ from protgm.matching.generators import (
     Langevin,
 )
 from protgm.matching.kappa import QuadraticKappa
+from protgm.matching.mixture import MixturePath
 from protgm.matching.schedules import Cosine, Polynomial, VarianceExploding, VariancePreserving
 from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.matching.spaces import Euclidean
 from protgm.testing import assert_equivariant, assert_satisfies_kfe, kfe_residual
+from protgm.testing.kfe import default_functions
 
 POINT = torch.tensor([0.7, -0.4], dtype=torch.float64)
 ROTATION = so3.exp(torch.tensor([0.4, -1.0, 0.8], dtype=torch.float64))
@@ -85,6 +90,34 @@ def test_token_generators(path):
     z = torch.tensor(3)
     for generator in (Jump(path), Jump(path) + 2.0 * Balance(path)):
         assert_satisfies_kfe(generator, z, samples=20_000)
+
+
+def test_mixture_path_jumps_to_its_point():
+    """``d/dt <p_t, f> = kappa' (f(z) - <p_0, f>)`` equals the mean of the rate times ``f(z) - f(x)``."""
+    path = MixturePath(Euclidean(), lambda shape, generator: torch.randn(*shape, 2, generator=generator).double())
+    z, t, source = POINT.expand(200_000, 2), torch.tensor(0.6, dtype=torch.float64), torch.Generator().manual_seed(0)
+    x, noise = path.sample(z, t, generator=source), path.prior((200_000,), generator=source)
+    for f in default_functions((2,)):
+        growth = f(POINT) - f(noise).mean()
+        acted = path.jump_rate(x, z, t) * (f(z) - f(x))
+        assert abs(float(acted.mean() - growth)) < 5 * float(acted.std()) / 200_000**0.5
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_geodesic_flow_and_boundary_jump_by_quadrature(t):
+    """Functions of the angle, whose density is ``(1 - cos(w / s)) / (pi s)`` up to pi s, with s = 1 - t."""
+    s = 1 - t
+    u = torch.linspace(0, math.pi, 20_001, dtype=torch.float64)
+    w, law = s * u, (1 - torch.cos(u)) / math.pi
+    for m in (1, 2, 5):
+        f, slope = torch.cos(m * w), -m * torch.sin(m * w)
+        growth = torch.trapezoid(law * slope * -u, u)  # d/dt of <law, f(s u)>
+        flow = torch.trapezoid(law * slope * (-w / s), u)
+        assert abs(float(growth - flow)) < 1e-12
+        swept = 2 / (math.pi * s) * math.pi  # density at the boundary times its speed
+        landing = (1 - torch.cos(u) + u * torch.sin(u)) / (2 * math.pi)
+        jump = swept * (torch.trapezoid(landing * f, u) - f[-1])
+        assert float(jump) == pytest.approx(float(growth), rel=1e-6, abs=1e-7)
 
 
 def test_the_check_notices_wrong_generators():
