@@ -96,16 +96,25 @@ class Natives(Sequence[Backbone]):
     backbones : sequence of Backbone
     source : str
         Where they come from, for the report.
+    families : sequence of str, optional
+        What is alike in sequence has the same name; nothing is known to be alike by default.
     """
 
     backbones: Sequence[Backbone]
     source: str
+    families: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.backbones)
 
     def __getitem__(self, index: int) -> Backbone:  # type: ignore[override]
         return self.backbones[index]
+
+    def relatives(self, row: int) -> NDArray[np.int64]:
+        """Rows of the same family, that of ``row`` included."""
+        if self.families is None:
+            return np.array([row], dtype=np.int64)
+        return np.flatnonzero(np.asarray(self.families, dtype=object) == self.families[row])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -136,7 +145,9 @@ def read_natives(path: str | os.PathLike[str], *, split: str | None = None, limi
     if (path / INDEX_FILE).exists():
         dataset = Dataset.open(path, split=split)
         rows = _spread(len(dataset), limit)
-        return Natives([_of_example(dataset, int(row)) for row in rows], f"{path}{f' ({split})' if split else ''}")
+        source = f"{path}{f' ({split})' if split else ''}"
+        families = np.array(dataset.clusters, dtype=object)[rows].tolist()
+        return Natives([_of_example(dataset, int(row)) for row in rows], source, families)
     if split is not None:
         raise ValueError(f"{path}: split={split} needs a dataset made by `protgm prepare`, this is a folder of files")
     files = structure_files(path, recursive=True)

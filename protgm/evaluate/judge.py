@@ -88,8 +88,9 @@ def _numbers(rows: Sequence[dict[str, Any]], key: str) -> NDArray[np.float64]:
 def reference_figures(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean, and the values that 5 %, half and 95 % of the rows stay below, of every figure that is a number."""
     found = {}
-    for key, value in (rows[0] if rows else {}).items():
-        if isinstance(value, str) or key in ("reasons", "file"):
+    # Some figures are known of some rows only.
+    for key in dict.fromkeys(key for row in rows for key in row):
+        if key in ("name", "reasons", "file"):
             continue
         numbers = _numbers(rows, key)
         if len(numbers):

@@ -53,6 +53,7 @@ def nearest_natives(
     natives: Sequence[NDArray[np.floating]],
     *,
     candidates: int = CANDIDATES,
+    barred: Sequence[NDArray[np.integer]] | None = None,
     workers: int = 1,
     stage: Stage = quiet,
 ) -> list[Nearest | None]:
@@ -65,6 +66,8 @@ def nearest_natives(
     candidates : int
         Natives that TM-align compares with a sample, chosen by `protgm.evaluate.prefilter`; with as many as there are
         natives the search is exhaustive.
+    barred : sequence of array of int, optional
+        Rows of ``natives`` that each sample is not compared with.
     workers : int
     stage : Stage
         Shows progress.
@@ -81,7 +84,8 @@ def nearest_natives(
     if not mine or not library:
         return found
     chosen: list[NDArray[np.int64]] = []
-    if candidates >= len(library):
+    wanted = candidates + max((len(x) for x in barred), default=0) if barred is not None else candidates
+    if wanted >= len(library):
         chosen = [np.arange(len(library))] * len(mine)
     else:
         # Alike lengths in one job share the description of the natives.
@@ -89,10 +93,14 @@ def nearest_natives(
         mine = {k: mine[k] for k in order}
         used = workers if len(mine) * len(library) > 20_000 else 1
         advance = stage("natives worth aligning", len(mine))
-        job = partial(_candidates, library, candidates)
+        job = partial(_candidates, library, wanted)
         for done, part in chunked_map(job, list(mine.values()), _none, workers=used, chunk=_CHUNK):
             chosen.extend(part)
             advance(done)
+    if barred is not None:
+        chosen = [c[~np.isin(rows[c], barred[k])] for k, c in zip(mine, chosen, strict=True)]
+    if wanted < len(library):
+        chosen = [c[:candidates] for c in chosen]
     pairs = [(x, library[j]) for x, columns in zip(mine.values(), chosen, strict=True) for j in columns]
     owner = np.repeat(np.arange(len(mine)), [len(columns) for columns in chosen])
 

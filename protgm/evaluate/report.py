@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.evaluate.features import DIHEDRAL_BINS
+from protgm.evaluate.similarity import SAME_FOLD
 from protgm.evaluate.tables import csv_text, plain
 from protgm.evaluate.trajectories import read_trajectories
 from protgm.evaluate.words import DISTANCES, HELP, HISTOGRAMS, SHOWN
@@ -144,14 +145,22 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
         tiles[-1]["native"] = f"{100 * share:.0f} %"
     if s["clusters"] is not None:
         tile("clusters at TM 0.5", str(s["clusters"]), note=f"{s['clusters_passed']} with a structure that passes")
+        if s.get("clusters_drawn") is not None:
+            of, theirs = (found.natives["clusters"][key] for key in ("of", "mean"))
+            tiles[-1]["note"] += f"; of {of:.0f} drawn {s['clusters_drawn']:.1f}"
+            tiles[-1]["native"] = f"{theirs:.0f} of {of:.0f}"
         tile(
             "mean TM of pairs",
             "-" if s["mean_pair_tm"] is None else f"{s['mean_pair_tm']:.2f}",
+            key="pair_tm",
             note="lower is more diverse",
         )
     if s["novel"] is not None:
+        known = [] if natives is None else [v for row in natives.rows if (v := row.get("native_tm")) is not None]
         tile("without a native of TM 0.5", str(s["novel"]), note=f"{s['novel_passed']} of them pass the gate")
-        tile("mean TM to nearest native", f"{s['mean_native_tm']:.2f}", note="lower is newer")
+        if known:
+            tiles[-1]["native"] = f"{sum(v < SAME_FOLD for v in known)} of {len(known)}, own family left out"
+        tile("mean TM to nearest native", f"{s['mean_native_tm']:.2f}", key="native_tm", note="lower is newer")
     if s["designable"] is not None:
         tile("designable", percent(s["designable"] / s["samples"]), note="refolds to less than 2 A")
     tile("helix", percent(s["helix"]), key="helix", percent=True)
@@ -167,6 +176,8 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
     ):
         if s[key] is not None:
             tile(label, f"{s[key]:.2f}", key=key)
+            if key == "mpnn_nll" and (own := found.natives.get("native_nll")) is not None:
+                tiles[-1]["native"] += f", their own sequences {own['mean']:.2f}"
     return tiles
 
 

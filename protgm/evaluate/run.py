@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from protgm.design import Designer
     from protgm.evaluate.collect import Natives
     from protgm.evaluate.distributions import Distance
-    from protgm.evaluate.judge import Judged
     from protgm.evaluate.progress import Stage
     from protgm.refold import Refolder
     from protgm.structure.backbone import Backbone
@@ -139,9 +138,12 @@ def evaluate(
         If a folder holds no readable structure, or a number is out of range.
     """
     from protgm.data.workers import cores
+    from protgm.design import ProteinMPNN
+    from protgm.evaluate.baseline import align_natives, design_natives, match_natives
     from protgm.evaluate.collect import read_folder, read_natives
     from protgm.evaluate.judge import judge, picks, reference_figures, summarise
     from protgm.evaluate.progress import Stages
+    from protgm.evaluate.similarity import clusters_among
 
     for key, value, least in (("natives", natives, 10), ("candidates", candidates, 1), ("num_seqs", num_seqs, 0)):
         if value < least:
@@ -166,33 +168,42 @@ def evaluate(
         matrix = None
         if similarity:
             matrix = _add_similarity(judged.rows, backbones, used, stage)
-        matched = None
+        matched, pairs = None, {}
         if library is not None:
             _add_novelty(judged.rows, backbones, library, candidates, used, stage)
-            matched = _matched(judged, library, natives, gate, seed, stage)
+            matched = match_natives(judged, library, natives, gate, seed=seed, stage=stage)
+            if similarity:
+                pairs = align_natives(matched, library, candidates=candidates, workers=used, seed=seed, stage=stage)
         if num_seqs:
+            designer = designer or ProteinMPNN()
             _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage)
+            if matched is not None:
+                design_natives(matched, designer, num_seqs, seed=seed, stage=stage)
         distances = {}
         if matched is not None:
             from protgm.evaluate.distributions import compare
 
             stage("distributions", 1)
-            distances = compare(judged.features, matched.features, seed=seed)
+            distances = compare(judged.features, matched.judged.features, seed=seed)
+        summary = summarise(judged.rows, matrix)
+        if matrix is not None and "clusters" in pairs:
+            summary["clusters_drawn"] = clusters_among(matrix, int(pairs["clusters"]["of"]), seed=seed)
         found = Evaluation(
             samples=judged.rows,
-            summary=summarise(judged.rows, matrix),
+            summary=summary,
             picks=picks(judged.rows),
-            natives=reference_figures(matched.rows) if matched is not None else {},
+            natives=reference_figures(matched.judged.rows) | pairs if matched is not None else {},
             distances=distances,
             matrix=matrix,
             failed=failed,
             out=out,
         )
+        peers = None if matched is None else matched.judged
         settings = {
             "directory": str(directory),
             "reference": None if library is None else library.source,
             "natives": 0 if library is None else len(library),
-            "natives_compared": 0 if matched is None else len(matched.rows),
+            "natives_compared": 0 if peers is None else len(peers.rows),
             "candidates": candidates,
             "num_seqs": num_seqs,
             "seed": seed,
@@ -204,11 +215,11 @@ def evaluate(
         if figures:
             from protgm.evaluate.figures import write_figures
 
-            write_figures(found, judged, matched, out / "figures")
+            write_figures(found, judged, peers, out / "figures")
         if html:
             from protgm.evaluate.report import write_report
 
-            write_report(found, settings, backbones, judged, matched, folder=Path(directory), path=out / "report.html")
+            write_report(found, settings, backbones, judged, peers, folder=Path(directory), path=out / "report.html")
     return found
 
 
@@ -251,22 +262,12 @@ def _add_novelty(
         row["nearest_native"] = None if nearest is None else library[nearest.row].name
 
 
-def _matched(judged: Judged, library: Natives, count: int, gate: Gate, seed: int, stage: Stage) -> Judged:
-    """Natives of the samples' lengths, judged the same way."""
-    from protgm.evaluate.distributions import match_lengths
-    from protgm.evaluate.judge import judge
-
-    rng = np.random.default_rng(seed)
-    chosen = match_lengths(judged.features.lengths, library.lengths, count, rng)
-    return judge([library[int(row)] for row in chosen], gate, name="natives of like length", stage=stage)
-
-
 def _add_design(
     rows: list[dict[str, Any]],
     backbones: Sequence[Backbone],
     out: Path,
     num_seqs: int,
-    designer: Designer | None,
+    designer: Designer,
     refolder: Refolder | None,
     seed: int,
     workers: int,

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from protgm.data.workers import chunked_map
 
-__all__ = ["SAME_FOLD", "clusters", "tm_matrix", "tm_pairs", "tm_score"]
+__all__ = ["SAME_FOLD", "clusters", "clusters_among", "tm_matrix", "tm_pairs", "tm_score"]
 
 #: TM-score from which on two structures generally share a fold (Xu & Zhang 2010, Bioinformatics 26:889).
 SAME_FOLD = 0.5
@@ -129,3 +129,20 @@ def clusters(matrix: ArrayLike, threshold: float = SAME_FOLD) -> NDArray[np.int6
     values, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     rank = {values[k]: r for r, k in enumerate(np.lexsort((first, -sizes)))}
     return np.array([rank[label] for label in labels], dtype=np.int64)
+
+
+def clusters_among(matrix: ArrayLike, count: int, *, draws: int = 50, seed: int = 0) -> float | None:
+    """Mean number of `clusters` that ``count`` structures drawn at random form: sets of other sizes can be compared by
+    it. None if there are fewer.
+
+    Parameters
+    ----------
+    matrix : array, shape (N, N)
+        As from `tm_matrix`.
+    count, draws, seed : int
+    """
+    tm, rng = np.asarray(matrix), np.random.default_rng(seed)
+    if not 0 < count <= len(tm):
+        return None
+    sets = [rng.permutation(len(tm))[:count] for _ in range(draws)]
+    return float(np.mean([len(set(clusters(tm[np.ix_(rows, rows)]).tolist())) for rows in sets]))

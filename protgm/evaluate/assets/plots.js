@@ -26,17 +26,17 @@ function ticks(low, high, count = 5) {
   for (let v = Math.ceil(low / size - 1e-9) * size; v <= high + 1e-9; v += size) found.push(Math.round(v / size) * size);
   return found;
 }
-function axes(box, xRange, yRange, labels, size = [420, 330], yTicks = true) {
+function axes(box, xRange, yRange, labels, size = [420, 330], marks = ticks) {
   const [width, height] = size, left = 52, right = 12, top = 8, bottom = 40;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
   root.append(svg("title", {}, labels.join(", ")));
   const x = (v) => left + ((v - xRange[0]) / (xRange[1] - xRange[0])) * (width - left - right);
   const y = (v) => height - bottom - ((v - yRange[0]) / (yRange[1] - yRange[0])) * (height - top - bottom);
-  for (const v of ticks(...xRange)) {
+  for (const v of marks(...xRange)) {
     root.append(svg("line", { x1: x(v), x2: x(v), y1: top, y2: height - bottom, stroke: LINE }));
     root.append(svg("text", { x: x(v), y: height - bottom + 15, "text-anchor": "middle" }, String(+v.toPrecision(6))));
   }
-  if (yTicks) for (const v of ticks(...yRange)) {
+  for (const v of marks(...yRange)) {
     root.append(svg("line", { x1: left, x2: width - right, y1: y(v), y2: y(v), stroke: LINE }));
     root.append(svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, String(+v.toPrecision(6))));
   }
@@ -68,7 +68,7 @@ function ramachandran() {
   const { counts, bins, angles } = DATA.ramachandran;
   const native = DATA.has_natives ? "natives of like length" : "natives' density";
   const box = card("Ramachandran plot", `Grey shades: ${native}. Points: residues of the samples.`);
-  const { root, x, y } = axes(box, [-180, 180], [-180, 180], ["phi (degrees)", "psi (degrees)"], [420, 400]);
+  const { root, x, y } = axes(box, [-180, 180], [-180, 180], ["phi (degrees)", "psi (degrees)"], [420, 400], () => [-180, -90, 0, 90, 180]);
   const highest = Math.max(...counts), side = 360 / bins;
   for (let i = 0; i < bins; i++) for (let j = 0; j < bins; j++) {
     const share = counts[i * bins + j] / highest;
