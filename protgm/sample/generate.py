@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from os import PathLike
 
 import torch
@@ -129,12 +131,13 @@ class BackboneModel:
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
         settings = settings or SamplerSettings()
-        for chunk in batches(items, batch):
+        for chunk in batches(items, batch, settings):
             start = time.perf_counter()
             lengths = [item.length for item in chunk]
             task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
             source = Streams([item.seed(seed) for item in chunk], lengths)
-            prediction = sample_frames(self.denoiser, self.process, task, settings, source)
+            denoiser = partial(self.denoiser, neighbours=settings.attended(max(lengths)))
+            prediction = sample_frames(denoiser, self.process, task, settings, source)
             frames = raw = prediction.rotations, prediction.translations
             if refine:
                 frames = refine_frames(*raw, task.mask, task.residue_index, task.chain_index)
@@ -173,13 +176,21 @@ def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
     return BackboneModel(denoiser, card, weights_id(checkpoint))
 
 
-def batches(items: Sequence[Item], size: int | None = None) -> Iterator[list[Item]]:
-    """Cut a work list (longest first) into batches of at most ``size``, or of about a thousand residues."""
-    start = 0
-    while start < len(items):
-        most = size or max(1, _TOKENS // items[start].length)
-        yield list(items[start : start + most])
-        start += most
+def batches(
+    items: Sequence[Item], size: int | None = None, settings: SamplerSettings | None = None
+) -> Iterator[list[Item]]:
+    """Cut a work list (longest first) into batches of at most ``size``, or of about a thousand residues.
+
+    Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not
+    depend on what is made with it.
+    """
+    settings = settings or SamplerSettings()
+    for _, alike in groupby(items, key=lambda item: settings.attended(item.length)):
+        rest = list(alike)
+        while rest:
+            most = size or max(1, _TOKENS // rest[0].length)
+            yield rest[:most]
+            rest = rest[most:]
 
 
 def _backbone(

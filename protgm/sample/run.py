@@ -102,7 +102,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
             console.print(there, highlight=False, soft_wrap=True)
         # Batches are cut from the whole list and made whole, whatever is missing of them: rounding depends on what is
         # multiplied together, and a run that was stopped is to end in the same bytes as one that was not.
-        todo = [chunk for chunk in batches(items, config.batch) if missing.intersection(chunk)]
+        todo = [chunk for chunk in batches(items, config.batch, config.sampler) if missing.intersection(chunk)]
         with _progress(console) as progress:
             total = sum(item.length for chunk in todo for item in chunk)
             bar = progress.add_task("sample", total=total, proteins=0, all=len(missing))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from protgm.model.neighbours import FEWEST
+
 __all__ = ["SamplerSettings"]
 
+_DENSE, _SPARSE = 512, 128  # residues of a chain up to which each attends to all, and to how many beyond that
 #: Weight of the jump; None: as the settings say.
 _GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None, "diffusion": 0.0}
 
@@ -36,6 +39,9 @@ class SamplerSettings:
         known baseline, which is biased.
     self_conditioning : bool
         Show the network its last prediction.
+    neighbours : int, optional
+        Residues that each residue attends to in longer chains; by default all in chains of up to 512 residues, 128 in
+        longer ones.
 
     Raises
     ------
@@ -53,6 +59,7 @@ class SamplerSettings:
     temperature: float = 1.0
     point: bool = False
     self_conditioning: bool = True
+    neighbours: int | None = None
 
     def __post_init__(self) -> None:
         if self.generator not in _GENERATORS:
@@ -67,6 +74,14 @@ class SamplerSettings:
         for name in ("translation_noise", "rotation_noise", "temperature"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if self.neighbours is not None and self.neighbours < FEWEST:
+            raise ValueError(f"neighbours={self.neighbours} must be at least {FEWEST}")
+
+    def attended(self, length: int) -> int | None:
+        """How many residues each residue of a chain attends to; None: all of them."""
+        if self.neighbours is None:
+            return None if length <= _DENSE else _SPARSE
+        return None if length <= self.neighbours else self.neighbours
 
     @property
     def jump_share(self) -> float:

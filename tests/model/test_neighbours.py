@@ -48,26 +48,27 @@ def outputs(prediction: Prediction) -> dict[str, torch.Tensor]:
     }
 
 
-def test_chosen_are_the_chain_neighbours_a_few_far_ones_and_the_nearest_in_space():
+def test_chosen_are_the_chain_neighbours_some_spread_over_the_chain_and_the_nearest_in_space():
     protein = random_walk(padding=40)
-    edges = choose_edges([(protein.translations, None)], protein.mask, 40)
-    assert edges.shape == (2, 150, 40)
-    for protein_number, length in ((0, 110), (1, 150)):
+    edges = choose_edges([(protein.translations, None)], protein.mask, 50)
+    assert edges.shape == (2, 150, 50)
+    for protein_number, length, stride in ((0, 110, 5), (1, 150, 6)):
         distance = torch.cdist(protein.translations[protein_number], protein.translations[protein_number])
         for i in (0, 37, length - 1):
             seen = edges[protein_number, i].tolist()
             assert seen == sorted(set(seen))
-            always = {j for j in range(length) if abs(i - j) <= 8 or abs(i - j) in (16, 32, 64, 128)}
+            always = {j for j in range(length) if abs(i - j) <= 8 or (i - j) % stride == 0}
             nearest = [j for j in distance[i, :length].argsort().tolist() if j not in always]
-            assert set(seen) == always | set(nearest[: 40 - len(always)])
+            assert len(always) < 45
+            assert set(seen) == always | set(nearest[: 50 - len(always)])
 
 
 def test_a_guess_that_is_heeded_makes_neighbours_too():
     protein = random_walk(padding=0)
     other = protein.translations.roll(60, 1)
     place = (protein.translations, None)
-    both = choose_edges([place, (other, torch.tensor([True, False]))], protein.mask, 30)
-    one = choose_edges([place], protein.mask, 30)
+    both = choose_edges([place, (other, torch.tensor([True, False]))], protein.mask, 40)
+    one = choose_edges([place], protein.mask, 40)
     assert torch.equal(both[1], one[1])
     assert not torch.equal(both[0], one[0])
 
@@ -124,8 +125,8 @@ def test_neither_batch_nor_padding_matters(small_denoiser):
     alone = NoisyProtein(**{name: value[:1, :120] for name, value in vars(protein).items()})
     guess = guess_for(protein)
     with torch.no_grad():
-        together = outputs(small_denoiser(protein, guess, neighbours=36))
-        single = outputs(small_denoiser(alone, (guess[0][:1, :120], guess[1][:1, :120]), neighbours=36))
+        together = outputs(small_denoiser(protein, guess, neighbours=48))
+        single = outputs(small_denoiser(alone, (guess[0][:1, :120], guess[1][:1, :120]), neighbours=48))
     for name, value in single.items():
         torch.testing.assert_close(together[name][:1, :120], value, atol=2e-4, rtol=1e-4)
 
@@ -141,9 +142,9 @@ def test_moving_the_input_moves_the_frames_and_nothing_else(small_denoiser):
     rotations, translations = place(protein.rotations, protein.translations)
     guess = guess_for(protein)
     with torch.no_grad():
-        one = outputs(small_denoiser(protein, guess, neighbours=36))
+        one = outputs(small_denoiser(protein, guess, neighbours=48))
         moved = replace(protein, rotations=rotations, translations=translations)
-        two = outputs(small_denoiser(moved, place(*guess), neighbours=36))
+        two = outputs(small_denoiser(moved, place(*guess), neighbours=48))
     one["rotations"], one["translations"] = place(one["rotations"], one["translations"])
     one["locations"] = turn[:, :, None] @ one["locations"]
     for name, value in one.items():
