@@ -94,12 +94,13 @@ def mixture_cdf(t: float):
     ids=["flow", "diffusion", "jump", "superposition"],
 )
 def test_marginal_generators_reach_the_noise_floor_on_the_line(generator, dtype):
-    """1e5 samples, 500 steps per unit time: at most .006, the noise floor being .0043."""
+    """Chance alone exceeds the limit once in 1000 times; with 1e5 samples in tests/testing/test_verify.py."""
+    count = 20_000
     predict = FiniteData(PATH, MODES.to(dtype), SHARES.to(dtype))
-    x = PATH.prior((100_000, 1), generator=source(1), dtype=dtype)
+    x = PATH.prior((count, 1), generator=source(1), dtype=dtype)
     x = simulate(generator, predict, x, grids.log_remaining(60, 0.0, 0.6), source=source(2))
     assert x.dtype == dtype
-    assert kstest(x[:, 0].double().numpy(), mixture_cdf(0.6)).statistic <= 0.006
+    assert kstest(x[:, 0].double().numpy(), mixture_cdf(0.6)).statistic <= 1.95 / count**0.5
 
 
 @pytest.mark.parametrize(("solver", "order"), [(Euler(), 1), (Midpoint(), 2), (Heun(), 2)])

@@ -57,19 +57,19 @@ def simulate(
 
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
 def test_flow_jump_and_superposition_have_the_exact_angle_law(jump):
-    """500 steps per unit time, 1e5 samples, a distance of at most 0.006 (noise floor 0.0043), in float32."""
-    schedule, end = ExponentialKappa(), 0.12
-    x, z, _ = simulate(schedule, jump, torch.float32, end, 60)
-    assert ks_of_angle(x, z, schedule.kappa(torch.tensor(end, dtype=torch.float64))) <= 0.006
+    """500 steps per unit time; chance alone exceeds the limit once in 1000 times."""
+    schedule, end, count = ExponentialKappa(), 0.12, 15_000
+    x, z, _ = simulate(schedule, jump, torch.float32, end, 60, count)
+    assert ks_of_angle(x, z, schedule.kappa(torch.tensor(end, dtype=torch.float64))) <= 1.95 / count**0.5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("jump", [0.0, 0.3, 0.7, 1.0])
-def test_angle_law_at_half_time_in_both_precisions(jump, schedule, dtype):
-    x, z, _ = simulate(schedule, jump, dtype, 0.5, 250)
-    assert ks_of_angle(x, z, schedule.kappa(torch.tensor(0.5, dtype=torch.float64))) <= 0.006
+@pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
+def test_angle_law_at_half_time_on_the_schedule_of_training(jump):
+    """1e5 samples, 500 steps per unit time, in float32 as in training."""
+    schedule = QuadraticKappa()
+    x, z, _ = simulate(schedule, jump, torch.float32, 0.5, 250)
+    assert ks_of_angle(x, z, schedule.kappa(torch.tensor(0.5, dtype=torch.float64))) <= 0.005
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
