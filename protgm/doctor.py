@@ -31,7 +31,7 @@ _OPTIONAL = {
     "tensorboard": "curves of training runs",
     "matplotlib": "PNG figures of evaluate",
     "transformers": "refolding with ESMFold",
-    "lightning": "training on several devices",
+    "lightning-fabric": "training on several devices",
 }
 
 
@@ -72,12 +72,13 @@ def _version(name: str) -> str:
 def _processor() -> str:
     import torch
 
-    from protgm.train.trainer import bfloat16_is_fast
+    from protgm.model.device import automatic_device, bfloat16_is_fast
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    fast = "faster" if bfloat16_is_fast() else "not faster"
-    return f"device: {device}; {cores} cores, {torch.get_num_threads()} threads; bfloat16 {fast} than float32"
+    device = automatic_device()
+    named = f" ({torch.cuda.get_device_name()} x {torch.cuda.device_count()})" if device.type == "cuda" else ""
+    fast = "faster" if bfloat16_is_fast(device) else "not faster"
+    return f"device: {device}{named}; {cores} cores, {torch.get_num_threads()} threads; bfloat16 {fast} than float32"
 
 
 def _weights() -> str:

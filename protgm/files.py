@@ -68,6 +68,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 class Unwritable(OSError):
     """A file or folder cannot be written: ``filename`` names it, ``strerror`` says why and that nothing is lost."""
 
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
 
 def unwritable(path: str | os.PathLike[str], error: OSError) -> Unwritable:
     """An error of the operating system in words that name ``path``; one that is in such words already as it is."""

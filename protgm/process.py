@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from protgm.lie.random import Source, randn
 from protgm.lie.vmf import ratio
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.so3_paths import AntipodalVMFPath
@@ -68,7 +69,7 @@ class ProteinProcess:
             total = total + weight / 12 * 0.5 * ratio(kappa) * torch.tanh(kappa)
         return total * (end - begin)
 
-    def sample_prior(self, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample_prior(self, mask: Tensor, generator: Source = None) -> Tensor:
         """Centred Gaussian translations, shape (B, L, 3), Angstrom."""
-        noise = torch.randn(*mask.shape, 3, generator=generator, device=mask.device) * self.noise_scale
+        noise = randn((*mask.shape, 3), generator, device=mask.device) * self.noise_scale
         return centre(noise, mask)

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from protgm.files import atomic, sha256
+from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
 
 __all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
@@ -33,7 +33,10 @@ def save_weights(path: str | PathLike[str], model: Denoiser, card: Mapping[str, 
     tensors = {name: p.detach().to(dtype).contiguous() for name, p in model.named_parameters()}
     metadata = {"format": "protgm-1", "model": json.dumps(asdict(model.config)), "card": json.dumps(dict(card))}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:  # disk full, permission lost
+            raise unwritable(path, OSError(0, str(error))) from error
 
 
 def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[str, object]]:

@@ -40,7 +40,8 @@ class Mutating(Extractor):
         names = batch.column("source").to_pylist()
         sequences = [mutated(*row) for row in zip(names, batch.column("sequence").to_pylist(), strict=True)]
         column = batch.schema.get_field_index("sequence")
-        return Extracted(batch.set_column(column, batch.schema.field(column), pa.array(sequences, pa.string())), done.rejected)
+        changed = batch.set_column(column, batch.schema.field(column), pa.array(sequences, pa.string()))
+        return Extracted(changed, done.rejected)
 
 
 def mutated(name: str, sequence: str) -> str:

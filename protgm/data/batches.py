@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protgm.data.dataset import Dataset, Example
+from protgm.data.dataset import Dataset, DatasetError, Example
 from protgm.data.schema import STATES, UNKNOWN
 from protgm.structure.geometry import frames_from_atoms
 
@@ -145,7 +145,9 @@ class EpochSampler:
     Raises
     ------
     ValueError
-        If a number is out of range, or too few clusters have an entry within the lengths.
+        If a number is out of range.
+    DatasetError
+        If too few clusters have an entry within the lengths.
     """
 
     def __init__(
@@ -177,7 +179,7 @@ class EpochSampler:
         self._members = inside[order]
         self._start = np.concatenate(([0], np.cumsum(np.bincount(labels)))).astype(np.int64)
         if self.clusters < world_size:
-            raise ValueError(
+            raise DatasetError(
                 f"{dataset!r}: {self.clusters} clusters have an entry of {min_length} to {max_length} residues, "
                 f"{world_size} at least are needed"
             )

@@ -34,7 +34,8 @@ class Streams:
             raise ValueError(f"{len(self._generators)} random streams cannot fill a batch of {shape[0]}")
         out = torch.zeros(*shape, dtype=dtype)
         for row, generator, length in zip(out, self._generators, self._lengths, strict=True):
-            row[:length] = function(length, *shape[2:], generator=generator, dtype=dtype)
+            count = min(length, shape[1])  # a second dimension of one stands for the whole row
+            row[:count] = function(count, *shape[2:], generator=generator, dtype=dtype)
         return out
 
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from protgm.files import read_json, sha256, write_json
+from protgm.files import fsync, read_json, sha256, unwritable, write_json
 from protgm.train.optim import EMA, Optimizer
 
-__all__ = ["latest_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Damaged", "latest_checkpoint", "load_checkpoint", "resume", "save_checkpoint"]
 
 _KEPT = 3
 _FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
+
+
+class Damaged(ValueError):
+    """A checkpoint that is not what was written."""
 
 
 def save_checkpoint(run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer, counters: dict[str, float]) -> Path:
@@ -34,26 +41,40 @@ def save_checkpoint(run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer,
     -------
     Path
         The folder written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the checkpoints that are there stay.
     """
-    folder = run / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{int(counters['step']):08d}"
-    temporary = folder / f".{final.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     parameters = {n: p.detach() for n, p in model.named_parameters()}
     moments: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state(parameter).items():
             moments[f"{name}:{key}"] = torch.as_tensor(value).clone()
-    for name, tensors in zip(_FILES, (parameters, ema.state(), moments), strict=True):
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary / name)
-    sums = {name: sha256(temporary / name) for name in _FILES}
-    write_json(temporary / "state.json", {**counters, "ema_updates": ema.updates, "sha256": sums})
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
-    for old in _complete(run)[:-_KEPT]:
-        shutil.rmtree(old)
+    folder = run / "checkpoints"
+    final = folder / f"step-{int(counters['step']):08d}"
+    temporary = folder / f".{final.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        sums = {}
+        for name, tensors in zip(_FILES, (parameters, ema.state(), moments), strict=True):
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary / name)
+            fsync(temporary / name)
+            sums[name] = sha256(temporary / name)
+        write_json(temporary / "state.json", {**counters, "ema_updates": ema.updates, "sha256": sums})
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        fsync(folder)
+    except (OSError, SafetensorError) as error:  # disk full, permission lost
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise unwritable(final, error if isinstance(error, OSError) else OSError(0, str(error))) from error
+    # What lies beyond this step was damaged, or it would have been gone on from.
+    before = [other for other in _complete(run) if other <= final]
+    for other in _complete(run):
+        if other not in before[-_KEPT:]:
+            shutil.rmtree(other, ignore_errors=True)
     return final
 
 
@@ -68,13 +89,12 @@ def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: Optimiz
 
     Raises
     ------
+    Damaged
+        If a file is missing or its checksum is wrong.
     ValueError
-        If a file's checksum is wrong, or its parameters are not those of the model.
+        If its parameters are not those of the model.
     """
-    state = read_json(folder / "state.json")
-    for name, expected in state.pop("sha256").items():
-        if sha256(folder / name) != expected:
-            raise ValueError(f"{folder / name}: damaged (checksum differs); delete {folder} to use the one before it")
+    state = _verified(folder)
     parameters, averaged, moments = (load_file(folder / name) for name in _FILES)
     named = dict(model.named_parameters())
     if set(named) != set(parameters) or any(named[n].shape != parameters[n].shape for n in named):
@@ -86,8 +106,52 @@ def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: Optimiz
     for name, parameter in named.items():
         entries = {k.rsplit(":", 1)[1]: v for k, v in moments.items() if k.rsplit(":", 1)[0] == name}
         if entries:
-            optimizer.restore(parameter, entries)
+            optimizer.restore(parameter, {key: value.to(parameter.device) for key, value in entries.items()})
     ema.updates = int(state.pop("ema_updates"))
+    return state
+
+
+def resume(
+    run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer, tell: Callable[[str], None]
+) -> dict[str, float] | None:
+    """Restore the newest checkpoint of a run that is sound; None where there is no checkpoint.
+
+    Parameters
+    ----------
+    tell : callable
+        Gets a line for every damaged checkpoint that is passed over.
+
+    Raises
+    ------
+    ValueError
+        If all of them are damaged, or the parameters are not those of the model.
+    """
+    found = _complete(run)
+    for folder in reversed(found):
+        try:
+            return load_checkpoint(folder, model, ema, optimizer)
+        except Damaged as error:
+            tell(f"{error}; going on from the one before it")
+    if found:
+        raise ValueError(f"{run / 'checkpoints'}: all checkpoints are damaged; delete that folder to start again")
+    return None
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """The counters of a checkpoint, once its files have been compared with their checksums."""
+    try:
+        state = read_json(folder / "state.json")
+        sums = state.pop("sha256")
+        for name in _FILES:
+            if sha256(folder / name) != sums[name]:
+                raise Damaged(f"{folder / name}: damaged (checksum differs)")
+        numbers = all(isinstance(value, int | float) for value in state.values())
+        if not (numbers and {"step", "epoch", "batch", "ema_updates"} <= set(state)):
+            raise Damaged(f"{folder / 'state.json'}: damaged (counters are missing)")
+    except Damaged:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{folder}: damaged ({type(error).__name__})") from None
     return state
 
 

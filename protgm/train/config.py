@@ -32,6 +32,9 @@ class TrainConfig:
     min_length: int = 40
     max_length: int = 128
     processes: int = 1
+    devices: int | str | None = None
+    num_nodes: int = 1
+    strategy: str = "auto"
     precision: str = "auto"
     compile: bool = False
     optimizer: str = "muon"
@@ -57,8 +60,16 @@ class TrainConfig:
             raise ValueError(f"precision={self.precision!r}: must be auto, bf16 or fp32")
         if self.optimizer not in ("adamw", "muon"):
             raise ValueError(f"optimizer={self.optimizer!r}: must be adamw or muon")
-        if self.processes < 1:
-            raise ValueError(f"processes={self.processes} must be at least 1")
+        for name in ("processes", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.processes > 1 and self.with_fabric:
+            raise ValueError("processes= is for the processor of one machine; devices= and num_nodes= do without it")
+
+    @property
+    def with_fabric(self) -> bool:
+        """Whether Lightning Fabric is asked to start the processes."""
+        return self.devices is not None or self.num_nodes > 1 or self.strategy != "auto"
 
     def progress(self, step: int, seconds: float) -> float:
         """How much of the run is done, 0 to 1, by whichever limit comes first."""

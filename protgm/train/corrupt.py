@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from protgm.data.batches import Batch
+from protgm.lie.random import Source, rand, randn
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
 from protgm.process import ProteinProcess, align
 
@@ -63,9 +64,7 @@ class Noised:
     moving: Tensor
 
 
-def corrupt(
-    batch: Batch, process: ProteinProcess, config: CorruptionConfig, generator: torch.Generator | None = None
-) -> Noised:
+def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, generator: Source = None) -> Noised:
     """Draw times, known residues and labels, and a point of the path for every residue.
 
     Parameters
@@ -73,7 +72,8 @@ def corrupt(
     batch : Batch
     process : ProteinProcess
     config : CorruptionConfig
-    generator : torch.Generator, optional
+    generator : torch.Generator or Streams, optional
+        With streams, a protein's noise depends on neither the rest of the batch nor the device.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def corrupt(
     size, length = mask.shape
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=mask.device)
+        return rand(shape, generator, device=mask.device)
 
     time = uniform(size, 1)
     rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, uniform(size, 1))
@@ -95,7 +95,7 @@ def corrupt(
     # The nearest of all rotated copies of the noise: straighter paths, and nothing an equivariant network could tell.
     noise = torch.einsum("bij,blj->bli", align(noise, batch.translations, mask), noise)
     # A motif's place relative to the centre of the finished protein is not known when sampling starts.
-    jitter = torch.randn(size, 1, 3, generator=generator, device=mask.device) * 4.0
+    jitter = randn((size, 1, 3), generator, device=mask.device) * 4.0
     noise = noise + jitter * known.any(1)[:, None, None]
     translations = (1 - time)[..., None] * noise + time[..., None] * batch.translations
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import csv
+import time
 import warnings
 from pathlib import Path
 
-__all__ = ["RunLog"]
+import torch
+from torch import Tensor
+
+from protgm.files import atomic, unwritable
+from protgm.train.parallel import World
+
+__all__ = ["Clock", "RunLog", "Window"]
 
 
 class RunLog:
@@ -26,11 +33,14 @@ class RunLog:
         path = self.folder / f"{kind}.csv"
         row = {"step": step, **{k: f"{v:.6g}" for k, v in figures.items()}}
         new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        try:
+            with open(path, "a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, fieldnames=list(row))
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+        except OSError as error:
+            raise unwritable(path, error) from error
         if self._board is not None:
             for key, value in figures.items():
                 self._board.add_scalar(f"{kind}/{key}", value, step)
@@ -41,11 +51,52 @@ class RunLog:
             self._board.close()
 
 
+class Clock:
+    """Seconds of training, counted over restarts."""
+
+    def __init__(self, before: float) -> None:
+        self._start = time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.monotonic() - self._start
+
+
+class Window:
+    """Means of the figures since the last log line."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps, self.samples, self.residues = 0, 0, 0
+        self.start = time.monotonic()
+
+    def add(self, figures: dict[str, Tensor], samples: int, residues: int) -> None:
+        """Take in one step: its figures, and how much all processes together went through."""
+        for key, value in figures.items():
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+        self.steps += 1
+        self.samples += samples
+        self.residues += residues
+
+    def means(self, world: World) -> dict[str, float]:
+        """Means over the steps and the processes, which must all ask."""
+        elapsed = time.monotonic() - self.start
+        values = world.mean(torch.stack(list(self.sums.values())) / self.steps).tolist()
+        means = dict(zip(self.sums, values, strict=True))
+        means["samples_per_second"] = self.samples / elapsed
+        means["residues_per_second"] = self.residues / elapsed
+        return means
+
+
 def _drop_after(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines[1:] if line.endswith("\n") and _step(line) <= step]
-    if lines:
-        path.write_text("".join(lines[:1] + kept), encoding="utf-8")
+    if lines and lines[0].endswith("\n"):
+        with atomic(path) as temporary:
+            temporary.write_text("".join(lines[:1] + kept), encoding="utf-8")
+    else:  # killed while it wrote the very first line
+        path.unlink()
 
 
 def _step(line: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -66,13 +67,18 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
     return torch.stack([terms[f.name] * getattr(weights, f.name) for f in fields(weights)]).sum()
 
 
-def denoising_losses(prediction: Prediction, noised: Noised) -> dict[str, Tensor]:
+def denoising_losses(
+    prediction: Prediction, noised: Noised, average: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, Tensor]:
     """Every loss term, averaged over the residues that move.
 
     Parameters
     ----------
     prediction : Prediction
     noised : Noised
+    average : callable, optional
+        Mean of a tensor over the processes of a data-parallel run. Errors are divided by the mean number of residues
+        of a process, so that the mean of the terms over the processes is the term of the whole batch.
 
     Returns
     -------
@@ -86,8 +92,13 @@ def denoising_losses(prediction: Prediction, noised: Noised) -> dict[str, Tensor
     both = torch.minimum(protein.time, noised.rotation_time)
     sharp = moving * both / remaining / 10.0
 
+    hidden = (protein.sequence == MASK_TOKEN) & protein.mask & (noised.sequence < 20)
+    counts = torch.stack((moving.sum(), hidden.float().sum()))
+    if average is not None:
+        counts = average(counts)
+
     def mean(values: Tensor, weight: Tensor = moving) -> Tensor:
-        return (values * weight).sum() / moving.sum().clamp_min(1)
+        return (values * weight).sum() / counts[0].clamp_min(1)
 
     def frame_errors(rotations: Tensor, translations: Tensor) -> tuple[Tensor, Tensor]:
         shift = (translations - noised.translations).square().sum(-1) / (10.0 * remaining).square()
@@ -114,7 +125,7 @@ def denoising_losses(prediction: Prediction, noised: Noised) -> dict[str, Tensor
         "peptide": mean(_peptide_error(predicted, clean, protein.residue_index, protein.chain_index), sharp),
         "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
         "clash": mean(_clash(prediction.translations, protein.mask), sharp),
-        "sequence": _sequence_error(prediction.sequence_logits, noised),
+        "sequence": _sequence_error(prediction.sequence_logits, noised.sequence, hidden) / counts[1].clamp_min(1),
         "confidence": mean((prediction.confidence - agreement).square()),
     }
 
@@ -201,11 +212,11 @@ def _clash(translations: Tensor, mask: Tensor, limit: float = 3.8) -> Tensor:
     return (F.relu(limit - _distances(translations, translations)) * pairs).sum(-1)
 
 
-def _sequence_error(logits: Tensor, noised: Noised) -> Tensor:
-    hidden = (noised.protein.sequence == MASK_TOKEN) & noised.protein.mask & (noised.sequence < 20)
-    target = torch.where(hidden, noised.sequence, 0)
+def _sequence_error(logits: Tensor, sequence: Tensor, hidden: Tensor) -> Tensor:
+    """Summed cross-entropy of the residues that are hidden."""
+    target = torch.where(hidden, sequence, 0)
     error = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
-    return (error * hidden).sum() / hidden.sum().clamp_min(1)
+    return (error * hidden).sum()
 
 
 def _local_agreement(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:

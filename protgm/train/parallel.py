@@ -1,30 +1,65 @@
-"""Data-parallel training on one machine: one single-threaded process per core beats threads in one process."""
+"""Data-parallel training: the processes of a run, and how they are started.
+
+Every process holds the whole network and its share of each batch; gradients are averaged in one message per step. Three
+ways lead here, and what a run computes is the same on each:
+
+- ``processes=``: single-threaded processes on this machine's processor, joined by gloo; needs nothing but torch;
+- ``devices=``, ``num_nodes=``, ``strategy=``: Lightning Fabric finds the devices and starts a process for each;
+- torchrun and SLURM start the processes themselves, and Fabric reads from the environment which one this is.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import tempfile
+import threading
+import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["World", "launch"]
+from protgm.model.device import automatic_device
+
+__all__ = ["World", "launch", "launch_fabric", "started_by_launcher"]
+
+_STRATEGIES = ("auto", "ddp")
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of a run."""
+    """This process among those of a run.
+
+    Parameters
+    ----------
+    rank, size : int
+    device : torch.device
+        Where it computes.
+    """
 
     rank: int = 0
     size: int = 1
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
 
     @property
     def first(self) -> bool:
         """Whether this process writes files and logs."""
         return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """``values`` averaged over the processes."""
+        if self.size == 1:
+            return values
+        values = values.clone()
+        dist.all_reduce(values)
+        return values / self.size
 
     def average_gradients(self, model: nn.Module) -> None:
         """Replace each gradient by its mean over the processes (one message for all)."""
@@ -41,7 +76,7 @@ class World:
         """The first process's value, in every process."""
         if self.size == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64)
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
         dist.broadcast(shared, 0)
         return float(shared.item())
 
@@ -49,30 +84,159 @@ class World:
         """Whether any process says so."""
         if self.size == 1:
             return flag
-        shared = torch.tensor([float(flag)])
+        shared = torch.tensor([float(flag)], device=self.device)
         dist.all_reduce(shared, op=dist.ReduceOp.MAX)
         return bool(shared.item())
 
 
-def launch(run: Callable[[World], None], processes: int) -> None:
-    """Call ``run(world)`` in this process, or in ``processes`` spawned ones joined by gloo.
+def started_by_launcher() -> bool:
+    """Whether torchrun or SLURM (srun) started this process as one of several."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
 
-    ``run`` must be picklable when there is more than one process. An exception in any of them ends all.
+
+def launch_fabric(
+    run: Callable[[World], None], *, devices: int | str | None, num_nodes: int, strategy: str, accelerator: str = "auto"
+) -> None:
+    """Call ``run(world)`` in a process per device, which Lightning Fabric starts, or finds itself started as.
+
+    Parameters
+    ----------
+    run : callable
+    devices : int or str, optional
+        As Fabric takes them: how many, ``auto`` (the default), ``-1`` or a list of numbers.
+    num_nodes : int
+    strategy : str
+        ``ddp``, or ``auto``, which is the same where there are several devices.
+    accelerator : str
+        ``auto``, ``cuda``, ``mps`` or ``cpu``.
+
+    Raises
+    ------
+    ValueError
+        If Fabric is not installed, the strategy is another one, or Fabric refuses the settings.
+    """
+    if strategy not in _STRATEGIES:
+        raise ValueError(
+            f"strategy={strategy!r}: must be one of {', '.join(_STRATEGIES)}; every device holds the whole network, "
+            "which is small (weights, moments and their average are five numbers a parameter)"
+        )
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise ValueError(
+            "training on several devices needs Lightning Fabric: pip install 'protgm[scale]'; on the processors of "
+            "one machine processes= does without"
+        ) from None
+    if devices is None and "TORCHELASTIC_RUN_ID" in os.environ:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        devices, num_nodes = local, max(1, int(os.environ.get("WORLD_SIZE", "1")) // local)
+    try:
+        wanted = "auto" if devices is None else devices
+        fabric = Fabric(accelerator=accelerator, devices=wanted, num_nodes=num_nodes, strategy=strategy)
+    except Exception as error:  # of several kinds, as its backends have it
+        raise ValueError(f"devices={devices} num_nodes={num_nodes}: {' '.join(str(error).split())}") from None
+    fabric.launch()
+    if fabric.device.type == "cpu" and fabric.world_size > 1:
+        torch.set_num_threads(1)
+    try:
+        run(World(fabric.global_rank, fabric.world_size, fabric.device))
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def launch(run: Callable[[World], None], processes: int) -> None:
+    """Call ``run(world)`` in this process, or in ``processes`` new ones on the processor, joined by gloo.
+
+    SIGTERM and SIGINT to this process are passed on to the others, which are waited for. If it is killed, they get
+    SIGTERM. ``run`` must be picklable when there is more than one process.
+
+    Raises
+    ------
+    ValueError
+        What was wrong in one of the processes; the others are ended.
     """
     if processes == 1:
-        run(World())
+        run(World(device=automatic_device()))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        store = os.path.join(folder, "store")
-        torch.multiprocessing.start_processes(
-            _worker, args=(run, processes, store), nprocs=processes, start_method="spawn"
-        )
+    context = get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="protgm-") as folder:
+        children = [
+            context.Process(target=_worker, args=(run, rank, processes, folder), daemon=True)
+            for rank in range(processes)
+        ]
+        before = {number: signal.signal(number, _forward(children)) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            for child in children:
+                child.start()
+            running = list(children)
+            while running:
+                connection.wait([child.sentinel for child in running])
+                running = [child for child in running if child.exitcode is None]
+                if any(child.exitcode for child in children if child not in running):
+                    # Those that wait for the one that failed find out by themselves, or are told.
+                    _end(running)
+                    running = []
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        _raise(Path(folder), [child.exitcode for child in children])
 
 
-def _worker(rank: int, run: Callable[[World], None], size: int, store: str) -> None:
+def _forward(children: list) -> Callable[[int, object], None]:
+    def handler(_number: int, _frame: object) -> None:
+        for child in children:
+            if child.pid is not None and child.exitcode is None:
+                os.kill(child.pid, signal.SIGTERM)
+
+    return handler
+
+
+def _end(children: list, patience: float = 5.0) -> None:
+    deadline = time.monotonic() + patience
+    for child in children:
+        child.join(max(0.0, deadline - time.monotonic()))
+        if child.exitcode is None:
+            child.kill()
+            child.join()
+
+
+def _raise(folder: Path, codes: list[int | None]) -> None:
+    """What a process left behind as a reason; one in words before one that only followed from it."""
+    if not any(codes):
+        return
+    reasons = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("error-*"))]
+    for reason in reasons:
+        if reason["expected"]:
+            raise ValueError(reason["text"])
+    for reason in reasons:
+        raise RuntimeError(reason["text"])
+    rank = next(i for i, code in enumerate(codes) if code)
+    raise ValueError(f"training process {rank} was killed (status {codes[rank]}): out of memory?")
+
+
+def _worker(run: Callable[[World], None], rank: int, size: int, folder: str) -> None:
+    # Until the trainer has its own handlers: a signal to the whole group is the first process's to pass on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
     try:
-        run(World(rank, size))
-    finally:
-        dist.destroy_process_group()
+        dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
+        try:
+            run(World(rank, size))
+        finally:
+            dist.destroy_process_group()
+    except Exception as error:
+        expected = isinstance(error, ValueError | OSError)
+        reason = {"expected": expected, "text": str(error) if expected else traceback.format_exc()}
+        Path(folder, f"error-{rank:04d}").write_text(json.dumps(reason), encoding="utf-8")
+        os._exit(1)  # without waiting for the others, which may be waiting for this one
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

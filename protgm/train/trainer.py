@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import signal
-import time
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from protgm.data.batches import Batch, EpochSampler
 from protgm.data.dataset import Dataset, DatasetError
-from protgm.files import write_json
+from protgm.files import read_json, write_json
+from protgm.lie.random import Streams
 from protgm.lock import locked
 from protgm.model import Denoiser, NoisyProtein, Prediction
+from protgm.model.device import bfloat16_is_fast, placed
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
-from protgm.train.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from protgm.structure.errors import printable
+from protgm.train.checkpoint import resume, save_checkpoint
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import Noised, corrupt
-from protgm.train.log import RunLog
+from protgm.train.log import Clock, RunLog, Window
 from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
 from protgm.train.optim import EMA, make_optimizer
-from protgm.train.parallel import World, launch
+from protgm.train.parallel import World, launch, launch_fabric, started_by_launcher
 from protgm.train.progress import TrainProgress
 from protgm.weights import load_weights, save_weights
 
@@ -46,13 +50,32 @@ def train(config: TrainConfig) -> None:
     ValueError
         If the dataset cannot be read, the run was started with other settings, or another process goes on with it.
     """
-    with locked(Path(config.out), "protgm train"):
-        _claim(config)
-        launch(partial(_run, config), config.processes)
+    run = partial(_run, config)
+    if config.with_fabric or started_by_launcher():
+        launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy)
+    else:
+        launch(run, config.processes)
 
 
 def _run(config: TrainConfig, world: World) -> None:
-    Trainer(config, world).run()
+    with _claimed(config, world):
+        Trainer(config, world).run()
+
+
+@contextlib.contextmanager
+def _claimed(config: TrainConfig, world: World) -> Iterator[None]:
+    """Hold the run's folder, which the first process does for all."""
+    problem: Exception | None = None
+    with contextlib.ExitStack() as held:
+        if world.first:
+            try:
+                held.enter_context(locked(Path(config.out), "protgm train"))
+                _claim(config)
+            except (ValueError, OSError) as error:
+                problem = error
+        if world.any(problem is not None):
+            raise problem or SystemExit(1)  # the first process says why
+        yield
 
 
 def _claim(config: TrainConfig) -> None:
@@ -61,29 +84,13 @@ def _claim(config: TrainConfig) -> None:
     settings = json.loads(json.dumps(asdict(config)))
     path = run / "settings.json"
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = {"optimizer": "adamw"} | read_json(path)
         for key in ("model", "seed", "optimizer"):
             if before.get(key) != settings[key]:
                 raise ValueError(
                     f"{run}: was trained with {key}={before.get(key)}, now {key}={settings[key]}; use a new out= folder"
                 )
     write_json(path, settings)
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 matrices faster than float32 ones, by a quick try."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        a = torch.randn(512, 256).to(dtype)
-        b = torch.randn(256, 512).to(dtype)
-        best = math.inf
-        for _ in range(8):
-            start = time.perf_counter()
-            a @ b
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    return seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
 
 
 class Trainer:
@@ -110,47 +117,53 @@ class Trainer:
         )
         torch.manual_seed(config.seed)
         self.process = ProteinProcess(noise_scale=config.model.noise_scale)
-        self.model = Denoiser(config.model)
+        self.model = Denoiser(config.model).to(self.world.device)
         if config.init is not None:
             load_weights(self.model, config.init)
         self.optimizer = make_optimizer(self.model, config.optimizer, config.weight_decay)
         self.ema = EMA(self.model, config.ema)
         self.counters: dict[str, float] = {"step": 0, "epoch": 0, "batch": 0, "samples": 0, "seconds": 0.0}
-        resumed = latest_checkpoint(self.folder)
+        resumed = resume(self.folder, self.model, self.ema, self.optimizer, self._tell)
         if resumed is not None:
-            self.counters.update(load_checkpoint(resumed, self.model, self.ema, self.optimizer))
+            self.counters.update(resumed)
+            self._keep_place()
         self.forward = torch.compile(self.model, dynamic=True) if config.compile else self.model
-        half = config.precision == "bf16" or (config.precision == "auto" and bfloat16_is_fast())
+        half = config.precision == "bf16" or (config.precision == "auto" and bfloat16_is_fast(self.world.device))
         half = bool(self.world.agree(float(half)))
-        self.autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16, enabled=half)
+        self.autocast = partial(torch.autocast, self.world.device.type, dtype=torch.bfloat16, enabled=half)
         self._stop = False
 
     def run(self) -> None:
         """Train until done or told to stop; always leaves a checkpoint."""
-        config, first = self.config, self.world.first
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._on_signal)
+        with _signals(self._on_signal):
+            self._run()
+
+    def _run(self) -> None:
+        config, first, stopped = self.config, self.world.first, False
         log = RunLog(self.folder, int(self.counters["step"])) if first else None
-        clock = _Clock(self.counters["seconds"])
+        clock = Clock(self.counters["seconds"])
         saved, checked = clock.seconds, clock.seconds
-        window = _Window()
+        window = Window()
         with TrainProgress(config, enabled=first) as progress:
             for batch in self._batches():
                 self.counters["seconds"] = clock.seconds
                 done = config.progress(int(self.counters["step"]), self.counters["seconds"])
                 done = self.world.agree(done)
-                if self.world.any(self._stop) or done >= 1:
+                stopped = self.world.any(self._stop)
+                if stopped or done >= 1:
                     break
                 rate = config.schedule.rate(int(self.counters["step"]), done)
-                window.add(self.step(batch, rate), len(batch) * self.world.size, batch.mask.sum() * self.world.size)
+                residues = int(batch.mask.sum()) * self.world.size
+                window.add(self.step(batch, rate), len(batch) * self.world.size, residues)
                 step = int(self.counters["step"])
+                if step % config.log_every == 0:
+                    figures = {**window.means(self.world), "rate": rate, "samples": self.counters["samples"]}
+                    if log is not None:
+                        log.write("train", step, {**figures, "seconds": self.counters["seconds"]})
+                        progress.show(step, done, figures)
+                    window = Window()
                 if log is None:
                     continue
-                if step % config.log_every == 0:
-                    figures = {**window.means(), "rate": rate, "samples": self.counters["samples"]}
-                    log.write("train", step, {**figures, "seconds": self.counters["seconds"]})
-                    progress.show(step, done, figures)
-                    window = _Window()
                 if clock.seconds - saved > 60 * config.checkpoint_minutes:
                     self.save()
                     saved = clock.seconds
@@ -160,21 +173,25 @@ class Trainer:
         if log is not None:
             self.counters["seconds"] = clock.seconds
             self.save()
-            self.check(log, int(self.counters["step"]))
+            if not stopped:  # who sends a signal does not wait for long
+                self.check(log, int(self.counters["step"]))
             log.close()
 
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """One optimizer step; returns the loss terms.
 
-        Randomness comes from (seed, step, rank) alone, so a resumed run draws what an undisturbed one would have.
+        Randomness comes from (seed, step, place in the batch of all processes) alone: a resumed run draws what an
+        undisturbed one would have, and several processes what one would have.
         """
-        config = self.config
+        config, world = self.config, self.world
         step = int(self.counters["step"])
-        generator = torch.Generator().manual_seed(mix(config.seed, step, self.world.rank))
-        noised = corrupt(batch, self.process, config.corruption, generator)
+        places = range(world.rank, len(batch) * world.size, world.size)
+        source = Streams([mix(config.seed, step, place) for place in places], [batch.padded_length] * len(batch))
+        noised = corrupt(batch.to(world.device), self.process, config.corruption, source)
+        listens = torch.rand((), generator=torch.Generator().manual_seed(mix(config.seed, step)))
         with self.autocast():
-            prediction = self._predict(noised, generator)
-        terms = denoising_losses(prediction, noised)
+            prediction = self._predict(noised, bool(listens < config.self_conditioning))
+        terms = denoising_losses(prediction, noised, world.mean)
         loss = total_loss(terms, config.loss)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
@@ -192,12 +209,12 @@ class Trainer:
         detached = {key: value.detach() for key, value in terms.items()}
         return {"loss": loss.detach(), "gradient": norm.detach(), **detached}
 
-    def _predict(self, noised: Noised, generator: torch.Generator) -> Prediction:
-        """Predict, half of the time after a first look whose result is given as a guess (self-conditioning)."""
+    def _predict(self, noised: Noised, listens: bool) -> Prediction:
+        """Predict, where it ``listens`` after a first look whose result is given as a guess (self-conditioning)."""
         protein: NoisyProtein = noised.protein
         guess = (protein.rotations, protein.translations)
-        listen = torch.zeros(len(protein.mask), dtype=torch.bool)
-        if torch.rand((), generator=generator) < self.config.self_conditioning:
+        listen = torch.zeros(len(protein.mask), dtype=torch.bool, device=protein.mask.device)
+        if listens:
             with torch.no_grad():
                 first = self.forward(protein, guess, listen)
             # The compiler may hand out the same buffers again, hence the copies.
@@ -207,17 +224,22 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""
+        self.counters["epoch_steps"] = self.sampler.steps(int(self.counters["epoch"]))
         save_checkpoint(self.folder, self.model, self.ema, self.optimizer, self.counters)
         with self.averaged() as model:
             save_weights(self.folder / "weights.safetensors", model, {**self.counters})
 
     def check(self, log: RunLog, step: int) -> None:
         """Validation losses and the geometry of a few generated samples, with the averaged weights."""
-        with self.averaged() as model:
+        with contextlib.suppress(_Stopped), self.averaged() as model:
 
-            def denoise(*inputs: object) -> Prediction:
+            def predict(*inputs: object) -> Prediction:
+                if self._stop:
+                    raise _Stopped
                 with self.autocast():
                     return model(*inputs)
+
+            denoise = placed(predict, self.world.device)
 
             with contextlib.suppress(DatasetError):  # a dataset need not have a validation split
                 log.write("validation", step, validation_losses(denoise, self.process, self.config))
@@ -238,6 +260,20 @@ class Trainer:
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(present[name])
 
+    def _keep_place(self) -> None:
+        """After a restart with another number of processes or tokens: as far into the epoch as before.
+
+        Its batches are others then; some examples come twice in this epoch and some not at all.
+        """
+        steps = self.sampler.steps(int(self.counters["epoch"]))
+        before = int(self.counters.get("epoch_steps", steps))
+        if before != steps:
+            self.counters["batch"] = int(self.counters["batch"]) * steps // max(1, before)
+
+    def _tell(self, message: str) -> None:
+        if self.world.first:
+            print(f"protgm: {printable(message, limit=2000)}", file=sys.stderr)
+
     def _batches(self) -> Iterator[Batch]:
         while True:
             epoch = int(self.counters["epoch"])
@@ -248,35 +284,19 @@ class Trainer:
         self._stop = True
 
 
-class _Clock:
-    """Seconds of training, counted over restarts."""
-
-    def __init__(self, before: float) -> None:
-        self._start = time.monotonic() - before
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
+class _Stopped(Exception):
+    """Told to stop in the middle of something that can be left out."""
 
 
-class _Window:
-    """Means of the figures since the last log line."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.steps, self.samples, self.residues = 0, 0, torch.zeros(())
-        self.start = time.monotonic()
-
-    def add(self, figures: dict[str, Tensor], samples: int, residues: Tensor) -> None:
-        for key, value in figures.items():
-            self.sums[key] = self.sums.get(key, torch.zeros(())) + value
-        self.steps += 1
-        self.samples += samples
-        self.residues = self.residues + residues
-
-    def means(self) -> dict[str, float]:
-        elapsed = time.monotonic() - self.start
-        means = {key: float(value) / self.steps for key, value in self.sums.items()}
-        means["samples_per_second"] = self.samples / elapsed
-        means["residues_per_second"] = float(self.residues) / elapsed
-        return means
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT go to ``handler`` for the length of the block (in the main thread, which alone may ask)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import protgm
@@ -21,6 +22,7 @@ from protgm.lock import locked
 from protgm.train import TrainConfig, train
 from protgm.train.checkpoint import latest_checkpoint
 from protgm.train.optim import Schedule
+from protgm.train.trainer import Trainer
 
 
 @pytest.fixture
@@ -77,10 +79,44 @@ def test_training_lowers_the_loss(config):
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_two_processes_see_other_data_and_agree_on_the_weights(config):
-    train(replace(config, processes=2, steps=3, log_every=1))
-    assert len(curve(config.out)) == 3
-    assert all(torch.isfinite(tensor).all() for tensor in weights(config.out).values())
+def test_two_processes_are_one_with_twice_the_batch(config, tmp_path):
+    """Same examples, same noise, same losses, same weights; the sums are taken in another order."""
+    # With these lengths both cut the epoch into the same batches.
+    config = replace(config, steps=4, log_every=1, max_length=112, tokens=128, optimizer="adamw")
+    one = replace(config, tokens=256, out=str(tmp_path / "one"))
+    train(one)
+    train(replace(config, processes=2))
+    for (step, loss), (other_step, other) in zip(curve(one.out), curve(config.out), strict=True):
+        assert step == other_step
+        assert other == pytest.approx(loss, rel=1e-4)
+    a, b = weights(one.out), weights(config.out)
+    for name in a:
+        assert torch.allclose(a[name], b[name], atol=2e-4), name
+
+
+def test_a_run_goes_on_with_another_number_of_processes(config):
+    train(replace(config, steps=2, processes=2, log_every=1))
+    train(replace(config, steps=4, log_every=1))
+    assert [step for step, _ in curve(config.out)] == [1, 2, 3, 4]
+    checkpoint = latest_checkpoint(Path(config.out))
+    assert checkpoint is not None
+    state = json.loads((checkpoint / "state.json").read_text())
+    assert state["step"] == 4
+    assert state["batch"] <= state["epoch_steps"]
+
+
+def test_the_place_in_the_epoch_is_kept(config):
+    train(replace(config, steps=2))
+    trainer = Trainer(replace(config, tokens=1024))
+    steps = trainer.sampler.steps(0)
+    before = Trainer(config).sampler.steps(0)
+    assert steps < before
+    assert trainer.counters["batch"] == 2 * steps // before
+
+
+def test_a_process_that_dies_ends_the_run_with_a_reason(config):
+    with pytest.raises(ValueError, match="not a dataset"):
+        train(replace(config, data=config.out, processes=2))
 
 
 def test_other_settings_in_one_folder_are_refused(config):
@@ -97,21 +133,75 @@ def test_two_trainers_in_one_folder_are_refused(config):
         train(config)
 
 
-def test_a_damaged_checkpoint_is_told_not_used(config):
-    train(replace(config, steps=2))
+def damage(checkpoint: Path, how: str) -> None:
+    path = checkpoint / "model.safetensors"
+    data = path.read_bytes()
+    if how == "flip":
+        path.write_bytes(data[:-7] + bytes([data[-7] ^ 1]) + data[-6:])
+    elif how == "short":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "gone":
+        path.unlink()
+    else:
+        (checkpoint / "state.json").write_text(how)
+
+
+@pytest.mark.parametrize("how", ["flip", "short", "gone", "{", "[]", '{"sha256": 1}', '{"step": "x", "sha256": {}}'])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(config, how, capsys):
+    train(replace(config, steps=2, log_every=1))
+    train(replace(config, steps=4, log_every=1))
+    whole = weights(config.out)
+    newest = latest_checkpoint(Path(config.out))
+    assert newest is not None
+    damage(newest, how)
+    train(replace(config, steps=4, log_every=1))
+    told = capsys.readouterr().err
+    assert f"{newest.name}" in told
+    assert "damaged" in told
+    assert "going on from the one before it" in told
+    # Steps 3 and 4 again, the same.
+    assert [step for step, _ in curve(config.out)] == [1, 2, 3, 4]
+    again = weights(config.out)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_only_damaged_checkpoints_are_an_error(config):
+    train(replace(config, steps=1))
     checkpoint = latest_checkpoint(Path(config.out))
     assert checkpoint is not None
-    path = checkpoint / "model.safetensors"
-    data = bytearray(path.read_bytes())
-    data[-7] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"damaged \(checksum differs\)"):
+    damage(checkpoint, "flip")
+    with pytest.raises(ValueError, match="all checkpoints are damaged; delete that folder to start again"):
         train(config)
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_goes_on(config, kill):
-    config = replace(config, steps=None, hours=1.0, checkpoint_minutes=0.02, log_every=1)
+def test_the_last_three_checkpoints_are_kept(config):
+    for steps in range(1, 6):
+        train(replace(config, steps=steps))
+    kept = sorted(path.name for path in (Path(config.out) / "checkpoints").iterdir())
+    assert kept == ["step-00000003", "step-00000004", "step-00000005"]
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(config, monkeypatch):
+    train(replace(config, steps=1))
+    before = {path: path.read_bytes() for path in Path(config.out).rglob("*.safetensors")}
+
+    def full(*_args, **_named):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("protgm.train.checkpoint.save_file", full)
+    with pytest.raises(OSError, match=r"step-0*2: cannot be written \(.*No space left.*what was there before is unch"):
+        train(replace(config, steps=2))
+    assert {path: path.read_bytes() for path in Path(config.out).rglob("*.safetensors")} == before
+    monkeypatch.undo()
+    train(replace(config, steps=2))
+    assert [path.name for path in sorted((Path(config.out) / "checkpoints").iterdir())][-1] == "step-00000002"
+
+
+@pytest.mark.parametrize(
+    ("kill", "processes"), [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2)]
+)
+def test_a_killed_run_goes_on(config, kill, processes):
+    config = replace(config, steps=None, hours=1.0, checkpoint_minutes=0.02, log_every=1, processes=processes)
     script = (
         "import json, sys\n"
         "from protgm.config import build\n"
@@ -135,7 +225,16 @@ def test_a_killed_run_goes_on(config, kill):
     checkpoint = latest_checkpoint(Path(config.out))
     assert checkpoint is not None
     reached = json.loads((checkpoint / "state.json").read_text())["step"]
-    train(replace(config, hours=None, steps=reached + 2))
+    if kill == signal.SIGTERM:
+        assert not list(Path(config.out).rglob("*.tmp"))
+    for _ in range(300):  # the first process stops a moment after its parent was killed
+        try:
+            with locked(Path(config.out), "test"):
+                break
+        except ValueError:
+            time.sleep(0.1)
+    reached = json.loads((latest_checkpoint(Path(config.out)) / "state.json").read_text())["step"]
+    train(replace(config, hours=None, steps=reached + 2, processes=1))
     steps = [step for step, _ in curve(config.out)]
     assert steps == list(range(1, reached + 3))
 
@@ -146,6 +245,8 @@ def test_a_killed_run_goes_on(config, kill):
         ({"steps": None}, "say how long to train: hours=2 or steps=20000"),
         ({"precision": "fp8"}, "must be auto, bf16 or fp32"),
         ({"processes": 0}, "processes=0 must be at least 1"),
+        ({"num_nodes": 0}, "num_nodes=0 must be at least 1"),
+        ({"processes": 2, "devices": 2}, "processes= is for the processor of one machine"),
     ],
 )
 def test_settings_are_checked(config, values, message):
