@@ -191,6 +191,8 @@ def _network(model: str) -> Any:
         import protein_mpnn_utils
         import torch
 
+        from protgm.design.once import Once
+
         package, name = MODELS[model]
         path = files(package).joinpath(name)
     except ImportError:
@@ -202,4 +204,7 @@ def _network(model: str) -> Any:
         num_encoder_layers=_LAYERS, num_decoder_layers=_LAYERS, augment_eps=0.0, k_neighbors=stored["num_edges"],
     )  # fmt: skip
     network.load_state_dict(stored["model_state_dict"])
+    # All rows of a batch are one backbone here: what does not see the sequence is computed once.
+    network.features = Once(network.features)
+    network.encoder_layers = torch.nn.ModuleList(map(Once, network.encoder_layers))
     return network.eval()

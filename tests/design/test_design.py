@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,28 @@ def test_designs_are_likely_native_like_and_reproducible(mpnn: ProteinMPNN) -> N
     assert np.mean([x == y for x, y in zip(found[0].sequence, b.sequence, strict=True)]) > 0.25
     assert mpnn.design(b, 2, seed=3) == found
     assert mpnn.design(b, 2, seed=4) != found
+
+
+def test_rows_of_a_batch_are_what_they_are_alone(mpnn: ProteinMPNN) -> None:
+    """The encoder runs once for all rows; its results are those of one row."""
+    import torch
+
+    b = native("1EJG_A")
+    one, three = mpnn._inputs(b, 1), mpnn._inputs(b, 3)
+    order = torch.randn(1, len(b), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        alone, every = (
+            mpnn._network(
+                x["X"], x["S"], x["mask"], x["mask"], x["index"], x["chain"], order.expand(len(x["X"]), -1).contiguous()
+            )
+            for x in (one, three)
+        )
+    assert torch.allclose(every, alone.expand(3, -1, -1), atol=1e-4)
+
+
+def test_designers_travel_to_other_processes(mpnn: ProteinMPNN) -> None:
+    b = native("1EJG_A")
+    assert pickle.loads(pickle.dumps(mpnn)).score(b, b.sequence) == pytest.approx(mpnn.score(b, b.sequence))
 
 
 def test_score_does_not_depend_on_where_the_protein_is(mpnn: ProteinMPNN) -> None:
