@@ -13,6 +13,7 @@ import torch
 
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
+from protgm.model.device import automatic_device, placed
 from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
@@ -65,6 +66,8 @@ class BackboneModel:
 
     def __init__(self, denoiser: Denoiser, card: dict[str, object], checkpoint: str) -> None:
         self.denoiser = denoiser.eval()
+        #: Where the network computes; everything else stays on the processor, so that the noise is the same everywhere.
+        self.device = automatic_device()
         self.card = card
         self.checkpoint = checkpoint
         self.process = ProteinProcess(noise_scale=denoiser.config.noise_scale)
@@ -136,7 +139,8 @@ class BackboneModel:
             lengths = [item.length for item in chunk]
             task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
             source = Streams([item.seed(seed) for item in chunk], lengths)
-            denoiser = partial(self.denoiser, neighbours=settings.attended(max(lengths)))
+            network = partial(self.denoiser.to(self.device), neighbours=settings.attended(max(lengths)))
+            denoiser = placed(network, self.device)
             prediction = sample_frames(denoiser, self.process, task, settings, source)
             frames = raw = prediction.rotations, prediction.translations
             if refine:

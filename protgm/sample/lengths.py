@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,17 +52,34 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """From ``2/4``.
+        """From ``2/4``; or ``auto``: from what SLURM (job arrays, srun) or torchrun say about this process.
 
         Raises
         ------
         ValueError
             If it does not look like that, or is out of range.
         """
+        if text.strip() == "auto":
+            return cls._of_environment()
         match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(f"shard={text}: must be i/n with i from 1 to n, such as 2/4")
+            raise ValueError(f"shard={text}: must be i/n with i from 1 to n, such as 2/4, or auto")
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def _of_environment(cls) -> Shard:
+        """One process for each task of a SLURM array and, within it, for each that srun or torchrun started."""
+        number, of = 0, 1
+        if "SLURM_ARRAY_TASK_ID" in os.environ:
+            first, step = _variable("SLURM_ARRAY_TASK_MIN", 0), _variable("SLURM_ARRAY_TASK_STEP", 1)
+            number = (_variable("SLURM_ARRAY_TASK_ID", 0) - first) // step
+            of = _variable("SLURM_ARRAY_TASK_COUNT", 1)
+        for place, count in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")):
+            if place in os.environ and count in os.environ:
+                size = _variable(count, 1)
+                number, of = number * size + _variable(place, 0), of * size
+                break
+        return cls(number + 1, of)
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
@@ -90,7 +108,8 @@ def parse_length(length: int | str | Sequence[int]) -> tuple[int, ...] | range:
             first, last = int(match[1]), int(match[2])
             if first > last:
                 raise ValueError(f"length={length}: the range runs backwards; write {last}-{first}")
-            _check(first), _check(last)
+            for end in (first, last):
+                _check(end)
             return range(first, last + 1)
         if not re.fullmatch(r"\d+(,\d+)*", text):
             raise ValueError(f"length={length!r}: must be a number (100), a range (60-128) or a list (64,96,128)")
@@ -132,3 +151,10 @@ def work_list(lengths: tuple[int, ...] | range, num: int, seed: int) -> list[Ite
 def _check(length: int) -> None:
     if not _MIN_LENGTH <= length <= MAX_LENGTH:
         raise ValueError(f"length={length} must lie between {_MIN_LENGTH} and {MAX_LENGTH} residues")
+
+
+def _variable(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isdigit():
+        raise ValueError(f"shard=auto: {name} in the environment is not a number")
+    return int(value)

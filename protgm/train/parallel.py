@@ -93,7 +93,8 @@ def started_by_launcher() -> bool:
     """Whether torchrun or SLURM (srun) started this process as one of several."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    # Set by srun alone: a batch script that calls protgm itself is one process, whatever the job's number of tasks.
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
 
 
 def launch_fabric(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protgm.sample.lengths import Item, parse_length, work_list
+from protgm.sample.lengths import Item, Shard, parse_length, work_list
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,58 @@ def test_asking_for_more_keeps_what_was_asked_before():
 def test_every_item_has_its_own_stream():
     seeds = {item.seed(seed) for seed in range(5) for item in work_list((40, 41, 42), 50, seed)}
     assert len(seeds) == 5 * 150
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, Shard(1, 1)),
+        ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "4"}, Shard(4, 4)),
+        ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "4"}, Shard(3, 4)),
+        (
+            {
+                "SLURM_ARRAY_TASK_ID": "20",
+                "SLURM_ARRAY_TASK_MIN": "0",
+                "SLURM_ARRAY_TASK_STEP": "10",
+                "SLURM_ARRAY_TASK_COUNT": "3",
+            },
+            Shard(3, 3),
+        ),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, Shard(2, 2)),
+        ({"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "4"}, Shard(3, 4)),
+        # A batch script is one process, however many tasks its job has.
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, Shard(1, 1)),
+        # torchrun under srun: its ranks count all.
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "RANK": "5", "WORLD_SIZE": "8"}, Shard(6, 8)),
+        (
+            {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2", "RANK": "2", "WORLD_SIZE": "3"},
+            Shard(6, 6),
+        ),
+    ],
+)
+def test_shards_that_launchers_stand_for(monkeypatch, variables, expected):
+    for name in (*_VARIABLES, "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Shard.parse("auto") == expected
+
+
+def test_a_launcher_that_says_nonsense_is_told(monkeypatch):
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "x")
+    with pytest.raises(ValueError, match="shard=auto: SLURM_ARRAY_TASK_ID in the environment is not a number"):
+        Shard.parse("auto")
+
+
+_VARIABLES = (
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_ARRAY_TASK_MIN",
+    "SLURM_ARRAY_TASK_STEP",
+    "SLURM_ARRAY_TASK_COUNT",
+    "SLURM_PROCID",
+    "SLURM_STEP_NUM_TASKS",
+    "RANK",
+    "WORLD_SIZE",
+)
