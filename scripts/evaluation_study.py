@@ -2,13 +2,14 @@
 
 python scripts/evaluation_study.py gate data=dataset [num=200]
 python scripts/evaluation_study.py dssp data=dataset [num=50]             needs mkdssp (Debian's package dssp)
-python scripts/evaluation_study.py recall data=dataset [num=16] [folder=samples]
+python scripts/evaluation_study.py recall data=dataset [num=16] [folder=samples] [wide=300]
 python scripts/evaluation_study.py likelihood data=dataset [num=12]       needs protgm[design]
 
-`gate`: share of natives of the validation split that pass, and of damaged copies. `dssp`: residues whose state
-is mkdssp's. `recall`: how often the prefilter keeps the native that TM-align finds nearest among all training ones, for
-natives of the validation split or the structures of a folder. `likelihood`: ProteinMPNN's negative log-likelihood of
-natives' own sequences, on their backbones and on these with 1 A of noise.
+`gate`: share of natives of the validation split that pass, and of damaged copies. `dssp`: residues whose state is
+mkdssp's. `recall`: how often the prefilter keeps the native that TM-align finds nearest among all training natives,
+or among so many of the likeliest (`wide`), for natives of the validation split or the structures of a folder.
+`likelihood`: ProteinMPNN's negative log-likelihood of natives' own sequences, on their backbones and on these with 1
+A of noise.
 """
 
 from __future__ import annotations
@@ -87,13 +88,13 @@ def dssp(data: str, num: int) -> None:
     print({f"{a} where mkdssp has {c}": count for (a, c), count in pairs.most_common() if a != c})
 
 
-def recall(data: str, num: int, folder: str | None) -> None:
-    """Exhaustive TM-align of every query against all natives, and what the prefilter would have kept."""
+def recall(data: str, num: int, folder: str | None, wide: int | None) -> None:
+    """TM-align of every query with all natives, or the ``wide`` likeliest, and what the prefilter would have kept."""
     library = [b.coords[np.isfinite(b.coords[:, 1]).all(axis=-1), 1] for b in read_natives(data, split="train")]
     chosen = some(data, "val", num) if folder is None else read_folder(folder)[0][:num]
     queries = [b.coords[np.isfinite(b.coords[:, 1]).all(axis=-1), 1] for b in chosen]
     start = time.process_time()
-    ranked = prefilter(queries, library, max(KEPT))
+    ranked = prefilter(queries, library, wide or len(library))
     spent = (time.process_time() - start) / len(queries)
     print(
         f"{len(queries)} queries, {len(library)} natives; the prefilter took {spent:.2f} s of a core each", flush=True
@@ -101,10 +102,10 @@ def recall(data: str, num: int, folder: str | None) -> None:
     lost: dict[int, list[float]] = {keep: [] for keep in KEPT}
     missed = Counter()
     for b, query, rows in zip(chosen, queries, ranked, strict=True):
-        tm = tm_pairs([(query, native) for native in library])[:, 0]
+        tm = tm_pairs([(query, library[row]) for row in rows])[:, 0]
         best = float(np.nanmax(tm))
         for keep in KEPT:
-            found = float(np.nanmax(tm[rows[:keep]]))
+            found = float(np.nanmax(tm[:keep]))
             lost[keep].append(best - found)
             missed[keep] += best >= 0.5 > found
         print(f"{b.name} {len(b)} best {best:.3f} kept {[round(best - lost[k][-1], 3) for k in KEPT]}", flush=True)
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(__doc__)
     num = int(options.get("num", {"gate": 200, "dssp": 50, "recall": 16, "likelihood": 12}[name]))
     if name == "recall":
-        recall(options["data"], num, options.get("folder"))
+        recall(options["data"], num, options.get("folder"), int(options["wide"]) if "wide" in options else None)
     else:
         {"gate": gate, "dssp": dssp, "likelihood": likelihood}[name](options["data"], num)
 

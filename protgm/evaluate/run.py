@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ def evaluate(
     designer: Designer | None = None,
     refolder: Refolder | None = None,
     html: bool = True,
-    figures: bool = True,
+    figures: bool | None = None,
     workers: int | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -120,8 +121,10 @@ def evaluate(
         Instead of ProteinMPNN.
     refolder : Refolder, optional
         Predicts structures of the designed sequences: see `protgm.refold`.
-    html, figures : bool
-        Write report.html, PNG figures (extra ``report``).
+    html : bool
+        Write report.html.
+    figures : bool, optional
+        Write PNG figures (extra ``report``); by default where matplotlib is installed.
     workers : int, optional
         Processes; one per core by default.
     seed : int
@@ -155,7 +158,9 @@ def evaluate(
     used = workers or cores()
     gate = gate or Gate()
     start = time.monotonic()
-    if figures:
+    if figures is None:
+        figures = find_spec("matplotlib") is not None
+    elif figures:
         from protgm.evaluate.figures import require_matplotlib
 
         require_matplotlib()

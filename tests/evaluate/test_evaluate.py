@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import shutil
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_one_structure_without_a_reference(tmp_path: Path) -> None:
     assert pictures == ["histograms.png", "ramachandran.png", "rg.png", "secondary.png", "tm.png"]
     assert all((tmp_path / "out" / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert "<html" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_figures_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "one"
+    source.mkdir()
+    native().to_pdb(source / "only.pdb")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ValueError, match=r"pip install 'protgm\[report\]', or figures=false"):
+        evaluate(source, out=tmp_path / "out", figures=True)
+    monkeypatch.setattr("protgm.evaluate.run.find_spec", lambda name: None)
+    evaluate(source, out=tmp_path / "out", html=False, workers=1, progress=False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["metrics.csv", "metrics.json", "tm.npz"]
 
 
 def test_copies_of_natives_are_not_new_and_form_clusters(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ function restyle() {
   else if (style === "trace") viewer.setStyle({}, { cartoon: { colorfunc, style: "trace", thickness: 0.5 } });
   else viewer.setStyle({}, { stick: { colorfunc, radius: 0.14 } });
   viewer.render();
-  const legends = { secondary: "helix: vermilion ribbon; strand: blue arrow; coil: grey tube", rainbow: "dark: N terminus; bright: C terminus", confidence: "dark: low confidence; bright: high", chain: "one colour per chain" };
+  const legends = { secondary: "helix: vermilion coil; strand: blue arrow; the rest: narrow grey band", rainbow: "dark: N terminus; bright: C terminus", confidence: "dark: low confidence; bright: high", chain: "one colour per chain" };
   $("legend").textContent = legends[$("colour").value];
 }
 function stop() {
