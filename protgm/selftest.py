@@ -1,4 +1,4 @@
-"""Whether a loaded network is what it promises: equivariant, and independent of padding."""
+"""Whether a loaded network is what it promises: equivariant under turns and shifts of its input."""
 
 from __future__ import annotations
 
