@@ -99,4 +99,4 @@ if __name__ == "__main__":
         all four generators through one interface: velocity and score from its mean, the jump (of single coordinates)
         from its draws. 60 midpoint steps even in log(1 - t)."""
     body = table(["generator", "share on dark squares", "total variation on a 16 x 16 grid"], rows)
-    write(options, "04_checkerboard", "Checkerboard", figure, caption, body)
+    write(options, "04_checkerboard", "Checkerboard", figure, caption, body, chance=False)

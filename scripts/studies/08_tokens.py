@@ -71,4 +71,4 @@ if __name__ == "__main__":
         not help here at any strength or number of steps: with an exact posterior there is nothing else to correct, and
         more moves make more pairs of tokens change together. Mean total variation of exact draws: {floor:.4f}."""
     body = table(["source", "corrector", *[f"{n} steps" for n in counts]], rows)
-    write(options, "08_tokens", "Two tokens", figure, caption, body)
+    write(options, "08_tokens", "Two tokens", figure, caption, body, chance=False)

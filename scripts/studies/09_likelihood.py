@@ -58,14 +58,18 @@ if __name__ == "__main__":
                 axes[1].plot(truth, found, ".", ms=4, label=label)
     axes[1].plot([truth.min(), truth.max()], [truth.min(), truth.max()], color="0.6", lw=1)
     axes[0].set_xlabel("steps")
+    axes[0].set_xticks(counts, [str(n) for n in counts])
+    axes[0].minorticks_off()
     axes[0].set_ylabel("root mean squared error, nats")
     axes[1].set_xlabel("log density")
     axes[1].set_ylabel("by the ODE, 40 steps")
     for plot in axes:
         plot.legend(fontsize=6)
     caption = f"""Three points of the plane blurred by the CondOT path at t = 0.8, where the density is known;
-        {COUNT} of its draws followed back to the prior by the midpoint rule. With the exact divergence the error falls
-        with the step; Hutchinson's estimate has a spread per sample that steps do not remove and probes do, and a mean
-        near zero. The learned velocity (1,500 steps) has its own error on top."""
+        {COUNT} of its draws followed back to the prior by the midpoint rule. With the exact velocity and divergence the
+        error falls with the square of the step or faster, to 0.002 nats at 40 steps. Hutchinson's estimate adds a
+        spread to each sample that falls like the root of the number of probes, whether they are taken in one step or
+        spread over more steps, and a mean near zero. A learned velocity (1,500 steps of squared error) has an error of
+        its own of 0.2 nats, which no solver removes."""
     header = ["velocity", "divergence", *[f"{n} steps" for n in counts], "mean error, 40 steps"]
-    write(options, "09_likelihood", "Likelihood of a known density", figure, caption, table(header, rows))
+    write(options, "09_likelihood", "Likelihood of a known density", figure, caption, table(header, rows), chance=False)

@@ -91,15 +91,25 @@ def source(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def write(options: argparse.Namespace, name: str, title: str, figure: Figure, caption: str, body: str) -> None:
-    """Write ``name``.png and ``name``.md, and show the table; the caption is one paragraph, however it is broken."""
+def write(
+    options: argparse.Namespace, name: str, title: str, figure: Figure, caption: str, body: str, *, chance: bool = True
+) -> None:
+    """Write ``name``.png and ``name``.md, and show the table.
+
+    The caption is one paragraph, however it is broken; ``chance`` adds what a Kolmogorov-Smirnov distance is by chance.
+    """
     with atomic(options.out / f"{name}.png") as path:
         figure.savefig(path, dpi=110, bbox_inches="tight", format="png")
     floor, caption = noise_floor(options.samples), " ".join(caption.split())
+    by_chance = (
+        f"Chance alone reaches a Kolmogorov-Smirnov distance of {floor:.4f} once in 20 times at "
+        f"{options.samples:,} samples. "
+        if chance
+        else ""
+    )
     text = (
-        f"# {title}\n\n![{title}]({name}.png)\n\n{caption}\n\n{body}\n\n"
-        f"Chance alone reaches a Kolmogorov-Smirnov distance of {floor:.4f} once in 20 times at {options.samples:,} "
-        f"samples. Made by `python scripts/studies/{name}.py --samples {options.samples} --seed {options.seed}`.\n"
+        f"# {title}\n\n![{title}]({name}.png)\n\n{caption}\n\n{body}\n\n{by_chance}"
+        f"Made by `python scripts/studies/{name}.py --samples {options.samples} --seed {options.seed}`.\n"
     )
     with atomic(options.out / f"{name}.md") as path:
         path.write_text(text, encoding="utf-8")
