@@ -144,11 +144,12 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
         share = np.mean([row["passed"] for row in natives.rows])
         tiles[-1]["native"] = f"{100 * share:.0f} %"
     if s["clusters"] is not None:
-        tile("clusters at TM 0.5", str(s["clusters"]), note=f"{s['clusters_passed']} with a structure that passes")
+        note, native = f"{s['clusters_passed']} with a structure that passes", None
         if s.get("clusters_drawn") is not None:
             of, theirs = (found.natives["clusters"][key] for key in ("of", "mean"))
-            tiles[-1]["note"] += f"; of {of:.0f} drawn {s['clusters_drawn']:.1f}"
-            tiles[-1]["native"] = f"{theirs:.0f} of {of:.0f}"
+            note, native = f"{note}; {s['clusters_drawn']:.1f} of {of:.0f} drawn", f"{theirs:.0f} of {of:.0f}"
+        tile("clusters at TM 0.5", str(s["clusters"]), note=note)
+        tiles[-1]["native"] = native
         tile(
             "mean TM of pairs",
             "-" if s["mean_pair_tm"] is None else f"{s['mean_pair_tm']:.2f}",
@@ -177,7 +178,7 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
         if s[key] is not None:
             tile(label, f"{s[key]:.2f}", key=key)
             if key == "mpnn_nll" and (own := found.natives.get("native_nll")) is not None:
-                tiles[-1]["native"] += f", their own sequences {own['mean']:.2f}"
+                tiles[-1]["native"] = f"{tiles[-1]['native'] or '-'}, own sequences {own['mean']:.2f}"
     return tiles
 
 
