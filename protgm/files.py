@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ __all__ = [
     "fsync",
     "read_json",
     "read_lines",
+    "remove_temporary",
     "sha256",
     "unwritable",
     "write_json",
@@ -118,6 +120,25 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hex digest of a file's contents."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_temporary(folder: Path, keep: Callable[[str], bool] | None = None) -> None:
+    """Remove what killed writers left of `atomic` files (and temporary folders) in a folder that nobody else writes to.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : callable, optional
+        Says by its name whether a final file may be another process's business.
+    """
+    for left in folder.glob(".*.tmp"):
+        if keep is not None and keep(left.name[1:]):
+            continue
+        with suppress(OSError):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

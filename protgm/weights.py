@@ -12,8 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from protgm.config import build
 from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
+from protgm.structure.errors import printable
 
 __all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
 
@@ -49,9 +51,13 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[
     """
     path = BUNDLED if path is None else Path(path)
     tensors, metadata = _read(path)
-    model = Denoiser(DenoiserConfig(**json.loads(metadata["model"])))
+    config, card = _header(metadata, len(tensors), path)
+    # A network that holds nothing is compared with the file first: what a header asks for is not made unseen.
+    with torch.device("meta"):
+        _check(Denoiser(config), tensors, path)
+    model = Denoiser(config)
     _fill(model, tensors, path)
-    return model.eval(), json.loads(metadata["card"])
+    return model.eval(), card
 
 
 def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:
@@ -78,15 +84,33 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def _header(metadata: Mapping[str, str], count: int, path: Path) -> tuple[DenoiserConfig, dict[str, object]]:
+    """Settings and card in a file of ``count`` tensors."""
+    try:
+        settings, card = json.loads(metadata["model"]), json.loads(metadata["card"])
+        config = build(DenoiserConfig, settings)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: its header does not describe a network ({printable(error)})") from None
+    if not isinstance(card, dict) or max(config.stages * config.blocks, config.refinements) > count:
+        raise ValueError(f"{path}: its header does not describe the network that is in it")
+    return config, card
+
+
 def _fill(model: Denoiser, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    _check(model, tensors, path)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[name])
+
+
+def _check(model: Denoiser, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """That a model has the tensors' names and shapes."""
     named = dict(model.named_parameters())
     for name in sorted(set(named) ^ set(tensors)):
         what = "misses" if name in named else "has an unknown"
         raise ValueError(f"{path}: {what} parameter {name}; its model settings differ from this network's")
-    with torch.no_grad():
-        for name, parameter in named.items():
-            if parameter.shape != tensors[name].shape:
-                raise ValueError(
-                    f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
-                )
-            parameter.copy_(tensors[name])
+    for name, parameter in named.items():
+        if parameter.shape != tensors[name].shape:
+            raise ValueError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
+            )

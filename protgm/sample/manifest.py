@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from protgm.files import append_lines, atomic, read_lines
+from protgm.files import append_lines, atomic, read_lines, remove_temporary
 from protgm.lock import Locked, locked
 from protgm.sample.lengths import Shard
 
@@ -55,6 +55,7 @@ def merge(folder: Path) -> None:
         main = folder / MANIFEST
         if not shards or (main.exists() and main not in idle):
             return
+        remove_temporary(folder, keep=lambda name: not name.startswith(f"{MANIFEST}."))
         rows = {row["name"]: row for path in idle for row in read_lines(path)}
         with atomic(main) as temporary:
             lines = (json.dumps(rows[name]) + "\n" for name in sorted(rows))

@@ -13,11 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
+from protgm.files import remove_temporary
 from protgm.sample.generate import BackboneModel, Generated, batches, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
 from protgm.sample.secondary import check_secondary
 from protgm.sample.settings import SamplerSettings
+from protgm.structure.errors import printable
 from protgm.version import __version__
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     ValueError
         If the folder holds proteins made with other settings under the same names, or another process writes to it.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, markup=False)
     designer = _designer() if config.design else None
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -93,12 +95,14 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     request = work_list(parse_length(config.length), config.num, config.seed)
     items = request if shard is None else shard.take(request)
     with only_writer(out, shard):
+        own = {item.name for item in items}
+        remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in own)
         model = load(config.checkpoint)
         recipe = _recipe(config, model)
         rows = {row["name"]: row for row in read_manifest(out)}
         missing = {item for item in items if not _made(item, rows, recipe, out)}
         if len(missing) < len(items):
-            there = f"{out}: {len(items) - len(missing)} of {len(items)} are there already"
+            there = f"{printable(out, 1000)}: {len(items) - len(missing)} of {len(items)} are there already"
             console.print(there, highlight=False, soft_wrap=True)
         # Batches are cut from the whole list and made whole, whatever is missing of them: rounding depends on what is
         # multiplied together, and a run that was stopped is to end in the same bytes as one that was not.
@@ -126,7 +130,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     wanted = [rows[item.name] for item in sorted(items)]
     passed = sum(row["gate"]["passed"] for row in wanted)
     console.print(
-        f"{len(wanted)} backbones in {out} ({passed} pass the geometry gate); figures of each in {out / MANIFEST}",
+        f"{len(wanted)} backbones in {printable(out, 1000)} ({passed} pass the geometry gate); figures of each in {printable(out / MANIFEST, 1000)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -19,17 +19,20 @@ __all__ = ["Clock", "RunLog", "Window"]
 class RunLog:
     """Append rows to ``train.csv``, ``validation.csv``, ``samples.csv`` in a run's folder.
 
-    After a restart, rows written beyond the checkpoint's step are dropped, so that every curve has one line.
+    After a restart, rows written beyond the checkpoint's step are dropped, so that every curve has one line; a row that
+    is there already is not written again.
     """
 
     def __init__(self, folder: Path, resume_step: int) -> None:
         self.folder = folder
-        for path in folder.glob("*.csv"):
-            _drop_after(path, resume_step)
+        self._written = {path.stem: _drop_after(path, resume_step) for path in folder.glob("*.csv")}
         self._board = _tensorboard(folder / "tensorboard", resume_step)
 
     def write(self, kind: str, step: int, figures: dict[str, float]) -> None:
         """Add one row to ``kind``.csv and the same scalars to TensorBoard."""
+        if step <= self._written.get(kind, -1):
+            return
+        self._written[kind] = step
         path = self.folder / f"{kind}.csv"
         row = {"step": step, **{k: f"{v:.6g}" for k, v in figures.items()}}
         new = not path.exists()
@@ -89,7 +92,8 @@ class Window:
         return means
 
 
-def _drop_after(path: Path, step: int) -> None:
+def _drop_after(path: Path, step: int) -> int:
+    """Cut a table after a step; the step of its last row, -1 where there is none."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines[1:] if line.endswith("\n") and _step(line) <= step]
     if lines and lines[0].endswith("\n"):
@@ -97,6 +101,8 @@ def _drop_after(path: Path, step: int) -> None:
             temporary.write_text("".join(lines[:1] + kept), encoding="utf-8")
     else:  # killed while it wrote the very first line
         path.unlink()
+        kept = []
+    return int(_step(kept[-1])) if kept else -1
 
 
 def _step(line: str) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from protgm.data.batches import Batch, EpochSampler
 from protgm.data.dataset import Dataset, DatasetError
-from protgm.files import read_json, write_json
+from protgm.files import read_json, remove_temporary, write_json
 from protgm.lie.random import Streams
 from protgm.lock import locked
 from protgm.model import Denoiser, NoisyProtein, Prediction
@@ -70,6 +70,8 @@ def _claimed(config: TrainConfig, world: World) -> Iterator[None]:
         if world.first:
             try:
                 held.enter_context(locked(Path(config.out), "protgm train"))
+                for folder in (Path(config.out), Path(config.out) / "checkpoints"):
+                    remove_temporary(folder)
                 _claim(config)
             except (ValueError, OSError) as error:
                 problem = error
@@ -212,15 +214,12 @@ class Trainer:
     def _predict(self, noised: Noised, listens: bool) -> Prediction:
         """Predict, where it ``listens`` after a first look whose result is given as a guess (self-conditioning)."""
         protein: NoisyProtein = noised.protein
-        guess = (protein.rotations, protein.translations)
-        listen = torch.zeros(len(protein.mask), dtype=torch.bool, device=protein.mask.device)
-        if listens:
-            with torch.no_grad():
-                first = self.forward(protein, guess, listen)
-            # The compiler may hand out the same buffers again, hence the copies.
-            guess = (first.rotations.clone(), first.translations.clone())
-            listen = torch.ones_like(listen)
-        return self.forward(protein, guess, listen)
+        if not listens:
+            return self.forward(protein)
+        with torch.no_grad():
+            first = self.forward(protein)
+        # The compiler may hand out the same buffers again, hence the copies.
+        return self.forward(protein, (first.rotations.clone(), first.translations.clone()))
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""

@@ -1,0 +1,68 @@
+"""Weights files that are not what they seem: one line, no huge network, no code run."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import asdict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from protgm.weights import load_model, save_weights
+
+
+@pytest.fixture
+def saved(small_denoiser, tmp_path):
+    """Write the small network's tensors under another header."""
+
+    def save(**metadata):
+        path = tmp_path / "weights.safetensors"
+        whole = {"format": "protgm-1", "model": json.dumps(asdict(small_denoiser.config)), "card": "{}"} | metadata
+        tensors = {name: p.detach() for name, p in small_denoiser.named_parameters()}
+        save_file(tensors, path, metadata={key: value for key, value in whole.items() if value is not None})
+        return path
+
+    return save
+
+
+def test_there_and_back(small_denoiser, tmp_path):
+    save_weights(tmp_path / "w.safetensors", small_denoiser, {"steps": 3})
+    model, card = load_model(tmp_path / "w.safetensors")
+    assert card == {"steps": 3}
+    for a, b in zip(model.parameters(), small_denoiser.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"format": "other"}, "not weights written by protgm"),
+        ({"model": None}, "its header does not describe a network"),
+        ({"model": "{"}, "its header does not describe a network"),
+        ({"model": "[1]"}, "its header does not describe a network"),
+        ({"model": '{"width": "x"}'}, "width=x: must be a whole number"),
+        ({"model": '{"colour": 1}'}, "colour: no such setting"),
+        ({"model": '{"stages": 1000000000}'}, "does not describe the network that is in it"),
+        ({"model": '{"refinements": 1000000000}'}, "does not describe the network that is in it"),
+        ({"model": '{"width": 1000000000, "heads": 1}'}, "has shape|misses|unknown"),
+        ({"model": "[" * 100_000}, "its header does not describe a network"),
+        ({"card": "[]"}, "does not describe the network"),
+        ({"model": '{"\\u001b[2J": 1}'}, "no such setting"),
+    ],
+)
+def test_headers_that_lie(saved, metadata, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load_model(saved(**metadata))
+    assert str(error.value).isprintable()
+
+
+def test_pickles_are_not_read(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="not a safetensors checkpoint, or a damaged one"):
+        load_model(path)
+    torch.save({"a": torch.ones(2)}, path)
+    with pytest.raises(ValueError, match="not a safetensors checkpoint, or a damaged one"):
+        load_model(path)
