@@ -50,8 +50,10 @@ def _train(settings: dict[str, Any]) -> int:
 
 
 def _sample(settings: dict[str, Any]) -> int:
+    from protgm.allocator import keep_freed_memory
     from protgm.sample import SampleConfig, sample
 
+    keep_freed_memory()
     sample(build(SampleConfig, settings))
     return 0
 

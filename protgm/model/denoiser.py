@@ -95,22 +95,26 @@ class Denoiser(nn.Module):
             return local_features(rotations, translations, residue_index, protein.chain_index)
 
         here = near(rotations, translations)
-        heard = _Guess.of(guess, use_guess, rotations.device)
-        near_guess = torch.zeros_like(here) if heard is None else near(*heard.frames) * heard.listen[..., None, None]
+        earlier = _Guess.of(guess, use_guess)
+        near_guess = torch.zeros_like(here) if earlier is None else earlier.heard(near(*earlier.frames))
         tokens = self._embed(protein, here, near_guess)
         relation = relation_features(residue_index, protein.chain_index) if neighbours is None else None
         intermediate = []
         for stage in self.stages:
             edges = None
             if neighbours is not None:
-                places = [(translations.detach(), None)] + ([] if heard is None else [(heard.frames[1], heard.heeded)])
+                places: list[tuple[Tensor, Tensor | None]] = [(translations.detach(), None)]
+                if earlier is not None:
+                    places.append((earlier.frames[1], earlier.heeded))
                 edges = choose_edges(places, protein.mask, neighbours)
                 relation = relation_features(residue_index, protein.chain_index, edges)
-            parts = [relation] if heard is None else [relation, heard.pairs(edges)]
+            parts = [] if relation is None else [relation]
+            if earlier is not None:
+                parts.append(earlier.heard(pair_features(*earlier.frames, edges)))
             tokens, rotations, translations = stage(
                 tokens, rotations, translations, parts, near, protein.mask, rotation_step, translation_step, edges
             )
-            heard = None  # what later stages see is better
+            earlier = None  # what later stages see is better
             intermediate.append((rotations, translations / _NANOMETRE))
         rotations, translations = self.refinement(
             tokens, rotations, translations, near, rotation_step, translation_step
@@ -145,26 +149,20 @@ class Denoiser(nn.Module):
 
 @dataclass(frozen=True)
 class _Guess:
-    """An earlier prediction in nanometre, and which proteins (B,) listen to it."""
+    """An earlier prediction in nanometre, and which proteins (B,) listen to it; None: all."""
 
     frames: tuple[Tensor, Tensor]
-    heeded: Tensor
+    heeded: Tensor | None
 
     @classmethod
-    def of(cls, guess: tuple[Tensor, Tensor] | None, use_guess: Tensor | None, device: torch.device) -> _Guess | None:
-        if guess is None:
-            return None
-        frames = guess[0].float(), guess[1].float() * _NANOMETRE
-        return cls(
-            frames, torch.ones(len(guess[0]), dtype=torch.bool, device=device) if use_guess is None else use_guess
-        )
+    def of(cls, guess: tuple[Tensor, Tensor] | None, use_guess: Tensor | None) -> _Guess | None:
+        return None if guess is None else cls((guess[0].float(), guess[1].float() * _NANOMETRE), use_guess)
 
-    @property
-    def listen(self) -> Tensor:
-        return self.heeded.float()
-
-    def pairs(self, edges: Tensor | None) -> Tensor:
-        return pair_features(*self.frames, edges) * self.listen[:, None, None, None]
+    def heard(self, features: Tensor) -> Tensor:
+        """Features (B, ...) of the guess, zero in proteins that do not listen."""
+        if self.heeded is None:
+            return features
+        return features * self.heeded.float().view(-1, *[1] * (features.ndim - 1))
 
 
 class _Stage(nn.Module):
@@ -210,8 +208,10 @@ class _Stage(nn.Module):
         features = torch.cat([pair_features(rotations, translations, edges), *parts], dim=-1)
         from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
         # Without a guess its columns of the weight, the last, have nothing to multiply.
-        embedded = F.linear(features, self.embed_pair.weight[:, : features.shape[-1]], self.embed_pair.bias)
-        read = self.read_pair(F.relu(embedded + from_i[:, :, None] + take(from_j, edges)))
+        hidden = F.linear(features, self.embed_pair.weight[:, : features.shape[-1]], self.embed_pair.bias)
+        # In place: nothing else in the network is as large, and fresh memory costs more than the sums.
+        hidden = hidden.add_(from_i[:, :, None]).add_(take(from_j, edges)).relu_()
+        read = self.read_pair(hidden)
         biases, pair_values = read.split(self.split, dim=-1)
         present = take(mask, edges)[:, None]
         return biases.permute(0, 3, 1, 2).float().masked_fill(~present, -1e4), pair_values

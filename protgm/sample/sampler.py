@@ -83,8 +83,7 @@ def sample_frames(
     mask = task.mask
     translations = centre(randn((*mask.shape, 3), source) * process.noise_scale * settings.noise_scale, mask)
     rotations = _uniform_rotations(mask, source)
-    guess: tuple[Tensor, Tensor] = (rotations, translations)
-    listen = torch.zeros(len(mask), dtype=torch.bool)
+    guess: tuple[Tensor, Tensor] | None = None
     grid = torch.linspace(0.0, 1.0, settings.steps + 1)[:-1]
     for step, now in enumerate(grid):
         time = now.expand(mask.shape)
@@ -100,7 +99,7 @@ def sample_frames(
             chain_index=task.chain_index,
             mask=mask,
         )
-        prediction = model(noisy, guess, listen)
+        prediction = model(noisy, guess)
         if on_step is not None:
             on_step(step + 1, prediction)
         if step + 1 == len(grid):
@@ -110,7 +109,7 @@ def sample_frames(
         later_rotation = 1 - (1 - later) ** settings.rotation_power
         rotations = step_rotations(process, rotations, prediction, rotation_time, later_rotation, settings, source)
         if settings.self_conditioning:
-            guess, listen = (prediction.rotations, prediction.translations), torch.ones_like(listen)
+            guess = prediction.rotations, prediction.translations
     return prediction
 
 
