@@ -53,8 +53,12 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[
     tensors, metadata = _read(path)
     config, card = _header(metadata, len(tensors), path)
     # A network that holds nothing is compared with the file first: what a header asks for is not made unseen.
-    with torch.device("meta"):
-        _check(Denoiser(config), tensors, path)
+    try:
+        with torch.device("meta"):
+            empty = Denoiser(config)
+    except RuntimeError:  # sizes beyond what can be counted
+        raise ValueError(f"{path}: its header does not describe the network that is in it") from None
+    _check(empty, tensors, path)
     model = Denoiser(config)
     _fill(model, tensors, path)
     return model.eval(), card

@@ -130,7 +130,8 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     wanted = [rows[item.name] for item in sorted(items)]
     passed = sum(row["gate"]["passed"] for row in wanted)
     console.print(
-        f"{len(wanted)} backbones in {printable(out, 1000)} ({passed} pass the geometry gate); figures of each in {printable(out / MANIFEST, 1000)}",
+        f"{len(wanted)} backbones in {printable(out, 1000)} ({passed} pass the geometry gate); "
+        f"figures of each in {printable(out / MANIFEST, 1000)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from protgm.data import build as build_module
 from protgm.data import prepare
@@ -45,13 +47,14 @@ def run_prepare(source: str, out: str) -> None:
 
 
 def run_train(config: TrainConfig) -> None:
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
     torch.set_num_threads(1)
     train(config)
 
 
 def run_sample(config: SampleConfig) -> None:
     torch.set_num_threads(1)
-    sample(config)
+    sample(config, Console(quiet=True))
 
 
 def files(out: Path) -> dict[str, bytes]:
