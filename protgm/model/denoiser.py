@@ -130,6 +130,15 @@ class Denoiser(nn.Module):
             intermediate=tuple(intermediate),
         )
 
+    def compile_blocks(self) -> None:
+        """Compile the attention blocks: as they are all alike, one compilation serves all of them.
+
+        Compiling the whole network takes minutes of processor time for every graph, with gradients and without.
+        """
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.compile(dynamic=True)
+
     def _steps(self, protein: NoisyProtein) -> tuple[Tensor, Tensor]:
         """How far a residue's frame may have to move: radian and nanometre, zero for known residues."""
         moves = (protein.time < 1)[..., None].float()

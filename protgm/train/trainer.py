@@ -129,7 +129,8 @@ class Trainer:
         if resumed is not None:
             self.counters.update(resumed)
             self._keep_place()
-        self.forward = torch.compile(self.model, dynamic=True) if config.compile else self.model
+        if config.compile:
+            self.model.compile_blocks()
         half = config.precision == "bf16" or (config.precision == "auto" and bfloat16_is_fast(self.world.device))
         half = bool(self.world.agree(float(half)))
         self.autocast = partial(torch.autocast, self.world.device.type, dtype=torch.bfloat16, enabled=half)
@@ -215,11 +216,11 @@ class Trainer:
         """Predict, where it ``listens`` after a first look whose result is given as a guess (self-conditioning)."""
         protein: NoisyProtein = noised.protein
         if not listens:
-            return self.forward(protein)
+            return self.model(protein)
         with torch.no_grad():
-            first = self.forward(protein)
+            first = self.model(protein)
         # The compiler may hand out the same buffers again, hence the copies.
-        return self.forward(protein, (first.rotations.clone(), first.translations.clone()))
+        return self.model(protein, (first.rotations.clone(), first.translations.clone()))
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""
