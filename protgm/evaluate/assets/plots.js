@@ -101,7 +101,8 @@ function size() {
   const lengths = every.map((r) => r.length), rgs = every.map((r) => r.rg).sort((a, b) => a - b);
   const low = Math.max(0, Math.min(...lengths) - 8), high = Math.max(...lengths) + 8;
   const top = Math.max(...rows.map((r) => r.rg || 0), rgs[Math.floor(0.99 * (rgs.length - 1))], 2.2 * high ** 0.38) * 1.08;
-  const { root, x, y } = axes(box, [low, high], [0, top], ["residues", "radius of gyration (A)"]);
+  const bottom = Math.max(0, 0.8 * Math.min(rgs[0], 2.2 * Math.max(low, 1) ** 0.38));
+  const { root, x, y } = axes(box, [low, high], [bottom, top], ["residues", "radius of gyration (A)"]);
   for (const n of DATA.native_points) if (n.rg <= top) root.append(svg("rect", { x: x(n.length) - 2, y: y(n.rg) - 2, width: 4, height: 4, fill: "#b9c1c8" }));
   const path = Array.from({ length: 60 }, (_, k) => low + (k / 59) * (high - low)).map((l) => `${x(l)},${y(2.2 * Math.max(l, 1) ** 0.38)}`);
   root.append(svg("polyline", { points: path.join(" "), fill: "none", stroke: "#444", "stroke-dasharray": "5 3" }));

@@ -51,8 +51,8 @@ for (const tile of DATA.tiles) {
 }
 if (DATA.picks.length) {
   $("picks").hidden = false;
-  const found = DATA.picks.length > 40 ? `The first 40 of ${DATA.picks.length}: ` : "";
-  $("pick-note").textContent = found + (DATA.matrix ? "the best of each cluster among those that pass the gate, best first." : "those that pass the gate, best first.");
+  const what = DATA.matrix ? "The best of each cluster among those that pass the gate, best first" : "Those that pass the gate, best first";
+  $("pick-note").textContent = what + (DATA.picks.length > 40 ? `; 40 of ${DATA.picks.length}.` : ".");
   for (const name of DATA.picks.slice(0, 40)) {
     const row = rows.find((r) => r.name === name);
     $("pick-list").append(element("button", { onclick: () => { choose(row.index); $("browse").scrollIntoView(); } }, name));

@@ -91,7 +91,8 @@ function show(index) {
   current = index;
   stop();
   $("shown").textContent = row.name + (row.passed ? "" : "  (fails the gate)");
-  $("sequence").textContent = structure.sequence + "\n" + structure.states;
+  // A designed sequence says more than the glycines of a bare backbone.
+  $("sequence").textContent = (row.sequence ? "designed:\n" + row.sequence : structure.sequence) + "\n" + structure.states;
   $("details").replaceChildren();
   for (const key of ["length", "reasons", "native_tm", "nearest_native", "sample_tm", "nearest_sample", "cluster", "confidence", "mpnn_nll", "sc_rmsd", "plddt"]) {
     const value = row[key];
