@@ -212,6 +212,16 @@ def test_three_modes_get_their_weights_from_posterior_draws_only(jump):
     assert wrong[0] > 0.53 if jump == 1 else wrong[0] > 0.6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
+def test_three_modes_get_their_weights_within_a_hundredth(jump):
+    path, z, exact = three_rotations()
+    generator = as_generator((1 - jump) * Flow(path) + jump * Jump(path))
+    x = path.prior((40_000,), generator=source(7))
+    x = simulate(generator, exact, x, grids.log_kappa(path.schedule, 100, 0.4), source=source(8))
+    assert (weights_of(x, z) - torch.tensor([0.5, 0.3, 0.2])).abs().max() < 0.01
+
+
 def test_saving_and_progress():
     x, grid = torch.zeros(3, 1), grids.uniform(10, 0, 0.5)
     kept = simulate(Flow(PATH), Known(PATH, torch.ones(3, 1)), x, grid, save=saving.Every(4))
