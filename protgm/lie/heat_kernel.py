@@ -36,7 +36,17 @@ __all__ = [
 
 TAU_MAX = 25.0
 """At tau = 25 the law is uniform to 1e-10."""
-_IMAGES = range(-6, 7)
+_MOST_IMAGES = 6
+_NEGLIGIBLE = 33.0
+"""Images are left out whose weight is below exp(-33), relative to the nearest."""
+
+
+def _images(tau: Tensor) -> range:
+    """The images that count at these times: one on either side while tau is below 1.2."""
+    largest, reach = float(tau.max()) if tau.numel() else 0.0, 1
+    while reach < _MOST_IMAGES and 2 * math.pi**2 * reach * (reach + 1) < _NEGLIGIBLE * largest:
+        reach += 1
+    return range(-reach, reach + 1)
 
 
 def _sums(angle: Tensor, tau: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -47,7 +57,7 @@ def _sums(angle: Tensor, tau: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, T
     tau = tau.double().clamp(1e-12, TAU_MAX)
     w = torch.maximum(angle.double(), 1e-3 * torch.sqrt(tau).clamp_max(1.0))  # the quotients below are 0 / 0 at w = 0
     value, by_angle, by_tau = torch.zeros_like(w), torch.zeros_like(w), torch.zeros_like(w)
-    for k in _IMAGES:
+    for k in _images(tau):
         image = w - 2 * math.pi * k
         # image^2 - w^2 >= 0 on [0, pi]: nothing overflows, and the largest term is 1.
         term = (-1) ** k * torch.exp(-(2 * math.pi * k) * (math.pi * k - w) / tau)
