@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from protgm.design.run import design_backbones
 from protgm.design.write import write_designs
+from protgm.evaluate.bfactors import ca_bfactors
 from protgm.evaluate.progress import Stages
 from protgm.structure import read_structure
 
 if TYPE_CHECKING:
     from protgm.design.base import Designer
+    from protgm.structure import Backbone
 
 __all__ = ["design_samples"]
 
@@ -46,12 +51,19 @@ def design_samples(
     out = folder / FOLDER
     todo = [folder / file for file in files if _designed(out / f"{Path(file).stem}.fasta") < num_seqs]
     if todo:
-        backbones = [read_structure(path) for path in todo]
+        backbones = [_read(path) for path in todo]
         with Stages(enabled=progress) as stage:
             found = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
         out.mkdir(parents=True, exist_ok=True)
         write_designs(out, backbones, found)
     return out
+
+
+def _read(path: Path) -> Backbone:
+    """A sample with its confidences, which are its B factors."""
+    backbone = read_structure(path)
+    values = ca_bfactors(path, backbone)
+    return backbone if values is None else replace(backbone, confidence=np.float32(0.01) * values)
 
 
 def _designed(fasta: Path) -> int:
