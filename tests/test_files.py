@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from protgm.files import atomic, read_json, sha256, write_json
+from protgm.files import (
+    Unwritable,
+    append_lines,
+    atomic,
+    read_json,
+    read_lines,
+    remove_temporary,
+    sha256,
+    write_json,
+)
 from protgm.lock import Locked, locked
 
 
@@ -71,3 +81,75 @@ def test_a_lock_excludes_and_is_gone_with_its_process(tmp_path):
         except Locked:
             time.sleep(0.05)
     pytest.fail("the lock outlived its process")
+
+
+def test_lines_are_appended_and_a_torn_one_is_cut_off(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    assert read_lines(path) == []
+    append_lines(path, [{"n": 1}, {"n": 2}])
+    whole = path.read_bytes()
+    for torn in (b'{"n"', b'{"n": 3}', b"x" * 200_000, b"\xff"):
+        path.write_bytes(whole + torn)
+        assert read_lines(path) == [{"n": 1}, {"n": 2}]
+        append_lines(path, [{"n": 3}])
+        assert read_lines(path) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    path.write_bytes(b"torn from the start")
+    append_lines(path, [{"n": 4}])
+    assert read_lines(path) == [{"n": 4}]
+
+
+@pytest.mark.parametrize("line", [b"[1]", b"{", b"\xff\xfe", b""])
+def test_another_damaged_line_is_named(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"n": 1}\n' + line + b'\n{"n": 2}\n')
+    with pytest.raises(ValueError, match="line 2 is not a JSON object; delete that line to go on"):
+        read_lines(path)
+
+
+def test_a_full_disk_names_the_file_and_keeps_what_was_there(tmp_path, monkeypatch):
+    path, rows = tmp_path / "a.json", tmp_path / "rows.jsonl"
+    write_json(path, {"n": 1})
+    append_lines(rows, [{"n": 1}])
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    told = r"cannot be written \(No space left on device\); what was there before is unchanged"
+    with pytest.raises(Unwritable, match=rf"a\.json: {told}"):
+        write_json(path, {"n": 2})
+    with pytest.raises(Unwritable, match=rf"rows\.jsonl: {told}"):
+        append_lines(rows, [{"n": 2}])
+    monkeypatch.undo()
+    assert read_json(path) == {"n": 1}
+    assert read_lines(rows) == [{"n": 1}]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "rows.jsonl"]
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        write_json(tmp_path / "nowhere" / "a.json", {})
+    with pytest.raises(Unwritable, match="nowhere"):
+        append_lines(tmp_path / "nowhere" / "rows.jsonl", [])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_read_only_folder_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(Unwritable, match=r"a\.json: cannot be written \(Permission denied\)"):
+            write_json(tmp_path / "a.json", {})
+        with pytest.raises(ValueError, match="Permission denied"), locked(tmp_path, "test"):
+            pass
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_what_killed_writers_left_is_removed(tmp_path):
+    (tmp_path / ".a.json.1-2.tmp").touch()
+    (tmp_path / ".step-1.tmp").mkdir()
+    (tmp_path / ".step-1.tmp" / "half").touch()
+    (tmp_path / ".other.json.1-2.tmp").touch()
+    (tmp_path / "kept.tmp").touch()
+    remove_temporary(tmp_path, keep=lambda name: name.startswith("other"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.json.1-2.tmp", "kept.tmp"]
