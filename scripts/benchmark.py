@@ -17,6 +17,7 @@ clock is given beside it, and so is the rate of matrix products measured by the 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import resource
 import subprocess
@@ -48,6 +49,7 @@ YARDSTICKS = {
     ("sample", 128): 128 / 1.33,
     ("sample", 256): 256 / 8.3,
 }
+GROWTH_FROM = 256  # residues of the chain that the longest is compared with, in the sparse mode both
 HEADER = (
     "task",
     "residues",
@@ -246,28 +248,36 @@ def table_row(row: dict) -> str:
 
 def measurements(settings: Settings) -> list[dict]:
     """All rows, each from a process of its own."""
-    wanted = [("train", length) for length in settings.lengths]
-    wanted += [("sample", length) for length in (*settings.lengths, *([settings.longest] if settings.longest else []))]
+    sampled = sorted({*settings.lengths, settings.longest} - {0})
+    wanted = [
+        (task, n, settings.neighbours) for task, of in (("train", settings.lengths), ("sample", sampled)) for n in of
+    ]
+    if settings.longest and settings.neighbours is None:
+        wanted.append(("sample", GROWTH_FROM, SamplerSettings().attended(settings.longest)))
     given = [f"{key}={getattr(settings, key)}" for key in ("threads", "train_tokens", "sample_tokens", "seconds")]
-    given.append(f"neighbours={'null' if settings.neighbours is None else settings.neighbours}")
     rows = []
-    for task, length in wanted:
+    for task, length, neighbours in wanted:
         # Gathering neighbours does not compile to anything faster.
         for compiled in (False, True) if settings.compile and length <= 512 else (False,):
             words = [*given, f"row={task},{length}", f"compile={str(compiled).lower()}"]
+            words.append(f"neighbours={'null' if neighbours is None else neighbours}")
             done = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, check=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(table_row(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
-def exponent(rows: list[dict]) -> str:
-    """How time per chain grows with its length where only neighbours are attended to, measured on its own."""
-    found = {r["length"]: r["seconds"] / r["size"] for r in rows}
-    if not {256, 2048} <= found.keys():
+def growth(rows: list[dict]) -> str:
+    """How time per chain grows with its length where each residue attends to as many others."""
+    found = {r["length"]: r["seconds"] / r["size"] for r in rows if r["neighbours"] and r["task"] == "sample"}
+    if len(found) < 2:
         return ""
-    power = torch.log2(torch.tensor(found[2048] / found[256])) / 3
-    return f"\n\nFrom 256 to 2,048 residues the time per chain of sampling grows as length^{power:.2f}."
+    first, last = min(found), max(found)
+    power = math.log(found[last] / found[first]) / math.log(last / first)
+    return (
+        f"\n\nWith as many neighbours, the time per chain of sampling grows as length^{power:.2f} from "
+        f"{first:,} to {last:,} residues."
+    )
 
 
 def page(settings: Settings, rows: list[dict]) -> str:
@@ -275,14 +285,13 @@ def page(settings: Settings, rows: list[dict]) -> str:
     table = [f"| {' | '.join(HEADER)} |", "|---" * 4 + "|:---:" + "|---:" * (len(HEADER) - 5) + "|"]
     table += [table_row(row) for row in rows]
     machine = f"{_processor()}, {settings.threads} thread, PyTorch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
-    sampled = [r for r in rows if r["task"] == "sample" and not r["compile"]]
     return (
         "# Throughput\n\nWritten by `scripts/benchmark.py`, which says how. " + machine + ".\n"
         "`ms` and `residues/s` are processor time of a training step or of one evaluation of the network in sampling, "
         "best of several; where wall clock is far from it, other jobs were running.\n"
         "`x FrameFlow`: against FrameFlow (11.3 M parameters, random weights) on one core of such a machine: training "
         "3.9 s per step of 4 x 64; forward 0.35, 1.33 and 8.3 s at 1 x 64, 128 and 256, 3.5 s for 8 x 64 (at 64, "
-        "the better of the two).\n\n" + "\n".join(table) + exponent(sampled) + "\n"
+        "the better of the two).\n\n" + "\n".join(table) + growth(rows) + "\n"
     )
 
 
