@@ -97,8 +97,10 @@ def _ramachandran(axes: Axes, judged: Judged, natives: Judged | None) -> None:
             np.log1p(grid.T), origin="lower", extent=extent, cmap="Greys", aspect="auto", interpolation="bilinear"
         )
     phi, psi = (np.concatenate([getattr(a, name) for a in judged.angles]) for name in ("phi", "psi"))
-    axes.plot(phi, psi, ".", ms=2, color=_BLUE, alpha=0.5)
-    axes.set(xlim=(-180, 180), ylim=(-180, 180), xlabel="phi (degrees)", ylabel="psi (degrees)")
+    axes.plot(phi, psi, ".", ms=2, color=_BLUE, alpha=float(np.clip(2000 / max(len(phi), 1), 0.15, 0.6)), mew=0)
+    marks = (-180, -90, 0, 90, 180)
+    axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=marks, yticks=marks)
+    axes.set(xlabel="phi (degrees)", ylabel="psi (degrees)")
 
 
 def _histograms(figure: Figure, found: Evaluation, natives: Judged | None) -> Figure:
@@ -111,13 +113,15 @@ def _histograms(figure: Figure, found: Evaluation, natives: Judged | None) -> Fi
         every = np.concatenate((mine, theirs))
         edges = np.histogram_bin_edges(every[np.isfinite(every)], 24)
         for values, style in (
-            (mine, {"color": _BLUE, "alpha": 0.65}),
-            (theirs, {"histtype": "step", "color": "#333333"}),
+            (mine, {"color": _BLUE, "alpha": 0.65, "label": "samples"}),
+            (theirs, {"histtype": "step", "color": "#333333", "label": "natives"}),
         ):
             values = values[np.isfinite(values)]
             if len(values):
                 axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)), **style)
         axes.set_title(HISTOGRAMS[key], fontsize=10)
+        axes.set(xlabel=key, ylabel="share")
+        axes.legend(frameon=False, fontsize=8)
     for axes in figure.axes[len(known) :]:
         axes.remove()
     return figure

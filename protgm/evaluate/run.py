@@ -71,7 +71,8 @@ class Evaluation:
             lines.append(f"{s['designable']} designable")
         if self.failed:
             lines.append(f"{len(self.failed)} files could not be read; the first: {self.failed[0][1]}")
-        return "\n".join([*lines, f"report: {self.out / 'report.html'}"])
+        page = self.out / "report.html"
+        return "\n".join([*lines, f"report: {page if page.exists() else self.out}"])
 
 
 def evaluate(
