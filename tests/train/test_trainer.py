@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 
 import protgm
 from protgm.lock import locked
+from protgm.model import Denoiser
 from protgm.train import TrainConfig, train
-from protgm.train.checkpoint import latest_checkpoint
-from protgm.train.optim import Schedule
+from protgm.train.checkpoint import Damaged, latest_checkpoint, load_checkpoint, save_checkpoint
+from protgm.train.optim import EMA, Schedule, make_optimizer
 from protgm.train.trainer import Trainer
 
 
@@ -147,13 +148,25 @@ def damage(checkpoint: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["flip", "short", "gone", "{", "[]", '{"sha256": 1}', '{"step": "x", "sha256": {}}'])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(config, how, capsys):
+def test_damage_is_found(small_config, tmp_path, how):
+    model = Denoiser(small_config)
+    state = EMA(model), make_optimizer(model, "adamw", 0.01)
+    counters = {"step": 3, "epoch": 1, "batch": 2, "samples": 5, "seconds": 1.5}
+    saved = save_checkpoint(tmp_path, model, *state, counters)
+    assert load_checkpoint(saved, model, *state) == counters
+    damage(saved, how)
+    with pytest.raises(Damaged, match=r"step-00000003.*damaged") as error:
+        load_checkpoint(saved, model, *state)
+    assert str(error.value).isprintable()
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(config, capsys):
     train(replace(config, steps=2, log_every=1))
     train(replace(config, steps=4, log_every=1))
     whole = weights(config.out)
     newest = latest_checkpoint(Path(config.out))
     assert newest is not None
-    damage(newest, how)
+    damage(newest, "flip")
     train(replace(config, steps=4, log_every=1))
     told = capsys.readouterr().err
     assert f"{newest.name}" in told
