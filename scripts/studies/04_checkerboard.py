@@ -15,8 +15,9 @@ from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump
 from protgm.matching.predictions import Learned
 from protgm.matching.simulate import simulate
+from protgm.matching.spaces import expand
 
-PARTS, END = 24, 0.98
+PARTS, END = 16, 0.98
 
 
 def board(n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -29,7 +30,8 @@ def board(n: int, generator: torch.Generator | None = None) -> Tensor:
 class Posterior:
     """One network: logits, means and spreads of a mixture of normal laws for the clean point.
 
-    The score and velocity from its mean.
+    Means and spreads are in units of 1 - t around x, where the clean point is: the network's outputs stay of order one.
+    The velocity and the score are those of the mixture's mean.
     """
 
     def __init__(self, path: GaussianPath) -> None:
@@ -38,7 +40,9 @@ class Posterior:
     def parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights (..., PARTS), means and spreads (..., PARTS, 2)."""
         out = self.net(x, t).unflatten(-1, (PARTS, 5))
-        return torch.log_softmax(out[..., 0], -1), out[..., 1:3], 0.02 + softplus(out[..., 3:] - 1)
+        left = expand((1 - t).expand(x.shape[:-1]), 2)
+        mean, spread = x.unsqueeze(-2) + left * out[..., 1:3], left * (0.05 + softplus(out[..., 3:]))
+        return torch.log_softmax(out[..., 0], -1), mean, spread
 
     def loss(self) -> Tensor:
         """Negative log-likelihood of the clean point."""
@@ -97,6 +101,8 @@ if __name__ == "__main__":
     caption = f"""Eight squares of the plane, CondOT path to t = {END}; one network (a mixture of {PARTS} normal
         laws for the clean point, trained for 1,500 steps of 512 points by likelihood, final loss {final:.3f}) serves
         all four generators through one interface: velocity and score from its mean, the jump (of single coordinates)
-        from its draws. 60 midpoint steps even in log(1 - t)."""
+        from its draws. 60 midpoint steps even in log(1 - t). All four are equally far from the data, .82 to .83 of the
+        points on dark squares: what is left is the error of this small, briefly trained network, which rounds the
+        squares off, and no choice of generator mends it."""
     body = table(["generator", "share on dark squares", "total variation on a 16 x 16 grid"], rows)
     write(options, "04_checkerboard", "Checkerboard", figure, caption, body, chance=False)
