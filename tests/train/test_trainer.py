@@ -51,7 +51,8 @@ def curve(folder: str) -> list[tuple[int, float]]:
 def weights(folder: str) -> dict[str, torch.Tensor]:
     checkpoint = latest_checkpoint(Path(folder))
     assert checkpoint is not None
-    return load_file(checkpoint / "model.safetensors")
+    # Copies: what is loaded is a view of the file, which some tests damage.
+    return {name: tensor.clone() for name, tensor in load_file(checkpoint / "model.safetensors").items()}
 
 
 def test_a_run_leaves_what_is_promised(config):
