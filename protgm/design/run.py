@@ -152,8 +152,8 @@ def design(
     for name, value in (("num_seqs", num_seqs), ("natives", natives)):
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
-    designer = ProteinMPNN(model, temperature=temperature, omit=omit)
     backbones, failed = read_folder(directory, recursive=recursive)
+    designer = ProteinMPNN(model, temperature=temperature, omit=omit)
     folder = Path(directory) / "designs" if out is None else Path(out)
     with Stages(enabled=progress) as stage:
         found = design_backbones(
