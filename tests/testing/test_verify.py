@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import statistics
 
 import pytest
 import torch
@@ -72,9 +73,15 @@ def run(case: cases.Case, dtype: torch.dtype, part: slice = slice(None), seed: i
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("law", list(LAWS))
 def test_hundred_thousand_samples_reach_the_noise_floor_in_both_precisions(law, name, capsys):
-    """500 steps per unit time: at most .005, and float32 within twice of float64 or of what chance gives."""
+    """500 steps per unit time: at most .005, and float32 within twice of float64 or of what chance gives.
+
+    Of three seeds the median counts: .005 is exceeded by chance alone once in 74 runs, and there are 24 of them.
+    """
     case = pick(law, name, 100_000, 500)
-    single, double = (case.measure(run(case, dtype)) for dtype in (torch.float32, torch.float64))
+    single, double = (
+        statistics.median(case.measure(run(case, dtype, seed=seed)) for seed in (1, 2, 3))
+        for dtype in (torch.float32, torch.float64)
+    )
     with capsys.disabled():
         print(f"\n{law}, {case.name}: {single:.4f} (float32), {double:.4f} (float64)")
     assert max(single, double) <= 0.005
