@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from protgm.train.muon import SharedMuon
+
 __all__ = ["EMA", "Optimizer", "Schedule", "make_optimizer"]
 
 
@@ -107,7 +109,7 @@ class Optimizer:
         raise KeyError("no optimizer moves this parameter")
 
 
-def make_optimizer(model: nn.Module, kind: str, weight_decay: float) -> Optimizer:
+def make_optimizer(model: nn.Module, kind: str, weight_decay: float, *, rank: int = 0, processes: int = 1) -> Optimizer:
     """AdamW for everything, or Muon for the weight matrices of the blocks and AdamW for the rest.
 
     Biases, norms and embeddings are not decayed. Muon (Jordan et al. 2024) replaces a matrix's momentum by the nearest
@@ -119,6 +121,8 @@ def make_optimizer(model: nn.Module, kind: str, weight_decay: float) -> Optimize
     kind : str
         ``adamw`` or ``muon``.
     weight_decay : float
+    rank, processes : int
+        This process among those that hold the same model and gradients, and share Muon's work.
     """
     named = dict(model.named_parameters())
     inner = [n for n, p in named.items() if kind == "muon" and ".blocks." in n and p.ndim == 2]
@@ -127,8 +131,7 @@ def make_optimizer(model: nn.Module, kind: str, weight_decay: float) -> Optimize
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)]
     if inner:
-        orthogonal = torch.optim.Muon(
-            [named[n] for n in inner], weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-        parts.append(orthogonal)
+        matrices = [named[n] for n in inner]
+        settings = {"weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw"}
+        parts.append(SharedMuon(matrices, rank=rank, size=processes, **settings))
     return Optimizer(parts)

@@ -122,7 +122,9 @@ class Trainer:
         self.model = Denoiser(config.model).to(self.world.device)
         if config.init is not None:
             load_weights(self.model, config.init)
-        self.optimizer = make_optimizer(self.model, config.optimizer, config.weight_decay)
+        self.optimizer = make_optimizer(
+            self.model, config.optimizer, config.weight_decay, rank=self.world.rank, processes=self.world.size
+        )
         self.ema = EMA(self.model, config.ema)
         self.counters: dict[str, float] = {"step": 0, "epoch": 0, "batch": 0, "samples": 0, "seconds": 0.0}
         resumed = resume(self.folder, self.model, self.ema, self.optimizer, self._tell)
