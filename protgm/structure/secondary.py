@@ -1,7 +1,8 @@
-"""Secondary structure of a backbone in three states, through pydssp (Minami 2023, MIT), made safe for real files.
+"""Secondary structure of a backbone in three states, as pydssp (Minami 2023, MIT) has it, made safe for real files.
 
-pydssp works on one unbroken chain of complete residues. Here a break in the chain becomes a run of empty residues, so
-that no helix or ladder is counted across it, and missing atoms simply make no hydrogen bond.
+`protgm.structure.dssp` works on one unbroken chain of complete residues, as pydssp does. Here a break in the chain
+becomes a run of empty residues, so that no helix or ladder is counted across it, and missing atoms simply make no
+hydrogen bond.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protgm.structure.dssp import states_of
 from protgm.structure.geometry import PEPTIDE
 
 __all__ = ["BONDED_MAX", "STATES", "assign", "chain_breaks"]
@@ -19,7 +21,7 @@ STATES = "HEC"
 #: C-N distance up to which two residues count as bonded, Angstrom: 1.5 ideal bonds (generated chains are not ideal).
 BONDED_MAX = 1.5 * PEPTIDE.C_N
 
-_SPACER = 6  # empty residues per break: pydssp looks at most five residues ahead
+_SPACER = 6  # empty residues per break: the longest turn looks five residues ahead
 
 
 def chain_breaks(coords: ArrayLike, limit: float = BONDED_MAX) -> NDArray[np.bool_]:
@@ -71,15 +73,11 @@ def assign(coords: ArrayLike, breaks: ArrayLike | None = None) -> str:
     if length == 0:
         return ""
     broken = chain_breaks(atoms) if breaks is None else np.asarray(breaks, dtype=bool)
-    # Imported here: pydssp imports torch, which those who only read files need not wait for.
-    from pydssp.pydssp_numpy import assign as pydssp_assign
-
-    # Row of each residue once empty residues stand at every break (and after the end: pydssp needs six residues).
+    # Row of each residue once empty residues stand at every break (and after the end: `states_of` needs six residues).
     row = np.arange(length)
     row[1:] += _SPACER * np.cumsum(broken[:-1])
     spaced = np.full((row[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
     spaced[row] = atoms
     with np.errstate(all="ignore"):  # coinciding or missing atoms: NaN energies, hence no hydrogen bond
-        onehot = np.asarray(pydssp_assign(spaced))[row]
-    coil, helix, _strand = onehot.T
-    return "".join(np.where(coil, "C", np.where(helix, "H", "E")).tolist())
+        helix, strand = states_of(spaced)
+    return "".join(np.where(helix, "H", np.where(strand, "E", "C"))[row].tolist())
