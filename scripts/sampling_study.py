@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from protgm.allocator import keep_freed_memory
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
 from protgm.evaluate.novelty import nearest_natives
@@ -92,6 +93,7 @@ def row(name: str, made: Sequence[Generated], seconds: float, natives: Sequence[
 def main(arguments: Sequence[str]) -> None:
     """Run the variants given on the command line."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     options = {"checkpoint": None, "length": "64,96,128", "num": "8", "seed": "0", "variants": "", "preset": ""}
     options |= {"data": "", "page": "", "save": "", "text": "", "secondary": ""}
     for argument in arguments:
