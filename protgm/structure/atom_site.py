@@ -17,6 +17,7 @@ from protgm.structure.assemble import (
     parse_point,
     too_many,
 )
+from protgm.structure.decimals import plain_decimals
 from protgm.structure.errors import malformed, printable
 from protgm.structure.residues import LETTERS
 
@@ -125,7 +126,7 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
     there = list(dict.fromkeys(columns["model"].tolist()))
     if there and model >= len(there):
         raise malformed(source, f"no model {model}: there are {len(there)}, counted from 0")
-    codes = np.array([BACKBONE_ATOMS.get(name, -1) for name in _texts(columns["atom"])], dtype=np.int64)
+    codes = _codes(columns["atom"])
     wanted = codes >= 0
     if there:
         wanted &= columns["model"] == there[model]
@@ -137,33 +138,27 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
         return rows
     lines_of = None if lines is None else np.asarray(lines)[chosen]
 
-    changes = np.zeros(len(chosen), dtype=bool)
-    changes[0] = True
-    for name in ("chain", "label_chain", "number", "label_number", "code", "comp", "altloc", "group"):
-        changes[1:] |= columns[name][1:] != columns[name][:-1]
-    starts = np.flatnonzero(changes)
-    of_run = {name: _texts(columns[name][starts]) for name in _RUN_COLUMNS}
-    # label_seq_id marks polymer residues; a file that leaves it out altogether is judged as a PDB file is.
-    marks_polymers = any(of_run["label_number"])
-    kept = np.array([bool(v) or not marks_polymers for v in of_run["label_number"]])
+    starts, kept, marks_polymers = _runs(columns, len(chosen))
     lengths = np.diff([*starts, len(chosen)])
-    at = 0
-    for run in np.flatnonzero(kept).tolist():
-        line = None if lines_of is None else int(lines_of[starts[run]])
-        key, comp, altloc = _run(of_run, run, source, line)
-        polymer = marks_polymers or (of_run["group"][run] == "ATOM" and comp in LETTERS)
-        rows.add_run(key, comp, polymer, altloc, at)
-        at += int(lengths[run])
     of_atom = np.repeat(kept, lengths)
+    starts, lengths = starts[kept], lengths[kept]
+    run_lines = None if lines_of is None else lines_of[starts].tolist()
+    for run, values in enumerate(zip(*(_texts(columns[name][starts]) for name in _RUN_COLUMNS), strict=True)):
+        key, comp, altloc = _run(values, source, None if run_lines is None else run_lines[run])
+        rows.keys.append(key)
+        rows.residue_names.append(comp)
+        rows.altlocs.append(altloc)
+        rows.polymer.append(marks_polymers or (values[-1] == "ATOM" and comp in LETTERS))
+    rows.starts = (np.cumsum(lengths) - lengths).tolist()
     if lines_of is not None:
         lines_of = lines_of[of_atom]
     rows.atoms = codes[chosen][of_atom]
     rows.points = _points([columns[axis][of_atom] for axis in "xyz"], source, lines_of)
-    rows.occupancies = np.ones(at)
+    rows.occupancies = np.ones(len(rows.atoms))
     occupancies = columns["occupancy"][of_atom]
     for run, altloc in enumerate(rows.altlocs):
         if altloc:
-            for i in range(rows.starts[run], rows.starts[run + 1] if run + 1 < len(rows.starts) else at):
+            for i in range(rows.starts[run], rows.starts[run] + int(lengths[run])):
                 line = None if lines_of is None else int(lines_of[i])
                 rows.occupancies[i] = _occupancy(occupancies[i], source, line)
     return rows
@@ -172,16 +167,37 @@ def rows_from_atom_site(table: Table, lines: NDArray[np.integer] | None, source:
 _RUN_COLUMNS = ("chain", "label_chain", "number", "label_number", "code", "comp", "altloc", "group")
 
 
-def _run(of_run: Mapping[str, list[str]], run: int, source: str, line: int | None) -> tuple[Key, str, str]:
-    """Key, residue name and alternate location of a run, checked."""
+def _codes(atoms: NDArray[Any]) -> NDArray[np.int64]:
+    """The number of each backbone atom's name, -1 for others."""
+    entries = atoms.tolist()
+    known = {name: BACKBONE_ATOMS.get(_text(name), -1) for name in set(entries)}
+    return np.fromiter(map(known.__getitem__, entries), dtype=np.int64, count=len(entries))
+
+
+def _runs(columns: Table, length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], bool]:
+    """First atom of each run, whether the run may be of a polymer, and whether the file marks polymers at all."""
+    changes = np.zeros(length, dtype=bool)
+    changes[0] = True
+    for name in _RUN_COLUMNS:
+        changes[1:] |= columns[name][1:] != columns[name][:-1]
+    starts = np.flatnonzero(changes)
+    # label_seq_id marks polymer residues; a file that leaves it out altogether is judged as a PDB file is.
+    marked = np.array([bool(text) for text in _texts(columns["label_number"][starts])])
+    if marked.any():
+        return starts, marked, True
+    return starts, np.ones(len(starts), dtype=bool), False
+
+
+def _run(values: tuple[str, ...], source: str, line: int | None) -> tuple[Key, str, str]:
+    """Key, residue name and alternate location of a run with these values of `_RUN_COLUMNS`, checked."""
+    own_chain, label_chain, own_number, label_number, code, comp, altloc, _ = values
     # A quoted blank is the name of a chain without one.
-    chain = (of_run["chain"][run] or of_run["label_chain"][run]).strip()
-    altloc, code, comp = of_run["altloc"][run], of_run["code"][run], of_run["comp"][run]
+    chain = (own_chain or label_chain).strip()
     together = chain + altloc + code + comp
     if not (together.isascii() and together.isprintable()):
         shown = printable(f"{comp} {chain} {code} {altloc}")
         raise malformed(source, f"unprintable characters in residue name, chain or code: {shown}", line)
-    number = of_run["number"][run] or of_run["label_number"][run]
+    number = own_number or label_number
     try:
         value = int(number)
     except ValueError:
@@ -194,7 +210,7 @@ def _run(of_run: Mapping[str, list[str]], run: int, source: str, line: int | Non
 def _points(axes: list[NDArray[Any]], source: str, lines: NDArray[np.integer] | None) -> NDArray[np.float64]:
     """Coordinates (n, 3); the first malformed one in the order of the file is the error."""
     try:
-        points = np.stack([axis.astype(np.float64) for axis in axes], axis=-1)
+        points = np.stack([_numbers(axis) for axis in axes], axis=-1)
         good = np.abs(points) < MAX_COORDINATE
         # What Python's number syntax allows beyond that of files is looked at closely.
         plain = all(axis.dtype.kind in "iuf" or not _odd(axis) for axis in axes)
@@ -208,6 +224,11 @@ def _points(axes: list[NDArray[Any]], source: str, lines: NDArray[np.integer] | 
         line = None if lines is None else int(lines[i])
         checked.append(parse_point(axes[0][i], axes[1][i], axes[2][i], source, line))
     return np.array(checked, dtype=np.float64).reshape(-1, 3)
+
+
+def _numbers(axis: NDArray[Any]) -> NDArray[np.float64]:
+    plain = plain_decimals(axis) if axis.dtype.kind == "S" and len(axis) else None
+    return axis.astype(np.float64) if plain is None else plain
 
 
 def _odd(axis: NDArray[Any]) -> bool:
