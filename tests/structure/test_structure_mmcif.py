@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from protgm.structure import StructureError, read_structure
+from protgm.structure import StructureError, mmcif, read_structure
+from protgm.structure.aligned import aligned_atoms
 
 
 @pytest.fixture
@@ -90,6 +91,41 @@ def test_other_categories_are_stepped_over(read, text, coords):
     )
     text = text.replace("loop_\n_atom_site", before + "loop_\n_atom_site", 1) + "loop_\n_atom_type.symbol\nC\nN\n"
     np.testing.assert_array_equal(read(text).coords, coords)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "loop_\n_citation.id\n_citation.title\n",
+        "loop_ _citation.id\n_citation.title\n",
+        "loop_ # of two\n\n _citation.id # the first\n# and\n\t_citation.title\n",
+        "loop_\n_citation.id _citation.title\n",
+        "loop_\n_citation.id\n_entry.id\n",
+        "loop_\n_citation.id\n_citation.title 0 no\n",
+    ],
+)
+@pytest.mark.parametrize("values", ["1 a\n2 b\n", "d 'l_'\nloop L\n", "1\n;_entry.id NONE\nloop_\n;\n data 2\n"])
+def test_unwanted_loops_end_where_the_next_tag_begins(read, text, coords, header, values):
+    backbone = read(text.replace("loop_\n_atom_site", header + values + " _entry.id 9XYZ\nloop_\n_atom_site", 1))
+    np.testing.assert_array_equal(backbone.coords, coords)
+    assert backbone.metadata["entry"] == "9XYZ"
+
+
+@pytest.mark.parametrize("place", [str.ljust, str.rjust, str.center])
+@pytest.mark.parametrize("prime", [False, True])
+def test_columns_aligned_on_either_side(cases, read, coords, monkeypatch, place, prime):
+    atoms = cases.atoms_of(cases.helix())
+    if prime:
+        atoms.append(atoms[-1].but(name='"C5\'"', comp="A", chain="R", number=9, label=1, element="C"))
+    lines = cases.cif_bytes(atoms, aligned=False).decode().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("ATOM"))
+    rows = [line.replace("' '", "W").split() for line in lines[first:-1]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines[first:-1] = [" ".join(place(w, n) for w, n in zip(row, widths, strict=True)) for row in rows]
+    seen = []
+    monkeypatch.setattr(mmcif, "aligned_atoms", lambda *a: seen.append(aligned_atoms(*a)) or seen[-1])
+    np.testing.assert_array_equal(read("\n".join(lines)).coords, coords)
+    assert seen[0] is not None
 
 
 def test_label_ids_where_author_ids_are_not_given(read, text):
