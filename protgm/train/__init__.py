@@ -1,6 +1,6 @@
 """Training a denoiser on prepared structures."""
 
 from protgm.train.config import TrainConfig
-from protgm.train.trainer import train
+from protgm.train.run import train
 
 __all__ = ["TrainConfig", "train"]

@@ -10,6 +10,7 @@ ways lead here, and what a run computes is the same on each:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from protgm.model.device import automatic_device
+from protgm.stopping import heed, heeded, postponed, unheeded
 
 __all__ = ["World", "launch", "launch_fabric", "started_by_launcher"]
 
@@ -138,7 +140,8 @@ def launch_fabric(
         fabric = Fabric(accelerator=accelerator, devices=wanted, num_nodes=num_nodes, strategy=strategy)
     except Exception as error:  # of several kinds, as its backends have it
         raise ValueError(f"devices={devices} num_nodes={num_nodes}: {' '.join(str(error).split())}") from None
-    fabric.launch()
+    with postponed():
+        fabric.launch()
     if fabric.device.type == "cpu" and fabric.world_size > 1:
         torch.set_num_threads(1)
     try:
@@ -148,11 +151,16 @@ def launch_fabric(
             dist.destroy_process_group()
 
 
-def launch(run: Callable[[World], None], processes: int) -> None:
+def launch(run: Callable[[World], None], processes: int) -> bool:
     """Call ``run(world)`` in this process, or in ``processes`` new ones on the processor, joined by gloo.
 
-    SIGTERM and SIGINT to this process are passed on to the others, which are waited for. If it is killed, they get
-    SIGTERM. ``run`` must be picklable when there is more than one process.
+    SIGTERM and SIGINT to this process are passed on to the others as requests to stop (`protgm.stopping`), and the
+    others are waited for. If this one is killed, they get SIGTERM. ``run`` must be picklable where there are several.
+
+    Returns
+    -------
+    bool
+        False where the request came before all processes were up: ``run`` has not begun.
 
     Raises
     ------
@@ -161,38 +169,58 @@ def launch(run: Callable[[World], None], processes: int) -> None:
     """
     if processes == 1:
         run(World(device=automatic_device()))
-        return
-    context = get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="protgm-") as folder:
-        children = [
-            context.Process(target=_worker, args=(run, rank, processes, folder), daemon=True)
-            for rank in range(processes)
+        return True
+    with heeded() as stop, tempfile.TemporaryDirectory(prefix="protgm-") as folder:
+        team = _Team(run, processes, Path(folder))
+        team.start()
+        stop.tell(team.stop)
+        codes = team.wait()
+        if not team.dismissed:
+            _raise(Path(folder), codes)
+    return not team.dismissed
+
+
+class _Team:
+    """The processes that compute, seen from the one that has started them."""
+
+    def __init__(self, run: Callable[[World], None], size: int, folder: Path) -> None:
+        context = get_context("spawn")
+        self.folder = folder
+        self.children = [
+            context.Process(target=_worker, args=(run, rank, size, str(folder)), daemon=True) for rank in range(size)
         ]
-        before = {number: signal.signal(number, _forward(children)) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            for child in children:
+        self.dismissed = False
+
+    def start(self) -> None:
+        if os.name == "posix":
+            # The first process to be started would start this one, which lets signals through again when it is up.
+            from multiprocessing.resource_tracker import ensure_running
+
+            ensure_running()
+        with postponed():
+            for child in self.children:
                 child.start()
-            running = list(children)
-            while running:
-                connection.wait([child.sentinel for child in running])
-                running = [child for child in running if child.exitcode is None]
-                if any(child.exitcode for child in children if child not in running):
-                    # Those that wait for the one that failed find out by themselves, or are told.
-                    _end(running)
-                    running = []
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        _raise(Path(folder), [child.exitcode for child in children])
 
+    def stop(self) -> None:
+        """Pass a request on; while not all are up, none has begun anything that it could be asked to finish."""
+        self.dismissed |= len(list(self.folder.glob("up-*"))) < len(self.children)
+        for child in self.children:
+            if child.exitcode is None:
+                with contextlib.suppress(ProcessLookupError):  # it has ended just now
+                    os.kill(child.pid, signal.SIGKILL if self.dismissed else signal.SIGTERM)  # type: ignore[arg-type]
 
-def _forward(children: list) -> Callable[[int, object], None]:
-    def handler(_number: int, _frame: object) -> None:
-        for child in children:
-            if child.pid is not None and child.exitcode is None:
-                os.kill(child.pid, signal.SIGTERM)
-
-    return handler
+    def wait(self) -> list[int | None]:
+        """Exit codes when all have ended, or as they were when one had failed and before the others were ended."""
+        running = list(self.children)
+        while running:
+            connection.wait([child.sentinel for child in running])
+            running = [child for child in running if child.exitcode is None]
+            codes = [child.exitcode for child in self.children]
+            if any(codes):
+                # Those that wait for the one that failed find out by themselves, or are told.
+                _end(running)
+                break
+        return codes
 
 
 def _end(children: list, patience: float = 5.0) -> None:
@@ -212,15 +240,20 @@ def _raise(folder: Path, codes: list[int | None]) -> None:
     for reason in reasons:
         if reason["expected"]:
             raise ValueError(reason["text"])
+    for rank, code in enumerate(codes):
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            hint = ": out of memory?" if name == "SIGKILL" else ""
+            raise ValueError(f"training process {rank} was killed ({name}){hint}")
     for reason in reasons:
         raise RuntimeError(reason["text"])
-    rank = next(i for i, code in enumerate(codes) if code)
-    raise ValueError(f"training process {rank} was killed (status {codes[rank]}): out of memory?")
+    rank, code = next((rank, code) for rank, code in enumerate(codes) if code)
+    raise ValueError(f"training process {rank} ended with status {code}")
 
 
 def _worker(run: Callable[[World], None], rank: int, size: int, folder: str) -> None:
-    # Until the trainer has its own handlers: a signal to the whole group is the first process's to pass on.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heed()
+    Path(folder, f"up-{rank:04d}").touch()
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
@@ -234,10 +267,14 @@ def _worker(run: Callable[[World], None], rank: int, size: int, folder: str) -> 
         reason = {"expected": expected, "text": str(error) if expected else traceback.format_exc()}
         Path(folder, f"error-{rank:04d}").write_text(json.dumps(reason), encoding="utf-8")
         os._exit(1)  # without waiting for the others, which may be waiting for this one
+    unheeded()
 
 
 def _follow_parent() -> None:
     parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+    if parent is None:
+        return
+    connection.wait([parent.sentinel])
+    if not dist.is_initialized():
+        os._exit(1)  # waiting for others that may never have been started
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from protgm.data.batches import Batch, EpochSampler
 from protgm.data.dataset import Dataset, DatasetError
-from protgm.files import read_json, remove_temporary, write_json
 from protgm.lie.random import Streams
-from protgm.lock import locked
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.model.device import bfloat16_is_fast, placed
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
+from protgm.stopping import Stop, heeded
 from protgm.structure.errors import printable
 from protgm.train.checkpoint import resume, save_checkpoint
 from protgm.train.config import TrainConfig
@@ -33,66 +27,11 @@ from protgm.train.log import Clock, RunLog, Window
 from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
 from protgm.train.optim import EMA, make_optimizer
-from protgm.train.parallel import World, launch, launch_fabric, started_by_launcher
+from protgm.train.parallel import World
 from protgm.train.progress import TrainProgress
 from protgm.weights import load_weights, save_weights
 
-__all__ = ["Trainer", "train"]
-
-
-def train(config: TrainConfig) -> None:
-    """Train, or go on with the run in ``config.out``.
-
-    Ends when the run's steps or hours are done, or after a checkpoint when the process gets SIGTERM or SIGINT.
-
-    Raises
-    ------
-    ValueError
-        If the dataset cannot be read, the run was started with other settings, or another process goes on with it.
-    """
-    run = partial(_run, config)
-    if config.with_fabric or started_by_launcher():
-        launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy)
-    else:
-        launch(run, config.processes)
-
-
-def _run(config: TrainConfig, world: World) -> None:
-    with _claimed(config, world):
-        Trainer(config, world).run()
-
-
-@contextlib.contextmanager
-def _claimed(config: TrainConfig, world: World) -> Iterator[None]:
-    """Hold the run's folder, which the first process does for all."""
-    problem: Exception | None = None
-    with contextlib.ExitStack() as held:
-        if world.first:
-            try:
-                held.enter_context(locked(Path(config.out), "protgm train"))
-                for folder in (Path(config.out), Path(config.out) / "checkpoints"):
-                    remove_temporary(folder)
-                _claim(config)
-            except (ValueError, OSError) as error:
-                problem = error
-        if world.any(problem is not None):
-            raise problem or SystemExit(1)  # the first process says why
-        yield
-
-
-def _claim(config: TrainConfig) -> None:
-    """Record the settings in the run's folder, or check them against those recorded there."""
-    run = Path(config.out)
-    settings = json.loads(json.dumps(asdict(config)))
-    path = run / "settings.json"
-    if path.exists():
-        before = {"optimizer": "adamw"} | read_json(path)
-        for key in ("model", "seed", "optimizer"):
-            if before.get(key) != settings[key]:
-                raise ValueError(
-                    f"{run}: was trained with {key}={before.get(key)}, now {key}={settings[key]}; use a new out= folder"
-                )
-    write_json(path, settings)
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -136,11 +75,12 @@ class Trainer:
         half = config.precision == "bf16" or (config.precision == "auto" and bfloat16_is_fast(self.world.device))
         half = bool(self.world.agree(float(half)))
         self.autocast = partial(torch.autocast, self.world.device.type, dtype=torch.bfloat16, enabled=half)
-        self._stop = False
+        self._stop = Stop()
+        self._saved = -1 if resumed is None else int(resumed["step"])
 
     def run(self) -> None:
         """Train until done or told to stop; always leaves a checkpoint."""
-        with _signals(self._on_signal):
+        with heeded() as self._stop:
             self._run()
 
     def _run(self) -> None:
@@ -154,7 +94,7 @@ class Trainer:
                 self.counters["seconds"] = clock.seconds
                 done = config.progress(int(self.counters["step"]), self.counters["seconds"])
                 done = self.world.agree(done)
-                stopped = self.world.any(self._stop)
+                stopped = self.world.any(self._stop.asked)
                 if stopped or done >= 1:
                     break
                 rate = config.schedule.rate(int(self.counters["step"]), done)
@@ -226,8 +166,10 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""
-        self.counters["epoch_steps"] = self.sampler.steps(int(self.counters["epoch"]))
-        save_checkpoint(self.folder, self.model, self.ema, self.optimizer, self.counters)
+        if self._saved != self.counters["step"]:
+            self.counters["epoch_steps"] = self.sampler.steps(int(self.counters["epoch"]))
+            save_checkpoint(self.folder, self.model, self.ema, self.optimizer, self.counters)
+            self._saved = int(self.counters["step"])
         with self.averaged() as model:
             save_weights(self.folder / "weights.safetensors", model, {**self.counters})
 
@@ -236,7 +178,7 @@ class Trainer:
         with contextlib.suppress(_Stopped), self.averaged() as model:
 
             def predict(*inputs: object) -> Prediction:
-                if self._stop:
+                if self._stop.asked:
                     raise _Stopped
                 with self.autocast():
                     return model(*inputs)
@@ -282,23 +224,6 @@ class Trainer:
             yield from self.sampler.epoch(epoch, int(self.counters["batch"]))
             self.counters["epoch"], self.counters["batch"] = epoch + 1, 0
 
-    def _on_signal(self, number: int, _frame: object) -> None:
-        self._stop = True
-
 
 class _Stopped(Exception):
     """Told to stop in the middle of something that can be left out."""
-
-
-@contextlib.contextmanager
-def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT go to ``handler`` for the length of the block (in the main thread, which alone may ask)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

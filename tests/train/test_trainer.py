@@ -211,6 +211,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(config, monkeypatch):
     assert [path.name for path in sorted((Path(config.out) / "checkpoints").iterdir())][-1] == "step-00000002"
 
 
+@pytest.mark.timeout(1200)  # a machine that is busy with other things takes minutes to start two processes
 @pytest.mark.parametrize(
     ("kill", "processes"), [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2)]
 )
@@ -230,12 +231,12 @@ def test_a_killed_run_goes_on(config, kill, processes):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 500
     while latest_checkpoint(Path(config.out)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(kill)
-    assert process.wait(timeout=120) == (-9 if kill == signal.SIGKILL else 0)
+    assert process.wait(timeout=500) == (-9 if kill == signal.SIGKILL else 0)
     checkpoint = latest_checkpoint(Path(config.out))
     assert checkpoint is not None
     reached = json.loads((checkpoint / "state.json").read_text())["step"]
