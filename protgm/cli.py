@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from protgm.config import arguments_of, build, compose, describe
+from protgm.stopping import heeded
 from protgm.structure.errors import printable
 from protgm.version import __version__
 
@@ -18,18 +21,20 @@ __all__ = ["main"]
 class _Command:
     """A command: what it does in one line, and a function of its settings that returns an exit status.
 
-    ``first`` is the setting that the first argument is for where it has no key.
+    ``first`` is the setting that the first argument is for where it has no key. A command that ``heeds`` takes SIGTERM
+    and Ctrl-C as requests to stop, which it ends upon with status 0.
     """
 
     summary: str
     run: Callable[[dict[str, Any]], int]
     first: str | None = None
+    heeds: bool = False
 
 
 def _fetch(settings: dict[str, Any]) -> int:
     from protgm.data.fetch import fetch
 
-    done = fetch(settings.pop("ids"), settings.pop("out"), **settings)
+    done = fetch(**arguments_of(fetch, settings))
     print(done)
     return 1 if done.failed else 0
 
@@ -38,7 +43,7 @@ def _prepare(settings: dict[str, Any]) -> int:
     from protgm.data import Filters, prepare
 
     filters = build(Filters, settings.pop("filters"), where="filters.")
-    print(prepare(settings.pop("source"), settings.pop("out"), filters=filters, **settings))
+    print(prepare(filters=filters, **arguments_of(prepare, settings)))
     return 0
 
 
@@ -80,8 +85,10 @@ def _verify(settings: dict[str, Any]) -> int:
     from protgm.selftest import measure_equivariance
     from protgm.testing.verify import verify_table
 
-    model = load(settings.pop("checkpoint"))
-    laws = verify_table(**settings)
+    checkpoint = settings.pop("checkpoint")
+    checked = arguments_of(verify_table, settings)
+    model = load(checkpoint)
+    laws = verify_table(**checked)
     found = measure_equivariance(model.denoiser)
     print(
         f"equivariance of {model.checkpoint}: {found.translations:.1e} A and {found.rotations:.1e} rad, for moves of "
@@ -93,14 +100,14 @@ def _verify(settings: dict[str, Any]) -> int:
 def _doctor(settings: dict[str, Any]) -> int:
     from protgm.doctor import report
 
-    print(report(**settings))
+    print(report(**arguments_of(report, settings)))
     return 0
 
 
 COMMANDS = {
     "fetch": _Command("entries of the Protein Data Bank to structure files", _fetch),
     "prepare": _Command("structure files to a dataset", _prepare),
-    "train": _Command("a denoiser from a dataset", _train),
+    "train": _Command("a denoiser from a dataset", _train, heeds=True),
     "sample": _Command("new backbones as PDB or mmCIF files", _sample),
     "evaluate": _Command("are structures sound, native-like, diverse and new: a report", _evaluate, first="directory"),
     "design": _Command("sequences for structures, by ProteinMPNN", _design, first="directory"),
@@ -130,15 +137,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0
     if command not in COMMANDS:
-        return _fail(f"{command}: no such command; there are {', '.join(COMMANDS)}", 2)
+        near = get_close_matches(command.lower(), COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        return _fail(f"{command}: no such command; {hint}", 2)
     if {"--help", "-h"} & set(rest):
         print(describe(command), end="")
         return 0
     first = COMMANDS[command].first
     if first and rest and "=" not in rest[0] and not rest[0].startswith("-"):
         rest[0] = f"{first}={rest[0]}"
+    with heeded() if COMMANDS[command].heeds else nullcontext():  # from here on: torch takes seconds to import
+        return _execute(command, rest)
+
+
+def _execute(command: str, arguments: list[str]) -> int:
+    """Run a command; its errors are one line."""
     try:
-        settings = compose(command, rest)
+        settings = compose(command, arguments)
     except ValueError as error:
         return _fail(str(error), 2)
     try:

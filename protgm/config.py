@@ -86,16 +86,26 @@ def build(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
     Raises
     ------
     ValueError
-        If a value has the wrong type, or the dataclass refuses it; the message names the key.
+        If a value has the wrong type, or the dataclass refuses it; the message names the key, with the group ``where``
+        that it is in.
     """
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        group = where.rstrip(".")
+        raise ValueError(f"{group}={values}: is a group of settings, such as {group}.{names[0]}=")
     arguments = {}
     for key, value in values.items():
         if key not in names:
             raise ValueError(f"{where}{key}: no such setting{_suggest(key, names)}")
         arguments[key] = _convert(hints[key], value, f"{where}{key}")
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except ValueError as error:
+        # A dataclass does not know the name of the group that it is.
+        if any(re.match(rf"{re.escape(name)}\b", str(error)) for name in names):
+            raise ValueError(f"{where}{error}") from None
+        raise
 
 
 def arguments_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +142,7 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def _checked(argument: str, known: Sequence[str]) -> str:
     key, equals, value = argument.partition("=")
-    if not equals:
+    if not equals or not key:
         raise ValueError(f"{argument}: arguments have the form key=value{_suggest(argument.lstrip('-'), known)}")
     if key not in known:
         raise ValueError(f"{key}: no such setting{_suggest(key, known)}")
@@ -155,6 +165,10 @@ def _suggest(key: str, known: Sequence[str]) -> str:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return build(typing.cast(type, hint), value, where=f"{where}.")
+    if dataclasses.is_dataclass(hint):
+        raise ValueError(
+            f"{where}={value}: is a group of settings, such as {where}.{dataclasses.fields(hint)[0].name}="
+        )
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in options:

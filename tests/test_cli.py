@@ -17,7 +17,37 @@ from protgm.train import TrainConfig
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["smaple"], 2, "smaple: no such command"),
+        (["smaple"], 2, "smaple: no such command; did you mean sample?"),
+        (["--hepl"], 2, "--hepl: no such command; there are fetch, prepare"),
+        (["train", "model.widht=64"], 2, "model.widht: no such setting; did you mean model.width=?"),
+        (["train", "data=d", "out=o", "steps=1", "model.width=abc"], 1, "model.width=abc: must be a whole number"),
+        (
+            ["train", "data=d", "out=o", "steps=1", "model=64"],
+            1,
+            "model=64: is a group of settings, such as model.width=",
+        ),
+        (["train", "data=d", "out=o", "steps=-5"], 1, "steps=-5 must be at least 1"),
+        (["train", "data=d", "out=o", "hours=nan"], 1, "hours=nan must be at least 0"),
+        (
+            ["train", "data=d", "out=o", "steps=1", "corruption.motif=2"],
+            1,
+            "corruption.motif=2.0 must lie between 0 and 1",
+        ),
+        (
+            ["train", "data=d", "out=o", "steps=1", "min_length=200"],
+            1,
+            "min_length=200 must not be above max_length=128",
+        ),
+        (["prepare", "source=s", "out=o", "workers=abc"], 1, "workers=abc: must be a whole number"),
+        (
+            ["prepare", "source=s", "out=o", "filters=3"],
+            1,
+            "filters=3: is a group of settings, such as filters.min_length=",
+        ),
+        (["prepare", "source=s", "out=o", "filters.max_length=-1"], 1, "filters.max_length must not be negative"),
+        (["fetch", "ids=i", "out=o", "verify=maybe"], 1, "verify=maybe: must be true or false"),
+        (["verify", "steps=abc"], 1, "steps=abc: must be a whole number"),
+        (["sample", "=3"], 2, "=3: arguments have the form key=value"),
         (["sample", "lenght=3"], 2, "lenght: no such setting; did you mean length=?"),
         (["sample", "length"], 2, "length: arguments have the form key=value"),
         (["sample", "--num", "3"], 2, "--num: arguments have the form key=value; did you mean num=?"),

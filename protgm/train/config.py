@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 from protgm.model import DenoiserConfig
 from protgm.train.corrupt import CorruptionConfig
@@ -10,6 +12,23 @@ from protgm.train.losses import LossWeights
 from protgm.train.optim import Schedule
 
 __all__ = ["TrainConfig"]
+
+
+#: What keys may be, at least and at most; NaN is never allowed. None stands for: not given.
+_RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
+    (("seed", "hours", "checkpoint_minutes", "validate_minutes", "schedule.warmup_steps"), 0, math.inf),
+    (("clip", "weight_decay", "schedule.peak", *(f"loss.{f.name}" for f in fields(LossWeights))), 0, math.inf),
+    (("steps", "tokens", "min_length", "processes", "num_nodes", "log_every", "sample_num"), 1, math.inf),
+    (("sample_steps",), 2, math.inf),
+    (("ema", "self_conditioning", "schedule.decay_share"), 0, 1),
+    (tuple(f"corruption.{f.name}" for f in fields(CorruptionConfig)), 0, 1),
+)
+
+
+def _check_range(key: str, value: float | None, least: float, most: float) -> None:
+    if value is not None and not least <= value <= most:
+        wanted = f"be at least {least:g}" if most == math.inf else f"lie between {least:g} and {most:g}"
+        raise ValueError(f"{key}={value} must {wanted}")
 
 
 @dataclass(frozen=True)
@@ -60,9 +79,11 @@ class TrainConfig:
             raise ValueError(f"precision={self.precision!r}: must be auto, bf16 or fp32")
         if self.optimizer not in ("adamw", "muon"):
             raise ValueError(f"optimizer={self.optimizer!r}: must be adamw or muon")
-        for name in ("processes", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for keys, least, most in _RANGES:
+            for key in keys:
+                _check_range(key, attrgetter(key)(self), least, most)
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length={self.min_length} must not be above max_length={self.max_length}")
         if self.processes > 1 and self.with_fabric:
             raise ValueError("processes= is for the processor of one machine; devices= and num_nodes= do without it")
 
