@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from protgm.evaluate.judge import Judged
-    from protgm.evaluate.run import Evaluation
+    from protgm.evaluate.result import Evaluation
 
 __all__ = ["require_matplotlib", "write_figures"]
 

@@ -24,7 +24,7 @@ from protgm.files import atomic
 
 if TYPE_CHECKING:
     from protgm.evaluate.judge import Judged
-    from protgm.evaluate.run import Evaluation
+    from protgm.evaluate.result import Evaluation
     from protgm.structure.backbone import Backbone
 
 __all__ = ["write_report"]

@@ -12,7 +12,7 @@ import numpy as np
 from protgm.files import atomic, write_json
 
 if TYPE_CHECKING:
-    from protgm.evaluate.run import Evaluation
+    from protgm.evaluate.result import Evaluation
 
 __all__ = ["csv_text", "plain", "write_tables"]
 

@@ -15,33 +15,14 @@ import torch
 from torch import Tensor
 
 from protgm.lie import angle_law, so3, vmf
-from protgm.lie.random import Source, rand, randn
+from protgm.lie.random import Source, randn
+from protgm.matching.jumps import jump_or_stay
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule
 from protgm.matching.spaces import Rotations
 
 __all__ = ["AntipodalVMFPath", "jump_or_stay"]
 
 _TINY = 1e-12
-
-
-def jump_or_stay(stay: Tensor, jump: Tensor, hazard: Tensor, *, generator: Source = None) -> Tensor:
-    """Take the jump with probability ``1 - exp(-hazard)``, which is a probability however large the step.
-
-    Parameters
-    ----------
-    stay, jump : Tensor, shape (..., *event)
-        Where each element goes without and with a jump.
-    hazard : Tensor, shape (...)
-        Integrated rate over the step, non-negative.
-    generator : torch.Generator or Streams, optional
-
-    Returns
-    -------
-    Tensor, shape (..., *event)
-    """
-    draw = rand(hazard.shape, generator, dtype=hazard.dtype, device=hazard.device)
-    jumps = draw < -torch.expm1(-hazard)
-    return torch.where(jumps.reshape(jumps.shape + (1,) * (stay.dim() - jumps.dim())), jump, stay)
 
 
 def _moving(sign: float, w: Tensor, kappa: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from protgm.lie.random import Source, Streams, rand
+from protgm.matching.jumps import jump_or_stay
 from protgm.matching.predictions import Prediction
-from protgm.matching.so3_paths import jump_or_stay
 from protgm.matching.spaces import expand
 
 __all__ = ["ProductGenerator", "Proposal", "Superposition", "Weight", "as_generator", "weight_at"]

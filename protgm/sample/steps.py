@@ -12,7 +12,7 @@ from torch import Tensor
 from protgm.lie.random import Source, rand, randn
 from protgm.lie.so3 import exp
 from protgm.lie.vmf import sample as sample_vmf
-from protgm.matching.so3_paths import jump_or_stay
+from protgm.matching.jumps import jump_or_stay
 from protgm.model import Prediction, RotationPosterior
 from protgm.model.features import compose
 from protgm.process import ProteinProcess, centre
