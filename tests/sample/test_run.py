@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from Bio.PDB import MMCIFParser, PDBParser
 
 import protgm
+from protgm.lie.random import Streams
 from protgm.sample import SampleConfig, sample
 from protgm.sample.manifest import MANIFEST, append, only_writer, read_manifest
 from protgm.weights import save_weights
@@ -82,27 +86,81 @@ def test_two_writers_in_one_folder_are_refused(config):
         sample(config)
 
 
-def test_shards_make_the_same_and_merge(config, tmp_path):
+def drawn_noise(monkeypatch) -> dict[int, list[bytes]]:
+    """From now on: all that is drawn from each stream, by its seed."""
+    found: dict[int, list[bytes]] = {}
+    make, draw = Streams.__init__, Streams.draw
+
+    def remembered(self, seeds, lengths):
+        make(self, seeds, lengths)
+        self.seeds = list(seeds)
+
+    def noted(self, function, shape, dtype):
+        out = draw(self, function, shape, dtype)
+        for seed, row, length in zip(self.seeds, out, self._lengths, strict=True):
+            found.setdefault(seed, []).append(row[:length].numpy().tobytes())
+        return out
+
+    monkeypatch.setattr(Streams, "__init__", remembered)
+    monkeypatch.setattr(Streams, "draw", noted)
+    return found
+
+
+def check_same_work(one: Path, other: Path) -> None:
+    """One manifest each, the same rows, coordinates within 0.01 Angstrom."""
+    for out in (one, other):
+        assert [path.name for path in out.glob("manifest*.jsonl")] == [MANIFEST]
+    rows, others = ({row["name"]: row for row in read_manifest(out)} for out in (one, other))
+    assert rows.keys() == others.keys()
+    # Figures follow from coordinates; the rest but the times is the same.
+    differ = {"seconds", "time", "geometry", "confidence"}
+    for name, row in rows.items():
+        assert {k: v for k, v in row.items() if k not in differ} == {
+            k: v for k, v in others[name].items() if k not in differ
+        }
+        coordinates = [protgm.read_structure(out / row["file"]).coords for out in (one, other)]
+        np.testing.assert_allclose(*coordinates, atol=0.01)
+
+
+def test_four_shards_make_the_same_and_merge(config, tmp_path, monkeypatch):
     config = replace(config, refine=False)
-    sample(config)
     parts = replace(config, out=str(tmp_path / "parts"))
-    for part in ("3/3", "1/3", "2/3"):
+    noise = drawn_noise(monkeypatch)
+    sample(config)
+    whole = dict(noise)
+    noise.clear()
+    for part in ("3/4", "1/4", "4/4", "2/4"):
         sample(replace(parts, shard=part))
-    out = Path(parts.out)
-    assert [path.name for path in out.glob("manifest*.jsonl")] == [MANIFEST]
-    timing = {"seconds", "time"}
-    whole, merged = (
-        {row["name"]: {k: v for k, v in row.items() if k not in timing} for row in read_manifest(Path(folder))}
-        for folder in (config.out, parts.out)
-    )
-    assert whole.keys() == merged.keys()
-    for name in whole:
-        both = [protgm.read_structure(Path(folder) / f"{name}.pdb").coords for folder in (config.out, parts.out)]
-        np.testing.assert_allclose(both[0], both[1], atol=0.01)
+    assert len(whole) == 4
+    assert noise == whole
+    check_same_work(Path(config.out), Path(parts.out))
     # Nothing is left to make for a run of the whole.
-    stamp = (out / MANIFEST).stat().st_mtime_ns
+    manifest = Path(parts.out) / MANIFEST
+    stamp = manifest.stat().st_mtime_ns
     sample(parts)
-    assert (out / MANIFEST).stat().st_mtime_ns == stamp
+    assert manifest.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("automatic", [False, True])
+def test_four_shards_at_once_make_the_same_and_merge(config, weights, tmp_path, automatic):
+    """As a job array does it: four processes, one folder, numbers from the command line or from SLURM."""
+    config = replace(config, refine=False, num=6)
+    sample(config)
+    parts = tmp_path / "parts"
+    settings = ["length=20,14", "num=6", "steps=4", "refine=false", f"checkpoint={weights}", f"out={parts}"]
+    started = []
+    for task in range(4):
+        array = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "4"}
+        shard = "auto" if automatic else f"{task + 1}/4"
+        command = [sys.executable, "-m", "protgm.cli", "sample", *settings, f"shard={shard}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **(array if automatic else {})}
+        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    for process in started:
+        _, told = process.communicate(timeout=1000)
+        assert process.returncode == 0, told
+    check_same_work(Path(config.out), parts)
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/0"])
