@@ -133,14 +133,36 @@ def test_a_folder_that_is_gone_is_named(tmp_path):
         append_lines(tmp_path / "nowhere" / "rows.jsonl", [])
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")
+def writes_are_refused(folder: Path) -> None:
+    with pytest.raises(Unwritable, match=r"a\.json: cannot be written \(Permission denied\)"):
+        write_json(folder / "a.json", {})
+    with pytest.raises(ValueError, match="Permission denied"), locked(folder, "test"):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="permissions of POSIX systems")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # the child only writes files
 def test_a_read_only_folder_is_named(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(Unwritable, match=r"a\.json: cannot be written \(Permission denied\)"):
-            write_json(tmp_path / "a.json", {})
-        with pytest.raises(ValueError, match="Permission denied"), locked(tmp_path, "test"):
-            pass
+        if os.geteuid() != 0:
+            writes_are_refused(tmp_path)
+            return
+        # Nothing is forbidden to root: a child becomes somebody else, who must not write to root's folder.
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.chdir(tmp_path)  # while it may; the folders above may be closed to others
+                tmp_path.chmod(0o555)
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                writes_are_refused(Path())
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         tmp_path.chmod(0o700)
 
