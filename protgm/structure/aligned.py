@@ -23,6 +23,8 @@ _UNUSUAL = np.zeros(256, dtype=bool)
 _UNUSUAL[np.frombuffer(b"_;#'\"lLdDsSgG", dtype=np.uint8)] = True
 #: Bytes of a block; working on it takes some ten times as much memory.
 _MAX_BLOCK = 48 * 2**20
+#: Lines whose lengths are compared at once.
+_PIECE = 4096
 
 _Block = NDArray[np.uint8]
 #: Begin and end of each column.
@@ -76,13 +78,19 @@ def _last_row(lines: CifLines) -> int | None:
     start, count = lines.at, len(lines)
     if start >= count:
         return None
-    lengths = lines.lengths[start:]
-    others = np.flatnonzero(lengths != lengths[0])
-    end = start + (int(others[0]) if len(others) else len(lengths))
+    size = int(lines.lengths[start])
+    end = start
+    # In pieces: a file of nothing but short loops would have its whole rest looked at for each.
+    while end < count:
+        others = np.flatnonzero(lines.lengths[end : end + _PIECE] != size)
+        if len(others):
+            end += int(others[0])
+            break
+        end = min(end + _PIECE, count)
     after = end
     while after < count and lines[after].strip() in (b"", b"#"):
         after += 1
-    if not 0 < (end - start) * int(lengths[0]) <= _MAX_BLOCK or (after < count and not ends_loop(lines[after])):
+    if not 0 < (end - start) * size <= _MAX_BLOCK or (after < count and not ends_loop(lines[after])):
         return None
     return end
 
