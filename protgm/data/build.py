@@ -75,7 +75,7 @@ def build(
                 resolutions = known.resolutions()
                 tasks = [Task(file, resolutions.get(file.file)) for file in listed]
                 parts = Parts(out, key)
-                read = len(tasks) - min(parts.count * PART, len(tasks))
+                read = len(tasks) - parts.files
                 _extract(tasks, parts, Extractor(str(source), filters), workers or cores(), progress)
                 origin = {"source": str(source), "manifest": None if table is None else str(table)}
                 info = {"key": key, "settings": origin | result, "files": len(listed)}
@@ -115,7 +115,7 @@ def _finished(out: Path, key: str) -> dict | None:
 
 def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers: int, progress: bool) -> None:
     """Read what is not yet in ``parts``."""
-    done = min(parts.count * PART, len(tasks))
+    done = parts.files
     entries = rejected = 0
     waiting: list[Extracted] = []
     with FileProgress("prepare", len(tasks), done, enabled=progress) as bar:
@@ -124,8 +124,8 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
             done += files
             entries += result.batch.num_rows
             rejected += len(result.rejected)
-            if done % PART == 0 or done == len(tasks):
-                parts.add(merge(waiting))
+            if done - parts.files >= PART or done == len(tasks):
+                parts.add(merge(waiting), done - parts.files)
                 waiting = []
             bar.advance(files, f"{entries} entries, {rejected} rejected")
 

@@ -1,7 +1,7 @@
 """Finished parts of a ``protgm prepare`` that is under way, so that one that was interrupted goes on where it was.
 
-``OUT/.prepare/`` holds the key of the job and one Arrow file for every `PART` source files; each is there whole or not
-at all. The rejected files of a part are in the metadata of its schema.
+``OUT/.prepare/`` holds the key of the job and one Arrow file for about `PART` source files each; each is there whole or
+not at all. In the metadata of its schema are the number of files that a part stands for, and those that were rejected.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Parts:
             write_json(self.folder / _JOB, {"key": key})
         for left in self.folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)
-        self.count = 0
-        while self._path(self.count).exists():
-            self.count += 1
+        #: Parts, and the source files that they stand for.
+        self.count = self.files = 0
+        while (files := self._files_of(self.count)) is not None:
+            self.count, self.files = self.count + 1, self.files + files
 
     def _key(self) -> str | None:
         try:
@@ -55,13 +56,20 @@ class Parts:
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:06d}.arrow"
 
-    def add(self, part: Extracted) -> None:
-        """Store the next part."""
-        note = json.dumps(part.rejected).encode()
-        schema = SCHEMA.with_metadata({b"rejected": note})
+    def _files_of(self, number: int) -> int | None:
+        path = self._path(number)
+        if not path.exists():
+            return None
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+            files = reader.schema.metadata.get(b"files")
+        return None if files is None else int(files)
+
+    def add(self, part: Extracted, files: int) -> None:
+        """Store the next part, which is what came of so many files."""
+        schema = SCHEMA.with_metadata({b"rejected": json.dumps(part.rejected).encode(), b"files": str(files).encode()})
         with atomic(self._path(self.count)) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
             writer.write_batch(part.batch.replace_schema_metadata(schema.metadata))
-        self.count += 1
+        self.count, self.files = self.count + 1, self.files + files
 
     def __iter__(self) -> Iterator[Extracted]:
         """The parts in order, mapped, not loaded."""

@@ -42,7 +42,7 @@ FORKS.set_forkserver_preload(["protgm.data.build", "protgm.data.entry", "protgm.
 
 
 def run_prepare(source: str, out: str) -> None:
-    build_module.PART = 4
+    build_module.PART = 16
     prepare(source, out, workers=1, progress=False)
 
 
@@ -154,7 +154,9 @@ def share(place: int) -> int:
 
 
 def test_prepare(tmp_path):
-    harass(run_prepare, (str(EXAMPLES), None), prepared, tmp_path, share(0))
+    for copy in range(3):  # several parts
+        shutil.copytree(EXAMPLES, tmp_path / "source" / f"{copy}")
+    harass(run_prepare, (str(tmp_path / "source"), None), prepared, tmp_path, share(0))
 
 
 SMALL = DenoiserConfig(
