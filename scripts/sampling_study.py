@@ -4,11 +4,11 @@ python scripts/sampling_study.py checkpoint=run/weights.safetensors length=64,96
     "variants=generator=flow;generator=jump;steps=50;noise_scale=0.8,steps=200"
 python scripts/sampling_study.py preset=superposition data=dataset num=64 page=docs/studies/superposition.md
 
-The first row is the default. Every variant starts from the same noise. Figures are means over all samples, with the
-half width of their 95 % bootstrap interval: `cn_ok` to `strand` as `protgm.evaluate.geometry` defines them, before the
-refinement; `gate` is the share that passes the geometry gate after it. `pair TM` is the mean TM-score of two samples of
-one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the mean highest TM-score to a training
-native (with data=).
+The first row is the default (``only=true`` leaves it out). Every variant starts from the same noise. Figures are means
+over all samples, with the half width of their 95 % bootstrap interval: `cn_ok` to `strand` as `protgm.evaluate.geometry`
+defines them, before the refinement; `gate` is the share that passes the geometry gate after it. `pair TM` is the mean
+TM-score of two samples of one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the mean highest
+TM-score to a training native and `TM >= 0.5` the share of samples that have such a native (with data=).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from protgm.allocator import keep_freed_memory
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
 from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.similarity import clusters, tm_matrix
+from protgm.evaluate.similarity import SAME_FOLD, clusters, tm_matrix
 from protgm.files import atomic
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import parse_length, work_list
@@ -86,7 +86,8 @@ def row(name: str, made: Sequence[Generated], seconds: float, natives: Sequence[
     cells += [interval(alike), f"{per_sample:.2f}"]
     if natives:
         nearest = nearest_natives([g.backbone.coords[:, 1] for g in made], natives, workers=workers)
-        cells.append(interval(np.array([np.nan if n is None else n.tm for n in nearest])))
+        scores = np.array([np.nan if n is None else n.tm for n in nearest])
+        cells += [interval(scores), interval((scores >= SAME_FOLD).astype(float))]
     return " | ".join(["", name or "default", *cells, f"{seconds / len(made):.2f}", ""]).strip()
 
 
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     options = {"checkpoint": None, "length": "64,96,128", "num": "8", "seed": "0", "variants": "", "preset": ""}
-    options |= {"data": "", "page": "", "save": "", "text": "", "secondary": ""}
+    options |= {"data": "", "page": "", "save": "", "text": "", "secondary": "", "only": ""}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in options:
@@ -110,10 +111,11 @@ def main(arguments: Sequence[str]) -> None:
         natives = [example.coords[:, 1] for example in Dataset.open(options["data"], split="train")]
     model: BackboneModel = load(options["checkpoint"])
     items = work_list(parse_length(options["length"]), int(options["num"]), int(options["seed"]))
-    heads = ["variant", *RAW, "gate", "pair TM", "clusters", *(["nearest"] if natives else []), "s/sample"]
+    heads = ["variant", *RAW, "gate", "pair TM", "clusters", *(["nearest", "TM >= 0.5"] if natives else []), "s/sample"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     print(*lines, sep="\n", flush=True)
-    for text in dict.fromkeys(("", *options["variants"].split(";"))):
+    first = () if options["only"] == "true" else ("",)
+    for text in dict.fromkeys((*first, *options["variants"].split(";"))):
         settings, secondary = parse_variant(text)
         start = time.perf_counter()
         secondary = secondary or options["secondary"] or None

@@ -28,6 +28,12 @@ class Streams:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._lengths = list(lengths)
 
+    def cut(self, lengths: Sequence[int]) -> Streams:
+        """The same streams for rows of other lengths: what one draws, the other does not draw again."""
+        other = Streams((), ())
+        other._generators, other._lengths = self._generators, list(lengths)
+        return other
+
     def draw(self, function: Callable[..., Tensor], shape: Sequence[int], dtype: torch.dtype | None) -> Tensor:
         """Fill a tensor of ``shape`` (B, L, ...) row by row with ``torch.rand`` or ``torch.randn``."""
         if shape[0] != len(self._generators):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from torch import Tensor
+
 from protgm.model.neighbours import FEWEST
 
 __all__ = ["SamplerSettings"]
@@ -21,6 +23,8 @@ class SamplerSettings:
     ----------
     steps : int
         Evaluations of the network.
+    outline_steps : int
+        Evaluations on the outline of the chain (see `protgm.outline`), which is made first; 0: all residues at once.
     generator : str
         What moves rotations: ``flow``, ``jump``, or their ``superposition``; ``diffusion`` is the flow with noise of
         strength 1, on translations too.
@@ -50,6 +54,7 @@ class SamplerSettings:
     """
 
     steps: int = 100
+    outline_steps: int = 0
     generator: str = "superposition"
     jump_weight: float = 0.5
     rotation_power: float = 1.0
@@ -66,6 +71,8 @@ class SamplerSettings:
             raise ValueError(f"generator={self.generator!r}: must be one of {', '.join(_GENERATORS)}")
         if self.steps < 2:
             raise ValueError(f"steps={self.steps} must be at least 2")
+        if self.outline_steps == 1 or self.outline_steps < 0:
+            raise ValueError(f"outline_steps={self.outline_steps} must be 0 (no outline) or at least 2")
         if not 0 <= self.jump_weight <= 1:
             raise ValueError(f"jump_weight={self.jump_weight} must lie between 0 and 1")
         for name in ("rotation_power", "noise_scale"):
@@ -76,6 +83,10 @@ class SamplerSettings:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         if self.neighbours is not None and self.neighbours < FEWEST:
             raise ValueError(f"neighbours={self.neighbours} must be at least {FEWEST}")
+
+    def rotation_time(self, time: Tensor) -> Tensor:
+        """Time of the rotations where that of the translations is ``time``."""
+        return 1 - (1 - time) ** self.rotation_power
 
     def attended(self, length: int) -> int | None:
         """How many residues each residue of a chain attends to; None: all of them."""
