@@ -5,10 +5,10 @@ python scripts/sampling_study.py checkpoint=run/weights.safetensors length=64,96
 python scripts/sampling_study.py preset=superposition data=dataset num=64 page=docs/studies/superposition.md
 
 The first row is the default (``only=true`` leaves it out). Every variant starts from the same noise. Figures are means
-over all samples, with the half width of their 95 % bootstrap interval: `cn_ok` to `strand` as `protgm.evaluate.geometry`
-defines them, before the refinement; `gate` is the share that passes the geometry gate after it. `pair TM` is the mean
-TM-score of two samples of one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the mean highest
-TM-score to a training native and `TM >= 0.5` the share of samples that have such a native (with data=).
+over all samples, with half the width of their 95 % bootstrap interval: `cn_ok` to `strand`, as in
+`protgm.evaluate.geometry`, before the refinement; `gate` is the share that passes the geometry gate after it. `pair TM`
+is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the
+mean highest TM-score to a training native and `TM >= 0.5` the share of samples that have such a native (with data=).
 """
 
 from __future__ import annotations
