@@ -119,7 +119,7 @@ def _walk(
     """From a state to the end of every residue's time."""
     mask, rotations, translations = task.mask, begin.rotations, begin.translations
     guess: tuple[Tensor, Tensor] | None = None
-    grid = torch.linspace(0.0, 1.0, settings.steps + 1)[:-1]
+    grid = settings.grid()
     for step, now in enumerate(grid):
         time = begin.time + (1 - begin.time) * now
         noisy = NoisyProtein(

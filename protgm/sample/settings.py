@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+import torch
 from torch import Tensor
 
 from protgm.model.neighbours import FEWEST
@@ -25,6 +26,8 @@ class SamplerSettings:
         Evaluations of the network.
     outline_steps : int
         Evaluations on the outline of the chain (see `protgm.outline`), which is made first; 0: all residues at once.
+    grid_power : float
+        Steps shorten towards the end: they are equal in u, where time is ``1 - (1 - u)**grid_power``.
     generator : str
         What moves rotations: ``flow``, ``jump``, or their ``superposition``; ``diffusion`` is the flow with noise of
         strength 1, on translations too.
@@ -55,6 +58,7 @@ class SamplerSettings:
 
     steps: int = 100
     outline_steps: int = 0
+    grid_power: float = 1.0
     generator: str = "superposition"
     jump_weight: float = 0.5
     rotation_power: float = 1.0
@@ -75,7 +79,7 @@ class SamplerSettings:
             raise ValueError(f"outline_steps={self.outline_steps} must be 0 (no outline) or at least 2")
         if not 0 <= self.jump_weight <= 1:
             raise ValueError(f"jump_weight={self.jump_weight} must lie between 0 and 1")
-        for name in ("rotation_power", "noise_scale"):
+        for name in ("grid_power", "rotation_power", "noise_scale"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive")
         for name in ("translation_noise", "rotation_noise", "temperature"):
@@ -83,6 +87,10 @@ class SamplerSettings:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         if self.neighbours is not None and self.neighbours < FEWEST:
             raise ValueError(f"neighbours={self.neighbours} must be at least {FEWEST}")
+
+    def grid(self) -> Tensor:
+        """Times of the steps from 0 on, shape (steps,)."""
+        return 1 - (1 - torch.linspace(0.0, 1.0, self.steps + 1)[:-1]) ** self.grid_power
 
     def rotation_time(self, time: Tensor) -> Tensor:
         """Time of the rotations where that of the translations is ``time``."""

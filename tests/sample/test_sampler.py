@@ -181,3 +181,11 @@ def test_a_sample_does_not_depend_on_its_batch(small_denoiser):
 def test_settings_are_checked(values, message):
     with pytest.raises(ValueError, match=message):
         SamplerSettings(**values)
+
+
+def test_steps_shorten_towards_the_end():
+    grid = SamplerSettings(steps=50, grid_power=2.0).grid()
+    steps = torch.diff(grid, append=torch.ones(1))
+    assert grid[0] == 0
+    assert (torch.diff(steps) < 0).all()
+    torch.testing.assert_close(SamplerSettings(steps=4).grid(), torch.tensor([0, 0.25, 0.5, 0.75]))
