@@ -259,6 +259,7 @@ def _worker(run: Callable[[World], None], rank: int, size: int, folder: str) -> 
     try:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
         try:
+            dist.barrier()  # one that has nothing to do must not hang up while another is still connecting
             run(World(rank, size))
         finally:
             dist.destroy_process_group()

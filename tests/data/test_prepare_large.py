@@ -61,8 +61,8 @@ def test_twenty_thousand_entries(prepared, tmp_path, monkeypatch):
     seen: list[float] = []
     real = build_module.Parts.add
 
-    def add(self, part):
-        real(self, part)
+    def add(self, part, files):
+        real(self, part, files)
         seen.append(anonymous_megabytes())
 
     monkeypatch.setattr(build_module.Parts, "add", add)
