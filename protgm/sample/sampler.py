@@ -14,7 +14,7 @@ from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein, Prediction
 from protgm.outline import HEAD_START, STRIDE
 from protgm.process import ProteinProcess, centre
 from protgm.sample.settings import SamplerSettings
-from protgm.sample.steps import step_rotations, step_translations
+from protgm.sample.steps import guided, step_rotations, step_translations
 
 __all__ = ["Task", "sample_frames"]
 
@@ -133,7 +133,7 @@ def _walk(
             chain_index=task.chain_index,
             mask=mask,
         )
-        prediction = model(noisy, guess)
+        prediction = guided(model(noisy, guess), time, settings)
         if on_step is not None:
             on_step(step + 1, prediction)
         if step + 1 == len(grid):

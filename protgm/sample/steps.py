@@ -6,6 +6,8 @@ integrated exactly under that is.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,28 @@ from protgm.model.features import compose
 from protgm.process import ProteinProcess, centre
 from protgm.sample.settings import SamplerSettings
 
-__all__ = ["draw_clean_rotations", "step_rotations", "step_translations"]
+__all__ = ["draw_clean_rotations", "guided", "step_rotations", "step_translations"]
+
+
+def guided(prediction: Prediction, time: Tensor, settings: SamplerSettings) -> Prediction:
+    """The prediction with its translations moved away from those of the network's first stage, where it is early.
+
+    What the later stages add to the first is what a better network would have more of: going on in that direction
+    undoes some of the blur of a mean over many folds.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    time : Tensor, shape (B, L)
+        Of the translations.
+    settings : SamplerSettings
+    """
+    if settings.guidance == 1 or not prediction.intermediate:
+        return prediction
+    first = prediction.intermediate[0][1]
+    early = (time < settings.guidance_until)[..., None]
+    aim = torch.lerp(first, prediction.translations, settings.guidance)
+    return replace(prediction, translations=torch.where(early, aim, prediction.translations))
 
 
 def step_translations(

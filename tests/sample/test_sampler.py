@@ -13,7 +13,7 @@ from protgm.model import NoisyProtein, Prediction, RotationPosterior
 from protgm.process import ProteinProcess, centre
 from protgm.sample.sampler import Task, sample_frames
 from protgm.sample.settings import SamplerSettings
-from protgm.sample.steps import step_rotations, step_translations
+from protgm.sample.steps import guided, step_rotations, step_translations
 
 GENERATORS = ("flow", "jump", "superposition", "diffusion")
 
@@ -189,3 +189,30 @@ def test_steps_shorten_towards_the_end():
     assert grid[0] == 0
     assert (torch.diff(steps) < 0).all()
     torch.testing.assert_close(SamplerSettings(steps=4).grid(), torch.tensor([0, 0.25, 0.5, 0.75]))
+
+
+def test_guidance_goes_beyond_the_first_stage_while_it_is_early(small_denoiser):
+    task = Task.unconditional([20])
+    time = torch.full((1, 20), 0.3)
+    time[0, :5] = 0.7
+    protein = NoisyProtein(
+        rotations=so3.random_uniform((1, 20), generator=torch.Generator().manual_seed(0)),
+        translations=torch.randn(1, 20, 3, generator=torch.Generator().manual_seed(1)) * 9,
+        time=time,
+        concentration=ProteinProcess().concentration(time),
+        sequence=torch.full((1, 20), 21),
+        secondary=task.secondary,
+        residue_index=task.residue_index,
+        chain_index=task.chain_index,
+        mask=task.mask,
+    )
+    with torch.no_grad():
+        prediction = small_denoiser(protein)
+    assert guided(prediction, time, SamplerSettings()) is prediction
+    aim = guided(prediction, time, SamplerSettings(guidance=2.0, guidance_until=0.5)).translations
+    first, last = prediction.intermediate[0][1], prediction.translations
+    assert (first - last).norm(dim=-1).min() > 1e-3
+    torch.testing.assert_close(aim[:, :5], last[:, :5])
+    torch.testing.assert_close(aim[:, 5:], (2 * last - first)[:, 5:], atol=1e-4, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"guidance=0\.5 must be at least 1"):
+        SamplerSettings(guidance=0.5)
