@@ -18,7 +18,7 @@ from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
 from protgm.sample.sampler import Task, sample_frames
-from protgm.sample.secondary import check_secondary, secondary_labels
+from protgm.sample.secondary import NATIVE, check_secondary, secondary_labels
 from protgm.sample.settings import SamplerSettings
 from protgm.structure import Backbone
 from protgm.structure.geometry import atoms_from_frames
@@ -84,7 +84,7 @@ class BackboneModel:
         seed: int = 0,
         settings: SamplerSettings | None = None,
         refine: bool = True,
-        secondary: str | None = None,
+        secondary: str | None = NATIVE,
         batch: int | None = None,
     ) -> list[Backbone]:
         """Generate backbones.
@@ -129,7 +129,7 @@ class BackboneModel:
         seed: int = 0,
         settings: SamplerSettings | None = None,
         refine: bool = True,
-        secondary: str | None = None,
+        secondary: str | None = NATIVE,
         batch: int | None = None,
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""

@@ -17,7 +17,7 @@ from protgm.files import remove_temporary
 from protgm.sample.generate import BackboneModel, Generated, batches, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
-from protgm.sample.secondary import check_secondary
+from protgm.sample.secondary import NATIVE, check_secondary
 from protgm.sample.settings import SamplerSettings
 from protgm.structure.errors import printable
 from protgm.version import __version__
@@ -48,7 +48,7 @@ class SampleConfig(SamplerSettings):
     format: str = "pdb"
     batch: int | None = None
     refine: bool = True
-    secondary: str | None = None
+    secondary: str | None = NATIVE
     shard: str | None = None
     design: bool = False
     num_seqs: int = 8

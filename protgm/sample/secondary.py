@@ -19,6 +19,7 @@ __all__ = ["NATIVE", "check_secondary", "secondary_labels"]
 #: Ask for the labels of a native of about the same length, another one for each sample.
 NATIVE = "native"
 _LETTERS = {letter: index for index, letter in enumerate(STATES)} | {"?": UNKNOWN_STRUCTURE}
+_STRETCH = 1.25  # a native's labels are not stretched or squeezed further: helices have their lengths
 _TABLE = Path(__file__).with_name("native_labels.txt")
 
 
@@ -41,8 +42,8 @@ def secondary_labels(text: str | None, item: Item, seed: int) -> Tensor:
     Parameters
     ----------
     text : str or None
-        One letter per residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``), or ``native``; None
-        asks for nothing.
+        One letter per residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``), or
+        ``native``, which asks for nothing where no native has about that length; None asks for nothing.
     item : Item
     seed : int
         Chooses the native, together with the item.
@@ -56,7 +57,10 @@ def secondary_labels(text: str | None, item: Item, seed: int) -> Tensor:
         return torch.full((item.length,), UNKNOWN_STRUCTURE)
     if text != NATIVE:
         return torch.tensor([_LETTERS[letter] for letter in _parse(text, item.length)])
-    near = sorted(_natives(), key=lambda labels: abs(len(labels) - item.length))[:64]
+    alike = [labels for labels in _natives() if 1 / _STRETCH <= item.length / len(labels) <= _STRETCH]
+    if not alike:
+        return torch.full((item.length,), UNKNOWN_STRUCTURE)
+    near = sorted(alike, key=lambda labels: abs(len(labels) - item.length))[:64]
     chosen = near[mix(item.seed(seed), 1) % len(near)]
     # Stretched to the length wanted.
     return torch.tensor([_LETTERS[chosen[i * len(chosen) // item.length]] for i in range(item.length)])

@@ -72,7 +72,7 @@ class SamplerSettings:
     translation_noise: float = 0.0
     rotation_noise: float = 0.0
     temperature: float = 1.0
-    guidance: float = 1.0
+    guidance: float = 2.0
     guidance_until: float = 0.6
     point: bool = False
     self_conditioning: bool = True

@@ -208,7 +208,7 @@ def test_guidance_goes_beyond_the_first_stage_while_it_is_early(small_denoiser):
     )
     with torch.no_grad():
         prediction = small_denoiser(protein)
-    assert guided(prediction, time, SamplerSettings()) is prediction
+    assert guided(prediction, time, SamplerSettings(guidance=1.0)) is prediction
     aim = guided(prediction, time, SamplerSettings(guidance=2.0, guidance_until=0.5)).translations
     first, last = prediction.intermediate[0][1], prediction.translations
     assert (first - last).norm(dim=-1).min() > 1e-3

@@ -22,7 +22,7 @@ def test_nothing_asked():
     assert (secondary_labels(None, Item(8, 0), 0) == UNKNOWN_STRUCTURE).all()
 
 
-@pytest.mark.parametrize("length", [20, 64, 101, 400])
+@pytest.mark.parametrize("length", [40, 64, 101, 300])
 def test_natives_fit_every_length_and_differ_between_samples(length):
     drawn = [tuple(secondary_labels("native", Item(length, i), 0).tolist()) for i in range(20)]
     assert {len(labels) for labels in drawn} == {length}
@@ -47,3 +47,8 @@ def test_a_batch_keeps_each_chain_apart():
     task = Task.chains([torch.tensor([0, 0, 1]), torch.tensor([2, 2, 2, 2, 2])])
     assert task.mask.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
     assert task.secondary[0, 3:].tolist() == [UNKNOWN_STRUCTURE] * 2
+
+
+@pytest.mark.parametrize("length", [20, 400])
+def test_no_native_is_stretched_to_lengths_far_from_its_own(length):
+    assert (secondary_labels("native", Item(length, 0), 0) == UNKNOWN_STRUCTURE).all()
