@@ -26,6 +26,7 @@ class RunLog:
     def __init__(self, folder: Path, resume_step: int) -> None:
         self.folder = folder
         self._written = {path.stem: _drop_after(path, resume_step) for path in folder.glob("*.csv")}
+        self._fitting: set[str] = set()  # tables whose columns are those of the rows that are written now
         self._board = _tensorboard(folder / "tensorboard", resume_step)
 
     def write(self, kind: str, step: int, figures: dict[str, float]) -> None:
@@ -35,8 +36,12 @@ class RunLog:
         self._written[kind] = step
         path = self.folder / f"{kind}.csv"
         row = {"step": step, **{k: f"{v:.6g}" for k, v in figures.items()}}
-        new = not path.exists()
         try:
+            new = not path.exists()
+            if kind not in self._fitting:
+                if not new:
+                    _fit_columns(path, list(row))
+                self._fitting.add(kind)
             with open(path, "a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, fieldnames=list(row))
                 if new:
@@ -103,6 +108,19 @@ def _drop_after(path: Path, step: int) -> int:
         path.unlink()
         kept = []
     return int(_step(kept[-1])) if kept else -1
+
+
+def _fit_columns(path: Path, names: list[str]) -> None:
+    """Give a table these columns, if an earlier version wrote others: values it did not know are empty."""
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if list(reader.fieldnames or ()) == names:
+            return
+        rows = list(reader)
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=names, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _step(line: str) -> float:
