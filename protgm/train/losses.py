@@ -44,7 +44,7 @@ class LossWeights:
     distances : float
         CA-CA and N-O distances between residues that are near in the clean protein.
     fold : float
-        One minus a smooth lDDT of CA: distances below 15 Angstrom, right to within half an Angstrom to four, at every
+        What a smooth lDDT of CA falls short by: distances below 15 Angstrom, right to within half an Angstrom to four, at every
         noise level alike. It asks for a decision where squared errors are least for the mean of several folds.
     clash : float
         CA atoms closer than 3.8 Angstrom.
@@ -211,10 +211,11 @@ def _distance_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
 
 
 def _fold_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
-    """One minus the smooth lDDT of CA (Abramson et al. 2024, algorithm 27), per residue (B, L)."""
+    """How far the smooth lDDT of CA (Abramson et al. 2024, algorithm 27) is from that of no error, per residue (B, L)."""
     near, error = _near_errors(predicted, clean, mask)
     kept = torch.stack([torch.sigmoid(limit - error) for limit in _LDDT_LIMITS]).mean(0)
-    return ((1 - kept) * near).sum(-1) / near.sum(-1).clamp_min(1)
+    most = torch.sigmoid(error.new_tensor(_LDDT_LIMITS)).mean()
+    return ((most - kept) * near).sum(-1) / near.sum(-1).clamp_min(1)
 
 
 def _clash(translations: Tensor, mask: Tensor, limit: float = 3.8) -> Tensor:
