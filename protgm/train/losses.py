@@ -44,8 +44,8 @@ class LossWeights:
     distances : float
         CA-CA and N-O distances between residues that are near in the clean protein.
     fold : float
-        What a smooth lDDT of CA falls short by: distances below 15 Angstrom, right to within half an Angstrom to four, at every
-        noise level alike. It asks for a decision where squared errors are least for the mean of several folds.
+        What a smooth lDDT of CA falls short by: distances below 15 Angstrom, right to within half an Angstrom to four,
+        at every noise level alike. It asks for a decision where squared errors are least for the mean of several folds.
     clash : float
         CA atoms closer than 3.8 Angstrom.
     sequence : float
@@ -211,7 +211,7 @@ def _distance_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
 
 
 def _fold_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
-    """How far the smooth lDDT of CA (Abramson et al. 2024, algorithm 27) is from that of no error, per residue (B, L)."""
+    """What the smooth lDDT of CA (Abramson et al. 2024, algorithm 27) falls short of that of no error by, (B, L)."""
     near, error = _near_errors(predicted, clean, mask)
     kept = torch.stack([torch.sigmoid(limit - error) for limit in _LDDT_LIMITS]).mean(0)
     most = torch.sigmoid(error.new_tensor(_LDDT_LIMITS)).mean()
