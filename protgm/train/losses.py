@@ -119,7 +119,8 @@ def denoising_losses(
         _atoms(prediction.rotations, prediction.translations),
         _atoms(noised.rotations, noised.translations),
     )
-    agreement = _local_agreement(prediction.translations.detach(), noised.translations, protein.mask)
+    near, error = _near_errors(prediction.translations, noised.translations, protein.mask)
+    agreement = _local_agreement(near, error.detach())
     return {
         "translation": translation,
         "rotation": rotation,
@@ -130,7 +131,7 @@ def denoising_losses(
         "local": mean(_local_error(prediction, predicted, noised, clean), sharp),
         "peptide": mean(_peptide_error(predicted, clean, protein.residue_index, protein.chain_index), sharp),
         "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
-        "fold": mean(_fold_error(prediction.translations, noised.translations, protein.mask)),
+        "fold": mean(_fold_error(near, error)),
         "clash": mean(_clash(prediction.translations, protein.mask), sharp),
         "sequence": _sequence_error(prediction.sequence_logits, noised.sequence, hidden) / counts[1].clamp_min(1),
         "confidence": mean((prediction.confidence - agreement).square()),
@@ -210,9 +211,8 @@ def _distance_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
     return total
 
 
-def _fold_error(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
+def _fold_error(near: Tensor, error: Tensor) -> Tensor:
     """What the smooth lDDT of CA (Abramson et al. 2024, algorithm 27) falls short of that of no error by, (B, L)."""
-    near, error = _near_errors(predicted, clean, mask)
     kept = torch.stack([torch.sigmoid(limit - error) for limit in _LDDT_LIMITS]).mean(0)
     most = torch.sigmoid(error.new_tensor(_LDDT_LIMITS)).mean()
     return ((most - kept) * near).sum(-1) / near.sum(-1).clamp_min(1)
@@ -234,9 +234,8 @@ def _sequence_error(logits: Tensor, sequence: Tensor, hidden: Tensor) -> Tensor:
     return (error * hidden).sum()
 
 
-def _local_agreement(predicted: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
+def _local_agreement(near: Tensor, error: Tensor) -> Tensor:
     """lDDT on CA (Mariani et al. 2013): share of distances below 15 A kept to within .5, 1, 2, 4 A; (B, L)."""
-    near, error = _near_errors(predicted, clean, mask)
     kept = torch.stack([(error < limit).float() for limit in _LDDT_LIMITS]).mean(0)
     return (kept * near).sum(-1) / near.sum(-1).clamp_min(1)
 
