@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from protgm.config import build
 from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
+from protgm.model.grow import with_stages
 from protgm.structure.errors import printable
 
 __all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
@@ -65,8 +66,13 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[
 
 
 def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:
-    """Overwrite a model's weights with those of a file; settings must agree (`ValueError` otherwise)."""
-    _fill(model, _read(Path(path))[0], Path(path))
+    """Overwrite a model's weights with those of a file.
+
+    Settings must agree (`ValueError` otherwise), except that a model may have more stages than the file: those begin
+    as faint copies of the file's last (`protgm.model.grow`).
+    """
+    tensors, _ = _read(Path(path))
+    _fill(model, with_stages(tensors, model.config.stages), Path(path))
 
 
 def weights_id(path: str | PathLike[str] | None = None) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from protgm.weights import load_model, save_weights
+from protgm.model import Denoiser
+from protgm.weights import load_model, load_weights, save_weights
 
 
 @pytest.fixture
@@ -66,3 +67,17 @@ def test_pickles_are_not_read(tmp_path):
     torch.save({"a": torch.ones(2)}, path)
     with pytest.raises(ValueError, match="not a safetensors checkpoint, or a damaged one"):
         load_model(path)
+
+
+def test_a_network_grows(small_denoiser, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, small_denoiser, {})
+    grown = Denoiser(replace(small_denoiser.config, stages=small_denoiser.config.stages + 2))
+    load_weights(grown, path)
+    *_, last, faint, copy = grown.stages
+    assert torch.equal(faint.read_pair.weight, last.read_pair.weight)
+    assert torch.equal(faint.update.linear.weight, 0.25 * last.update.linear.weight)
+    assert torch.equal(faint.blocks[0].out.bias, 0.25 * last.blocks[0].out.bias)
+    assert all(torch.equal(a, b) for a, b in zip(faint.parameters(), copy.parameters(), strict=True))
+    with pytest.raises(ValueError, match="has an unknown parameter"):
+        load_weights(Denoiser(replace(small_denoiser.config, stages=1)), path)

@@ -1,0 +1,42 @@
+"""Weights of a network with more stages, from those of one with fewer."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+__all__ = ["with_stages"]
+
+#: What an added stage does to tokens and frames at first, of what the stage that it copies does: enough for gradients
+#: to reach all of it, too little to spoil the prediction (copies at full strength move frames that are there already).
+_FAINT = 0.25
+_ACTS = re.compile(r"(embed_near|update\.linear|blocks\.\d+\.(out|feed_out))\.(weight|bias)")
+
+
+def with_stages(tensors: dict[str, Tensor], stages: int) -> dict[str, Tensor]:
+    """Weights for ``stages`` stages: those added are faint copies of the last one there.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        Parameters of a `protgm.model.Denoiser` by name.
+    stages : int
+
+    Returns
+    -------
+    dict of str to Tensor
+        The same dict where nothing is to be added: where there are as many stages, or only the first, which is unlike
+        the others.
+    """
+    have = 1 + max((int(name.split(".")[1]) for name in tensors if name.startswith("stages.")), default=-1)
+    if have < 2 or have >= stages:
+        return tensors
+    last = {
+        match[2]: tensors[name] for name in tensors if (match := _STAGE.fullmatch(name)) and int(match[1]) == have - 1
+    }
+    grown = dict(tensors)
+    for stage in range(have, stages):
+        for name, tensor in last.items():
+            grown[f"stages.{stage}.{name}"] = tensor * _FAINT if _ACTS.fullmatch(name) else tensor
+    return grown
