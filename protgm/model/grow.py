@@ -32,9 +32,8 @@ def with_stages(tensors: dict[str, Tensor], stages: int) -> dict[str, Tensor]:
     have = 1 + max((int(name.split(".")[1]) for name in tensors if name.startswith("stages.")), default=-1)
     if have < 2 or have >= stages:
         return tensors
-    last = {
-        match[2]: tensors[name] for name in tensors if (match := _STAGE.fullmatch(name)) and int(match[1]) == have - 1
-    }
+    prefix = f"stages.{have - 1}."
+    last = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     grown = dict(tensors)
     for stage in range(have, stages):
         for name, tensor in last.items():
