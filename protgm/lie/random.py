@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from protgm.seeds import mix
+
 __all__ = ["Source", "Streams", "rand", "randn"]
 
 
@@ -25,14 +27,13 @@ class Streams:
     """
 
     def __init__(self, seeds: Sequence[int], lengths: Sequence[int]) -> None:
+        self._seeds = list(seeds)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._lengths = list(lengths)
 
-    def cut(self, lengths: Sequence[int]) -> Streams:
-        """The same streams for rows of other lengths: what one draws, the other does not draw again."""
-        other = Streams((), ())
-        other._generators, other._lengths = self._generators, list(lengths)
-        return other
+    def branch(self, number: int) -> Streams:
+        """Other streams for the same rows, the same ones for the same number."""
+        return Streams([mix(seed, number) for seed in self._seeds], self._lengths)
 
     def draw(self, function: Callable[..., Tensor], shape: Sequence[int], dtype: torch.dtype | None) -> Tensor:
         """Fill a tensor of ``shape`` (B, L, ...) row by row with ``torch.rand`` or ``torch.randn``."""

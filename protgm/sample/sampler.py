@@ -11,14 +11,11 @@ from torch import Tensor
 from protgm.lie.random import Source, Streams, randn
 from protgm.lie.so3 import from_quaternion
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein, Prediction
-from protgm.outline import HEAD_START, STRIDE
 from protgm.process import ProteinProcess, centre
 from protgm.sample.settings import SamplerSettings
 from protgm.sample.steps import guided, step_rotations, step_translations
 
 __all__ = ["Task", "sample_frames"]
-
-_PHASE = 1  # place of the first residue of an outline: the ends of chains are loose
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,42 @@ class Task:
         """Single chains of the given lengths, nothing else asked."""
         return cls.chains([torch.full((length,), UNKNOWN_STRUCTURE) for length in lengths])
 
-    def outline(self, phase: int) -> Task:
-        """Every `STRIDE`-th residue, from place ``phase`` of each chain on."""
-        parts = (self.mask, self.residue_index, self.chain_index, self.secondary)
-        return Task(*(part[:, phase::STRIDE] for part in parts))
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the network made of a state: frames to aim at, shown to it again, and its confidence (B, L) in them."""
+
+    rotations: Tensor
+    translations: Tensor
+    confidence: Tensor
 
 
 @dataclass(frozen=True)
 class _State:
-    """Frames on their way and the time of each residue's, shapes (B, L, 3, 3), (B, L, 3) and (B, L)."""
+    """Frames at one time, (B, L, 3, 3) and (B, L, 3), and what was seen one step before."""
 
     rotations: Tensor
     translations: Tensor
-    time: Tensor
+    seen: _Seen | None = None
+
+    def or_better(self, other: _State, mask: Tensor) -> _State:
+        """For each protein the state of higher mean confidence: this one or the other."""
+        if self.seen is None or other.seen is None:
+            return self
+        wins = ((other.seen.confidence - self.seen.confidence) * mask).sum(1) > 0
+
+        def pick(mine: Tensor, others: Tensor) -> Tensor:
+            return torch.where(wins.view(-1, *[1] * (mine.ndim - 1)), others, mine)
+
+        return _State(
+            pick(self.rotations, other.rotations),
+            pick(self.translations, other.translations),
+            _Seen(
+                pick(self.seen.rotations, other.seen.rotations),
+                pick(self.seen.translations, other.seen.translations),
+                pick(self.seen.confidence, other.seen.confidence),
+            ),
+        )
 
 
 @torch.no_grad()
@@ -78,7 +98,7 @@ def sample_frames(
     source: Source = None,
     on_step: Callable[[int, Prediction], None] | None = None,
 ) -> Prediction:
-    """Generate frames: all at once, or an outline first, where the settings give steps to it.
+    """Generate frames.
 
     Parameters
     ----------
@@ -90,79 +110,79 @@ def sample_frames(
     source : torch.Generator or Streams, optional
         Where random numbers come from.
     on_step : callable, optional
-        Called with the step's number (from 1) and the network's prediction of whole chains.
+        Called with the step's number (from 1) and the network's prediction; the first steps come again with every
+        candidate.
 
     Returns
     -------
     Prediction
         The network's last prediction: its frames are the result.
     """
-    begin = _noise(process, task.mask, settings, source)
-    if settings.outline_steps:
-        outline = task.outline(_PHASE)
-        thinned = source.cut(outline.mask.sum(1).tolist()) if isinstance(source, Streams) else source
-        noise = _noise(process, outline.mask, settings, thinned)
-        made = _walk(model, process, outline, replace(settings, steps=settings.outline_steps), noise, thinned)
-        begin = _filled_in(process, begin, made, settings, thinned)
-    return _walk(model, process, task, settings, begin, source, on_step)
+    walk = _Walk(model, process, task, settings, source, on_step)
+    fork = settings.fork()
+    state = walk.steps(walk.begin(), 0, fork)
+    for number in range(1, settings.candidates):
+        branch = replace(walk, source=source.branch(number) if isinstance(source, Streams) else source)
+        state = state.or_better(branch.steps(branch.begin(), 0, fork), task.mask)
+    last = settings.steps - 1
+    return walk.predict(walk.steps(state, fork, last), last)
 
 
-def _walk(
-    model: Callable[..., Prediction],
-    process: ProteinProcess,
-    task: Task,
-    settings: SamplerSettings,
-    begin: _State,
-    source: Source,
-    on_step: Callable[[int, Prediction], None] | None = None,
-) -> Prediction:
-    """From a state to the end of every residue's time."""
-    mask, rotations, translations = task.mask, begin.rotations, begin.translations
-    guess: tuple[Tensor, Tensor] | None = None
-    grid = settings.grid()
-    for step, now in enumerate(grid):
-        time = begin.time + (1 - begin.time) * now
+@dataclass(frozen=True)
+class _Walk:
+    """The steps of a simulation, by number: step n begins at the n-th time of the settings' grid."""
+
+    model: Callable[..., Prediction]
+    process: ProteinProcess
+    task: Task
+    settings: SamplerSettings
+    source: Source
+    on_step: Callable[[int, Prediction], None] | None
+
+    def begin(self) -> _State:
+        """A draw from the priors."""
+        mask = self.task.mask
+        noise = randn((*mask.shape, 3), self.source) * self.process.noise_scale * self.settings.noise_scale
+        quaternion = torch.nn.functional.normalize(randn((*mask.shape, 4), self.source), dim=-1)
+        rotations = torch.where(mask[..., None, None], from_quaternion(quaternion), torch.eye(3))
+        return _State(rotations, centre(noise, mask))
+
+    def steps(self, state: _State, first: int, last: int) -> _State:
+        """Take the steps from ``first`` to before ``last``."""
+        for step in range(first, last):
+            state = self.step(state, step)
+        return state
+
+    def step(self, state: _State, step: int) -> _State:
+        """Along the generator that the network predicts, to the time of the next step."""
+        settings, mask = self.settings, self.task.mask
+        now, later = self.time(step), self.time(step + 1)
+        aim = guided(self.predict(state, step), now, settings)
+        translations = step_translations(self.process, state.translations, aim, now, later, mask, settings, self.source)
+        times = settings.rotation_time(now), settings.rotation_time(later)
+        rotations = step_rotations(self.process, state.rotations, aim, *times, settings, self.source)
+        return _State(rotations, translations, _Seen(aim.rotations, aim.translations, aim.confidence))
+
+    def predict(self, state: _State, step: int) -> Prediction:
+        """What the network makes of a state."""
+        task, time = self.task, self.time(step)
         noisy = NoisyProtein(
-            rotations=rotations,
-            translations=translations,
+            rotations=state.rotations,
+            translations=state.translations,
             time=time,
-            concentration=process.concentration(settings.rotation_time(time)),
+            concentration=self.process.concentration(self.settings.rotation_time(time)),
             sequence=torch.full_like(task.residue_index, MASK_TOKEN),
             secondary=task.secondary,
             residue_index=task.residue_index,
             chain_index=task.chain_index,
-            mask=mask,
+            mask=task.mask,
         )
-        prediction = guided(model(noisy, guess), time, settings)
-        if on_step is not None:
-            on_step(step + 1, prediction)
-        if step + 1 == len(grid):
-            break
-        later = begin.time + (1 - begin.time) * grid[step + 1]
-        translations = step_translations(process, translations, prediction, time, later, mask, settings, source)
-        rotation_times = settings.rotation_time(time), settings.rotation_time(later)
-        rotations = step_rotations(process, rotations, prediction, *rotation_times, settings, source)
-        if settings.self_conditioning:
-            guess = prediction.rotations, prediction.translations
-    return prediction
+        seen = state.seen if self.settings.self_conditioning else None
+        prediction = self.model(noisy, None if seen is None else (seen.rotations, seen.translations))
+        if self.on_step is not None:
+            self.on_step(step + 1, prediction)
+        return prediction
 
-
-def _noise(process: ProteinProcess, mask: Tensor, settings: SamplerSettings, source: Source) -> _State:
-    """A draw from the priors, at time 0."""
-    translations = centre(randn((*mask.shape, 3), source) * process.noise_scale * settings.noise_scale, mask)
-    quaternion = torch.nn.functional.normalize(randn((*mask.shape, 4), source), dim=-1)
-    rotations = torch.where(mask[..., None, None], from_quaternion(quaternion), torch.eye(3))
-    return _State(rotations, translations, torch.zeros(mask.shape))
-
-
-def _filled_in(
-    process: ProteinProcess, noise: _State, made: Prediction, settings: SamplerSettings, source: Source
-) -> _State:
-    """Noise with an outline in it, at a time of its own."""
-    places = slice(_PHASE, None, STRIDE)
-    rotations, translations, time = noise.rotations.clone(), noise.translations.clone(), noise.time.clone()
-    time[:, places] = HEAD_START
-    translations[:, places] = torch.lerp(translations[:, places], made.translations, HEAD_START)
-    rotation_time = settings.rotation_time(time[:, places])
-    rotations[:, places] = process.rotation_path.sample(made.rotations, rotation_time, generator=source)
-    return _State(rotations, translations, time)
+    def time(self, step: int) -> Tensor:
+        """Time of a step for every residue, (B, L)."""
+        return self.settings.grid()[step].expand(self.task.mask.shape)

@@ -24,8 +24,11 @@ class SamplerSettings:
     ----------
     steps : int
         Evaluations of the network.
-    outline_steps : int
-        Evaluations on the outline of the chain (see `protgm.outline`), which is made first; 0: all residues at once.
+    candidates : int
+        How many times each protein is begun. The beginning whose clean protein the network predicts with the highest
+        confidence goes on: its confidence early on tells native folds from others.
+    candidates_at : float
+        Time of the translations at which that is decided: the steps before are taken ``candidates`` times.
     grid_power : float
         Steps shorten towards the end: they are equal in u, where time is ``1 - (1 - u)**grid_power``.
     generator : str
@@ -63,7 +66,8 @@ class SamplerSettings:
     """
 
     steps: int = 100
-    outline_steps: int = 0
+    candidates: int = 1
+    candidates_at: float = 0.2
     grid_power: float = 1.0
     generator: str = "superposition"
     jump_weight: float = 0.5
@@ -85,8 +89,10 @@ class SamplerSettings:
             raise ValueError(f"steps={self.steps} must be at least 2")
         if not 1 <= self.guidance < 10:
             raise ValueError(f"guidance={self.guidance} must be at least 1 (none) and below 10")
-        if self.outline_steps == 1 or self.outline_steps < 0:
-            raise ValueError(f"outline_steps={self.outline_steps} must be 0 (no outline) or at least 2")
+        if self.candidates < 1:
+            raise ValueError(f"candidates={self.candidates} must be at least 1 (nothing to choose from)")
+        if not 0 < self.candidates_at < 1:
+            raise ValueError(f"candidates_at={self.candidates_at} must lie between 0 and 1")
         if not 0 <= self.jump_weight <= 1:
             raise ValueError(f"jump_weight={self.jump_weight} must lie between 0 and 1")
         for name in ("grid_power", "rotation_power", "noise_scale"):
@@ -101,6 +107,10 @@ class SamplerSettings:
     def grid(self) -> Tensor:
         """Times of the steps from 0 on, shape (steps,)."""
         return 1 - (1 - torch.linspace(0.0, 1.0, self.steps + 1)[:-1]) ** self.grid_power
+
+    def fork(self) -> int:
+        """How many steps candidates take before one of them is chosen."""
+        return max(1, int((self.grid() < self.candidates_at).sum()))
 
     def rotation_time(self, time: Tensor) -> Tensor:
         """Time of the rotations where that of the translations is ``time``."""

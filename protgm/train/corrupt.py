@@ -10,7 +10,6 @@ from torch import Tensor
 from protgm.data.batches import Batch
 from protgm.lie.random import Source, rand, randn
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
-from protgm.outline import STRIDE, outline_mask
 from protgm.process import ProteinProcess, align
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]
@@ -31,18 +30,12 @@ class CorruptionConfig:
         Secondary-structure labels are given; in half of those cases only for a part of the residues.
     sequence : float
         A random share of the sequence is given; otherwise it is masked.
-    outline : float
-        A batch has the outlines of its proteins alone (`protgm.outline`), drawn once for all of it.
-    fill : float
-        An outline runs ahead of the rest of its protein, for the network to fill in.
     """
 
     joint_time: float = 0.5
     motif: float = 0.1
     secondary_structure: float = 0.5
     sequence: float = 0.3
-    outline: float = 0.0
-    fill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,10 +87,6 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
 
     time = uniform(size, 1)
     rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, uniform(size, 1))
-    if config.fill > 0:
-        # From 0.7 on: an outline is never so good that nothing is left to mend.
-        begin = torch.where(_outline(mask, uniform) & (uniform(size, 1) < config.fill), 0.7 + 0.3 * uniform(size, 1), 0)
-        time, rotation_time = (begin + (1 - begin) * t for t in (time, rotation_time))
     known = _motif(mask, uniform) & (uniform(size, 1) < config.motif)
     time = torch.where(known, 1.0, time.expand(size, length))
     rotation_time = torch.where(known, 1.0, rotation_time.expand(size, length))
@@ -135,10 +124,6 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
         rotation_flow=velocity / path.velocity_scale(rotation_time)[..., None],
         moving=mask & ~known,
     )
-
-
-def _outline(mask: Tensor, uniform) -> Tensor:
-    return outline_mask(mask, (uniform(mask.shape[0], 1) * STRIDE).long())
 
 
 def _motif(mask: Tensor, uniform) -> Tensor:

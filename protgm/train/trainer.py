@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from protgm.data.dataset import Dataset, DatasetError
 from protgm.lie.random import Streams
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.model.device import bfloat16_is_fast, placed
-from protgm.outline import thin
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
 from protgm.stopping import Stop, heeded
@@ -133,15 +131,13 @@ class Trainer:
         config, world = self.config, self.world
         step = int(self.counters["step"])
         decide = torch.Generator().manual_seed(mix(config.seed, step))
-        listens, outlines = torch.rand(2, generator=decide).tolist()
-        proteins, corruption = len(batch) * world.size, config.corruption
-        if outlines < corruption.outline:
-            batch, corruption = thin(batch), replace(corruption, fill=0.0)
-        places = range(world.rank, len(batch) * world.size, world.size)
+        listens = torch.rand(1, generator=decide).item() < config.self_conditioning
+        proteins = len(batch) * world.size
+        places = range(world.rank, proteins, world.size)
         source = Streams([mix(config.seed, step, place) for place in places], [batch.padded_length] * len(batch))
-        noised = corrupt(batch.to(world.device), self.process, corruption, source)
+        noised = corrupt(batch.to(world.device), self.process, config.corruption, source)
         with self.autocast():
-            prediction = self._predict(noised, listens < config.self_conditioning)
+            prediction = self._predict(noised, listens)
         terms = denoising_losses(prediction, noised, world.mean)
         loss = total_loss(terms, config.loss)
         self.model.zero_grad(set_to_none=True)

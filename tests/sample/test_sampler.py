@@ -152,9 +152,10 @@ def test_flow_and_jump_with_weight_zero_draw_no_random_numbers():
     assert torch.equal(generator.get_state(), before)
 
 
-def test_a_sample_does_not_depend_on_its_batch(small_denoiser):
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_a_sample_does_not_depend_on_its_batch(small_denoiser, candidates):
     process = ProteinProcess()
-    settings = SamplerSettings(steps=8)
+    settings = SamplerSettings(steps=8, candidates=candidates)
 
     def frames(lengths: list[int], seeds: list[int]) -> list[torch.Tensor]:
         prediction = sample_frames(
@@ -168,6 +169,32 @@ def test_a_sample_does_not_depend_on_its_batch(small_denoiser):
         torch.testing.assert_close(one, other, atol=0.01, rtol=0)
 
 
+def test_the_candidate_of_highest_confidence_goes_on(small_denoiser):
+    """Each row's is found among single runs that begin with the streams of each candidate."""
+    process, lengths = ProteinProcess(), [24, 20]
+    task, settings = Task.unconditional(lengths), SamplerSettings(steps=10, candidates=4, candidates_at=0.35)
+    assert settings.fork() == 4
+    calls: list[tuple[NoisyProtein, Prediction]] = []
+
+    def watch(protein: NoisyProtein, *rest: object) -> Prediction:
+        prediction = small_denoiser(protein, *rest)
+        calls.append((protein, prediction))
+        return prediction
+
+    sample_frames(watch, process, task, settings, Streams([1, 2], lengths))
+    assert len(calls) == 4 * 4 + 6
+    starts = torch.stack([calls[4 * number][0].translations for number in range(4)])
+    assert (torch.pdist(starts[:, 0].flatten(1)) > 1).all()
+    decisive = [calls[4 * number + 3] for number in range(4)]
+    trusted = torch.stack([(p.confidence * task.mask).sum(1) for _, p in decisive]).argmax(0)
+    assert trusted.tolist() != [0, 0]
+    for row, number in enumerate(trusted.tolist()):
+        before, after = decisive[number][0], calls[16][0]
+        moved = (after.translations - before.translations)[row].norm(dim=-1)
+        others = [(after.translations - decisive[k][0].translations)[row].norm(dim=-1) for k in range(4) if k != number]
+        assert moved.mean() < 0.6 * min(other.mean() for other in others)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -176,6 +203,8 @@ def test_a_sample_does_not_depend_on_its_batch(small_denoiser):
         ({"steps": 1}, "steps=1 must be at least 2"),
         ({"jump_weight": 1.2}, "between 0 and 1"),
         ({"noise_scale": 0.0}, "must be positive"),
+        ({"candidates": 0}, "candidates=0 must be at least 1"),
+        ({"candidates_at": 1.0}, r"candidates_at=1\.0 must lie between 0 and 1"),
     ],
 )
 def test_settings_are_checked(values, message):
