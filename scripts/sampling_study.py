@@ -2,9 +2,11 @@
 
 python scripts/sampling_study.py checkpoint=run/weights.safetensors length=64,96,128 num=8 \
     "variants=generator=flow;generator=jump;steps=50;noise_scale=0.8,steps=200"
-python scripts/sampling_study.py preset=superposition data=dataset num=64 page=docs/studies/superposition.md
+python scripts/sampling_study.py preset=superposition base=steps=40,candidates=1 data=dataset num=64 processes=2 \
+    page=docs/studies/superposition.md
 
-The first row is the default (``only=true`` leaves it out). Every variant starts from the same noise. Figures are means
+The first row is the defaults (``only=true`` leaves it out), or what ``base=`` makes of them for all rows. Every variant
+starts from the same noise. Figures are means
 over all samples, with half the width of their 95 % bootstrap interval: `cn_ok` to `strand`, as in
 `protgm.evaluate.geometry`, before the refinement; `gate` is the share that passes the geometry gate after it. `pair TM`
 is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the
@@ -15,9 +17,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +34,11 @@ from protgm.evaluate.geometry import geometry
 from protgm.evaluate.novelty import nearest_natives
 from protgm.evaluate.similarity import SAME_FOLD, clusters, tm_matrix
 from protgm.files import atomic
-from protgm.sample.generate import BackboneModel, Generated, load
-from protgm.sample.lengths import parse_length, work_list
+from protgm.sample.generate import BackboneModel, Generated, batches, load
+from protgm.sample.lengths import Item, parse_length, work_list
+from protgm.sample.secondary import NATIVE
 from protgm.sample.settings import SamplerSettings
+from protgm.weights import weights_id
 
 RAW = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "rg_ratio", "helix", "strand")
 #: What drives the rotations, on the same weights, noise and steps.
@@ -44,12 +50,12 @@ SUPERPOSITION = (
 
 def parse_variant(text: str) -> tuple[SamplerSettings, str | None]:
     """Settings and the secondary structure asked for, from ``key=value,key=value``; empty for the defaults."""
-    settings, secondary = SamplerSettings(), None
+    settings, secondary = SamplerSettings(), NATIVE
     kinds = {f.name: type(getattr(settings, f.name)) for f in fields(settings)}
     for part in filter(None, text.split(",")):
         key, _, value = part.partition("=")
         if key == "secondary":
-            secondary = value
+            secondary = None if value == "null" else value
             continue
         if key not in kinds:
             raise SystemExit(f"{key}: no such setting; there are {', '.join(kinds)}, secondary")
@@ -77,7 +83,23 @@ def diversity(made: Sequence[Generated], workers: int) -> tuple[NDArray[np.float
     return np.array(means), found / len(made)
 
 
-def row(name: str, made: Sequence[Generated], seconds: float, natives: Sequence[NDArray], workers: int) -> str:
+_MODEL: list[BackboneModel] = []  # of a worker
+
+
+def start(checkpoint: str | None) -> None:
+    """Load the weights in a worker."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    _MODEL[:] = [load(checkpoint)]
+
+
+def generate(variant: str, chunk: Sequence[Item], seed: int) -> list[Generated]:
+    """The samples of one batch, in a worker."""
+    settings, secondary = parse_variant(variant)
+    return list(_MODEL[0].generate(chunk, seed=seed, settings=settings, secondary=secondary))
+
+
+def row(name: str, made: Sequence[Generated], natives: Sequence[NDArray], workers: int) -> str:
     """One line of the table."""
     raw, refined = ([geometry(b) for b in group] for group in ([g.raw for g in made], [g.backbone for g in made]))
     cells = [interval(np.array([getattr(report, figure) for report in raw])) for figure in RAW]
@@ -88,15 +110,22 @@ def row(name: str, made: Sequence[Generated], seconds: float, natives: Sequence[
         nearest = nearest_natives([g.backbone.coords[:, 1] for g in made], natives, workers=workers)
         scores = np.array([np.nan if n is None else n.tm for n in nearest])
         cells += [interval(scores), interval((scores >= SAME_FOLD).astype(float))]
-    return " | ".join(["", name or "default", *cells, f"{seconds / len(made):.2f}", ""]).strip()
+    seconds = np.mean([g.seconds for g in made])
+    return " | ".join(["", name or "default", *cells, f"{seconds:.2f}", ""]).strip()
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the variants given on the command line."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    options = {"checkpoint": None, "length": "64,96,128", "num": "8", "seed": "0", "variants": "", "preset": ""}
-    options |= {"data": "", "page": "", "save": "", "text": "", "secondary": "", "only": ""}
+    options = {
+        "length": "64,96,128",
+        "num": "8",
+        "seed": "0",
+        "variants": "",
+        "preset": "",
+        "base": "",
+        "processes": "1",
+    }
+    options |= {"checkpoint": "", "data": "", "page": "", "save": "", "text": "", "only": ""}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in options:
@@ -109,18 +138,19 @@ def main(arguments: Sequence[str]) -> None:
         from protgm.data import Dataset
 
         natives = [example.coords[:, 1] for example in Dataset.open(options["data"], split="train")]
-    model: BackboneModel = load(options["checkpoint"])
-    items = work_list(parse_length(options["length"]), int(options["num"]), int(options["seed"]))
+    checkpoint, seed, base = options["checkpoint"] or None, int(options["seed"]), options["base"]
+    items = work_list(parse_length(options["length"]), int(options["num"]), seed)
     heads = ["variant", *RAW, "gate", "pair TM", "clusters", *(["nearest", "TM >= 0.5"] if natives else []), "s/sample"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     print(*lines, sep="\n", flush=True)
     first = () if options["only"] == "true" else ("",)
     for text in dict.fromkeys((*first, *options["variants"].split(";"))):
-        settings, secondary = parse_variant(text)
-        start = time.perf_counter()
-        secondary = secondary or options["secondary"] or None
-        made = list(model.generate(items, seed=int(options["seed"]), settings=settings, secondary=secondary))
-        lines.append(row(text, made, time.perf_counter() - start, natives, os.cpu_count() or 1))
+        variant = ",".join(filter(None, (base, text)))
+        parse_variant(variant)
+        with ProcessPoolExecutor(int(options["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
+            parts = pool.map(partial(generate, variant, seed=seed), batches(items))
+            made = [generated for part in parts for generated in part]
+        lines.append(row(text or base, made, natives, os.cpu_count() or 1))
         print(lines[-1], flush=True)
         if options["save"]:
             folder = Path(options["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
@@ -132,7 +162,7 @@ def main(arguments: Sequence[str]) -> None:
         page = [
             f"# {options['text'] or 'Sampler settings compared'}",
             "",
-            f"Checkpoint {model.checkpoint}; `{command}`.",
+            f"Checkpoint {weights_id(checkpoint)}; `{command}`.",
             "",
         ]
         with atomic(options["page"]) as temporary:

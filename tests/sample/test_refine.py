@@ -10,8 +10,9 @@ import torch
 
 from protgm.evaluate.geometry import Geometry, geometry
 from protgm.lie.so3 import exp
-from protgm.sample.refine import refine_frames
+from protgm.sample.refine import _hydrogen_energies, refine_frames
 from protgm.structure import Backbone, read_structure
+from protgm.structure.dssp import hydrogen_bonds
 from protgm.structure.geometry import atoms_from_frames
 
 EXAMPLES = Path(__file__).parents[2] / "data" / "examples"
@@ -85,3 +86,27 @@ def test_proteins_of_a_batch_and_broken_bonds_do_not_feel_each_other():
     torch.testing.assert_close(both[1][0], alone[1], atol=1e-3, rtol=0)
     gap = np.linalg.norm((both[1][1, 30] - both[1][1, 29]).numpy())
     assert gap > 35
+
+
+@pytest.mark.parametrize("name", ["1CSP_A", "2TRX_A"])
+def test_hydrogen_bonds_are_those_of_dssp(name):
+    atoms = atoms_from_frames(*native(name))
+    bonds = hydrogen_bonds(atoms.numpy().astype(np.float32))
+    acceptors, donors = np.nonzero(np.ones_like(bonds))
+    apart = (donors > 0) & ((donors < acceptors) | (donors - acceptors >= 3)) & (acceptors < len(bonds) - 1)
+    pairs = torch.tensor(np.stack((np.zeros_like(donors), donors, acceptors)))[:, apart]
+    energies = _hydrogen_energies(atoms[None], pairs)
+    clear = (energies + 0.5).abs() > 0.01
+    assert torch.equal((energies < -0.5)[clear], torch.tensor(bonds[acceptors, donors][apart])[clear])
+    assert 20 < (energies < -0.5).sum() < len(bonds)
+
+
+def test_strands_of_a_shaken_barrel_hold_together():
+    rotations, translations = native("1CSP_A")
+    before, generator = figures(rotations, translations), torch.Generator().manual_seed(0)
+    rotations = rotations @ exp(torch.randn(*translations.shape, generator=generator) * 0.1)
+    shaken = rotations, translations + torch.randn(*translations.shape, generator=generator) * 0.2
+    native_share, torn = before.strand, figures(*shaken).strand
+    mended = figures(*refine(*shaken)).strand
+    assert torn < 0.8 * native_share
+    assert mended > 0.9 * native_share
