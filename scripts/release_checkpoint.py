@@ -1,9 +1,10 @@
 """Turn a training run into the bundled checkpoint: half-precision weights with a card, and the card as a page.
 
-python scripts/release_checkpoint.py run=RUN data=DATASET [length=64,96,128] [num=16] [keep=samples]
+python scripts/release_checkpoint.py run=RUN data=DATASET [before=RUN] [length=64,96,128] [num=16] [processes=1] [keep=samples]
 
 Writes protgm/checkpoints/base.safetensors and docs/checkpoint.md. The figures come from ``num`` samples of each length
-with the default settings, beside the natives of the validation split of similar lengths.
+with the default settings, beside the natives of the validation split of similar lengths. ``before`` is the run whose
+weights this one began with, for the hours and steps in all.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sampling_study import generate, start
 
 from protgm.data import Dataset
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import Geometry, geometry
-from protgm.sample.generate import load
+from protgm.evaluate.novelty import nearest_natives
+from protgm.evaluate.similarity import SAME_FOLD, clusters, tm_matrix
+from protgm.sample.generate import Generated, batches
 from protgm.sample.lengths import parse_length, work_list
 from protgm.sample.settings import SamplerSettings
 from protgm.structure import Backbone
@@ -42,6 +50,16 @@ FIGURES = {
     "strand": "strand",
     "contact_order": "contact order",
 }
+ALIGNED = 300  # natives that TM-align compares each sample with, the likeliest of all
+
+
+def counted(run: Path) -> dict[str, float]:
+    """Steps, samples and seconds of a run."""
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
+        raise SystemExit(f"{run}: no complete checkpoint")
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return {key: float(state[key]) for key in ("step", "samples", "seconds")}
 
 
 def last_row(path: Path) -> dict[str, float]:
@@ -73,20 +91,50 @@ def table(columns: dict[str, Sequence[Geometry]]) -> str:
     return "\n".join(lines)
 
 
+def folds(made: Sequence[Generated], data: str, processes: int) -> dict[str, NDArray[np.floating]]:
+    """Highest TM-score of each sample to a training native, and to any native."""
+    chains = [generated.backbone.coords[:, 1] for generated in made]
+    scores = []
+    for split in ("train", "val"):
+        natives = [example.coords[:, 1] for example in Dataset.open(data, split=split)]
+        nearest = nearest_natives(chains, natives, candidates=ALIGNED, workers=processes)
+        scores.append(np.array([0.0 if one is None else one.tm for one in nearest]))
+    return {"train": scores[0], "any": np.maximum(*scores)}
+
+
+def folds_table(made: Sequence[Generated], scores: dict[str, NDArray[np.floating]], lengths: Sequence[int]) -> str:
+    """Markdown: one row a length, and one for all."""
+    of_length = np.array([generated.item.length for generated in made])
+    strand = np.array([geometry(generated.backbone).strand for generated in made])
+    lines, found = [], 0
+    for length in [*lengths, 0]:
+        chosen = of_length == length if length else np.ones(len(made), dtype=bool)
+        if length:
+            chains = [g.backbone.coords[:, 1] for g, wanted in zip(made, chosen, strict=True) if wanted]
+            alike = int(clusters(tm_matrix(chains)).max()) + 1
+            found += alike
+        share = (alike if length else found) / chosen.sum()
+        train, known = scores["train"][chosen], scores["any"][chosen]
+        lines.append(
+            f"| {length or 'all'} | {(known >= SAME_FOLD).mean():.2f} | {train.mean():.3f} | {train.max():.3f} | {share:.2f} | "
+            f"{(strand[chosen] > 0.15).mean():.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str]) -> None:
     """See the module's text."""
     torch.set_num_threads(1)
-    options = {"run": "", "data": "", "length": "64,96,128", "num": "16", "keep": ""}
+    options = {"run": "", "data": "", "before": "", "length": "64,96,128", "num": "16", "processes": "1", "keep": ""}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in options:
             raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
         options[key] = value
-    run = Path(options["run"])
-    checkpoint = latest_checkpoint(run)
-    if checkpoint is None:
-        raise SystemExit(f"{run}: no complete checkpoint")
-    counters = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    run, processes = Path(options["run"]), int(options["processes"])
+    counters = counted(run)
+    if options["before"]:
+        counters = {key: value + counted(Path(options["before"]))[key] for key, value in counters.items()}
     settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     validation = last_row(run / "validation.csv")
     info = Dataset.open(options["data"]).info
@@ -103,11 +151,11 @@ def main(arguments: Sequence[str]) -> None:
     }
     BUNDLED.parent.mkdir(exist_ok=True)
     save_weights(BUNDLED, model, card, half=True)
-    generator = load()
     lengths = tuple(parse_length(options["length"]))
-    start = time.perf_counter()
-    made = list(generator.generate(work_list(lengths, int(options["num"]), 0)))
-    seconds = (time.perf_counter() - start) / len(made)
+    items = work_list(lengths, int(options["num"]), 0)
+    with ProcessPoolExecutor(processes, get_context("spawn"), start, (None,)) as pool:
+        made = [one for part in pool.map(partial(generate, "", seed=0), batches(items)) for one in part]
+    seconds = float(np.mean([generated.seconds for generated in made]))
     if options["keep"]:
         Path(options["keep"]).mkdir(parents=True, exist_ok=True)
         for generated in made:
@@ -123,7 +171,9 @@ def main(arguments: Sequence[str]) -> None:
         parameters=parameters / 1e6,
         megabytes=BUNDLED.stat().st_size / 1e6,
         figures=table(columns),
+        folds=folds_table(made, folds(made, options["data"], processes), lengths),
         seconds=seconds,
+        same=SAME_FOLD,
         number=len(made),
         sampler=", ".join(f"{key}={value}" for key, value in asdict(SamplerSettings()).items()),
         losses="\n".join(f"| {key} | {value} |" for key, value in card["validation"].items()),
@@ -167,6 +217,13 @@ Means over {number} samples, {sampler}, and the natives of the validation split 
 defines the figures; {seconds:.1f} s per sample on one core.
 
 {figures}
+
+Folds: the share of samples for which TM-align finds a native (training or validation split) of TM-score {same} or more, normalised by the sample's length; the mean
+and the largest highest TM-score to a training native; clusters at TM {same} per sample of one length; the share of samples with more than 0.15 strand.
+
+| residues | has a native's fold | nearest in training | at most | clusters | strands |
+|---|---|---|---|---|---|
+{folds}
 
 ## What to know before using it
 

@@ -41,7 +41,7 @@ class DenoiserConfig:
 
     width: int = 256
     heads: int = 8
-    stages: int = 2
+    stages: int = 3
     blocks: int = 3
     pair_width: int = 64
     pair_values: int = 32
