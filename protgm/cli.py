@@ -48,8 +48,10 @@ def _prepare(settings: dict[str, Any]) -> int:
 
 
 def _train(settings: dict[str, Any]) -> int:
+    from protgm.allocator import keep_freed_memory
     from protgm.train import TrainConfig, train
 
+    keep_freed_memory()
     train(build(TrainConfig, settings))
     return 0
 

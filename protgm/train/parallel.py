@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from protgm.allocator import keep_freed_memory
 from protgm.model.device import automatic_device
 from protgm.stopping import heed, heeded, postponed, unheeded
 
@@ -256,6 +257,7 @@ def _worker(run: Callable[[World], None], rank: int, size: int, folder: str) -> 
     Path(folder, f"up-{rank:04d}").touch()
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
         try:
