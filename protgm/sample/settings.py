@@ -65,7 +65,7 @@ class SamplerSettings:
         If a value is out of range.
     """
 
-    steps: int = 100
+    steps: int = 50
     candidates: int = 1
     candidates_at: float = 0.2
     grid_power: float = 1.0
