@@ -50,7 +50,6 @@ FIGURES = {
     "strand": "strand",
     "contact_order": "contact order",
 }
-ALIGNED = 300  # natives that TM-align compares each sample with, the likeliest of all
 
 
 def counted(run: Path) -> dict[str, float]:
@@ -97,7 +96,7 @@ def folds(made: Sequence[Generated], data: str, processes: int) -> dict[str, NDA
     scores = []
     for split in ("train", "val"):
         natives = [example.coords[:, 1] for example in Dataset.open(data, split=split)]
-        nearest = nearest_natives(chains, natives, candidates=ALIGNED, workers=processes)
+        nearest = nearest_natives(chains, natives, workers=processes)
         scores.append(np.array([0.0 if one is None else one.tm for one in nearest]))
     return {"train": scores[0], "any": np.maximum(*scores)}
 

@@ -10,7 +10,8 @@ starts from the same noise. Figures are means
 over all samples, with half the width of their 95 % bootstrap interval: `cn_ok` to `strand`, as in
 `protgm.evaluate.geometry`, before the refinement; `gate` is the share that passes the geometry gate after it. `pair TM`
 is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the
-mean highest TM-score to a training native and `TM >= 0.5` the share of samples that have such a native (with data=).
+mean highest TM-score to a training native and `TM >= 0.5` the share of samples that have such a native (with data=; of
+the ``aligned`` likeliest natives).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from protgm.weights import weights_id
 RAW = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "rg_ratio", "helix", "strand")
 #: What drives the rotations, on the same weights, noise and steps.
 SUPERPOSITION = (
-    "generator=flow;generator=jump;jump_weight=0.25;generator=jump,point=true;generator=diffusion;rotation_power=2;"
+    "generator=flow;generator=jump;generator=jump,point=true;generator=diffusion;jump_weight=0.25;rotation_power=2;"
     "generator=flow,rotation_power=2;jump_weight=0.75"
 )
 
@@ -99,15 +100,16 @@ def generate(variant: str, chunk: Sequence[Item], seed: int) -> list[Generated]:
     return list(_MODEL[0].generate(chunk, seed=seed, settings=settings, secondary=secondary))
 
 
-def row(name: str, made: Sequence[Generated], natives: Sequence[NDArray], workers: int) -> str:
+def row(name: str, made: Sequence[Generated], natives: Sequence[NDArray], aligned: int) -> str:
     """One line of the table."""
+    workers = os.cpu_count() or 1
     raw, refined = ([geometry(b) for b in group] for group in ([g.raw for g in made], [g.backbone for g in made]))
     cells = [interval(np.array([getattr(report, figure) for report in raw])) for figure in RAW]
     cells.append(interval(np.array([float(not Gate().check(report)) for report in refined])))
     alike, per_sample = diversity(made, workers)
     cells += [interval(alike), f"{per_sample:.2f}"]
     if natives:
-        nearest = nearest_natives([g.backbone.coords[:, 1] for g in made], natives, workers=workers)
+        nearest = nearest_natives([g.backbone.coords[:, 1] for g in made], natives, candidates=aligned, workers=workers)
         scores = np.array([np.nan if n is None else n.tm for n in nearest])
         cells += [interval(scores), interval((scores >= SAME_FOLD).astype(float))]
     seconds = np.mean([g.seconds for g in made])
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str]) -> None:
         "base": "",
         "processes": "1",
     }
-    options |= {"checkpoint": "", "data": "", "page": "", "save": "", "text": "", "only": ""}
+    options |= {"checkpoint": "", "data": "", "page": "", "save": "", "text": "", "only": "", "aligned": "60"}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in options:
@@ -150,7 +152,7 @@ def main(arguments: Sequence[str]) -> None:
         with ProcessPoolExecutor(int(options["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
             parts = pool.map(partial(generate, variant, seed=seed), batches(items))
             made = [generated for part in parts for generated in part]
-        lines.append(row(text or base, made, natives, os.cpu_count() or 1))
+        lines.append(row(text or base, made, natives, int(options["aligned"])))
         print(lines[-1], flush=True)
         if options["save"]:
             folder = Path(options["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
