@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from protgm.seeds import mix
-
 __all__ = ["Source", "Streams", "rand", "randn"]
 
 
@@ -27,20 +25,16 @@ class Streams:
     """
 
     def __init__(self, seeds: Sequence[int], lengths: Sequence[int]) -> None:
-        self._seeds = list(seeds)
+        self.seeds = list(seeds)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._lengths = list(lengths)
-
-    def branch(self, number: int) -> Streams:
-        """Other streams for the same rows, the same ones for the same number."""
-        return Streams([mix(seed, number) for seed in self._seeds], self._lengths)
+        self.lengths = list(lengths)
 
     def draw(self, function: Callable[..., Tensor], shape: Sequence[int], dtype: torch.dtype | None) -> Tensor:
         """Fill a tensor of ``shape`` (B, L, ...) row by row with ``torch.rand`` or ``torch.randn``."""
         if shape[0] != len(self._generators):
             raise ValueError(f"{len(self._generators)} random streams cannot fill a batch of {shape[0]}")
         out = torch.zeros(*shape, dtype=dtype)
-        for row, generator, length in zip(out, self._generators, self._lengths, strict=True):
+        for row, generator, length in zip(out, self._generators, self.lengths, strict=True):
             count = min(length, shape[1])  # a second dimension of one stands for the whole row
             row[:count] = function(count, *shape[2:], generator=generator, dtype=dtype)
         return out

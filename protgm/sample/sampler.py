@@ -14,6 +14,7 @@ from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein, Prediction
 from protgm.process import ProteinProcess, centre
 from protgm.sample.settings import SamplerSettings
 from protgm.sample.steps import guided, step_rotations, step_translations
+from protgm.seeds import mix
 
 __all__ = ["Task", "sample_frames"]
 
@@ -122,10 +123,17 @@ def sample_frames(
     fork = settings.fork()
     state = walk.steps(walk.begin(), 0, fork)
     for number in range(1, settings.candidates):
-        branch = replace(walk, source=source.branch(number) if isinstance(source, Streams) else source)
+        branch = replace(walk, source=_branch(source, number))
         state = state.or_better(branch.steps(branch.begin(), 0, fork), task.mask)
     last = settings.steps - 1
     return walk.predict(walk.steps(state, fork, last), last)
+
+
+def _branch(source: Source, number: int) -> Source:
+    """Where a candidate's random numbers come from: other streams for the same proteins, the same ones each time."""
+    if isinstance(source, Streams):
+        return Streams([mix(seed, number) for seed in source.seeds], source.lengths)
+    return source
 
 
 @dataclass(frozen=True)

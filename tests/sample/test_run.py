@@ -97,7 +97,7 @@ def drawn_noise(monkeypatch) -> dict[int, list[bytes]]:
 
     def noted(self, function, shape, dtype):
         out = draw(self, function, shape, dtype)
-        for seed, row, length in zip(self.seeds, out, self._lengths, strict=True):
+        for seed, row, length in zip(self.seeds, out, self.lengths, strict=True):
             found.setdefault(seed, []).append(row[:length].numpy().tobytes())
         return out
 
