@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from protgm.lie.so3 import exp
 from protgm.model.features import compose, rotate
+from protgm.structure.dssp import CHARGES, COULOMB, NH
 from protgm.structure.geometry import PEPTIDE, atoms_from_frames
 from protgm.structure.torsions import phi_psi_omega
 
@@ -152,13 +153,13 @@ def _hydrogen_energies(atoms: Tensor, donors: Tensor) -> Tensor:
     nitrogen, alpha = atoms[protein, donor, 0], atoms[protein, donor, 1]
     carbon, oxygen = atoms[protein, acceptor, 2], atoms[protein, acceptor, 3]
     away = F.normalize(nitrogen - atoms[protein, donor - 1, 2], dim=-1) + F.normalize(nitrogen - alpha, dim=-1)
-    hydrogen = nitrogen + 1.01 * F.normalize(away, dim=-1)
+    hydrogen = nitrogen + NH * F.normalize(away, dim=-1)
 
     def inverse(a: Tensor, b: Tensor) -> Tensor:
         return 1 / torch.sqrt((a - b).square().sum(-1) + 1e-4)
 
     terms = inverse(oxygen, nitrogen) + inverse(carbon, hydrogen) - inverse(oxygen, hydrogen)
-    return 0.084 * 332 * (terms - inverse(carbon, nitrogen))
+    return CHARGES * COULOMB * (terms - inverse(carbon, nitrogen))
 
 
 def _clashes(atoms: Tensor, pairs: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hydrogen_bonds", "states_of"]
+__all__ = ["CHARGES", "COULOMB", "NH", "hydrogen_bonds", "states_of"]
 
 _Coords = NDArray[np.float32]
 _Bonds = NDArray[np.bool_]
 
-_NH = 1.01  # Angstrom
-_CHARGES, _COULOMB = 0.084, 332  # Kabsch & Sander 1983: energies in kcal/mol
+NH = 1.01  # Angstrom
+CHARGES, COULOMB = 0.084, 332  # Kabsch & Sander 1983: energies in kcal/mol
 _CUTOFF, _MARGIN = -0.5, 1.0
 _NEAREST = 3  # residues: the CO is not counted as bonded to the NH of its own residue and of the next two
 
@@ -51,12 +51,12 @@ def hydrogen_bonds(coords: _Coords) -> _Bonds:
     """
     length = len(coords)
     nitrogens, carbons, oxygens = coords[1:, 0], coords[:-1, 2], coords[:-1, 3]
-    hydrogens = nitrogens + _NH * _unit(_unit(nitrogens - carbons) + _unit(nitrogens - coords[1:, 1]))
+    hydrogens = nitrogens + NH * _unit(_unit(nitrogens - carbons) + _unit(nitrogens - coords[1:, 1]))
     terms = _inverse_distances(nitrogens, oxygens)
     terms += _inverse_distances(hydrogens, carbons)
     terms -= _inverse_distances(hydrogens, oxygens)
     terms -= _inverse_distances(nitrogens, carbons)
-    energies = _CHARGES * terms * _COULOMB
+    energies = CHARGES * terms * COULOMB
     # Few pairs are left to weigh as pydssp does: a smooth step of the energy, which rounds to zero near the cutoff.
     donors, acceptors = np.nonzero(energies < _CUTOFF)
     weights = np.clip(_CUTOFF - _MARGIN - energies[donors, acceptors], -_MARGIN, _MARGIN)
