@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sampling_study import generate, start
+from sampling_study import diversity, generate, start
 
 from protgm.data import Dataset
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import Geometry, geometry
 from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.similarity import SAME_FOLD, clusters, tm_matrix
+from protgm.evaluate.similarity import SAME_FOLD
 from protgm.sample.generate import Generated, batches
 from protgm.sample.lengths import parse_length, work_list
 from protgm.sample.settings import SamplerSettings
@@ -101,24 +101,28 @@ def folds(made: Sequence[Generated], data: str, processes: int) -> dict[str, NDA
     return {"train": scores[0], "any": np.maximum(*scores)}
 
 
-def folds_table(made: Sequence[Generated], scores: dict[str, NDArray[np.floating]], lengths: Sequence[int]) -> str:
+def folds_table(
+    made: Sequence[Generated], scores: dict[str, NDArray[np.floating]], lengths: Sequence[int], processes: int
+) -> str:
     """Markdown: one row a length, and one for all."""
     of_length = np.array([generated.item.length for generated in made])
-    strand = np.array([geometry(generated.backbone).strand for generated in made])
-    lines, found = [], 0
-    for length in [*lengths, 0]:
-        chosen = of_length == length if length else np.ones(len(made), dtype=bool)
-        if length:
-            chains = [g.backbone.coords[:, 1] for g, wanted in zip(made, chosen, strict=True) if wanted]
-            alike = int(clusters(tm_matrix(chains)).max()) + 1
-            found += alike
-        share = (alike if length else found) / chosen.sum()
-        train, known = scores["train"][chosen], scores["any"][chosen]
-        lines.append(
-            f"| {length or 'all'} | {(known >= SAME_FOLD).mean():.2f} | {train.mean():.3f} | {train.max():.3f} | {share:.2f} | "
-            f"{(strand[chosen] > 0.15).mean():.2f} |"
+    strands = np.array([geometry(generated.backbone).strand > 0.15 for generated in made])
+    known = scores["any"] >= SAME_FOLD
+    clustered = np.zeros(len(made))  # clusters per sample of the sample's length
+
+    def line(name: str, chosen: NDArray[np.bool_]) -> str:
+        train = scores["train"][chosen]
+        return (
+            f"| {name} | {known[chosen].mean():.2f} | {train.mean():.3f} | {train.max():.3f} | "
+            f"{clustered[chosen].mean():.2f} | {strands[chosen].mean():.2f} |"
         )
-    return "\n".join(lines)
+
+    lines = []
+    for length in lengths:
+        chosen = of_length == length
+        clustered[chosen] = diversity([g for g in made if g.item.length == length], processes)[1]
+        lines.append(line(str(length), chosen))
+    return "\n".join([*lines, line("all", np.ones(len(made), dtype=bool))])
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -170,7 +174,7 @@ def main(arguments: Sequence[str]) -> None:
         parameters=parameters / 1e6,
         megabytes=BUNDLED.stat().st_size / 1e6,
         figures=table(columns),
-        folds=folds_table(made, folds(made, options["data"], processes), lengths),
+        folds=folds_table(made, folds(made, options["data"], processes), lengths, processes),
         seconds=seconds,
         same=SAME_FOLD,
         number=len(made),

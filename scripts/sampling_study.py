@@ -2,16 +2,15 @@
 
 python scripts/sampling_study.py checkpoint=run/weights.safetensors length=64,96,128 num=8 \
     "variants=generator=flow;generator=jump;steps=50;noise_scale=0.8,steps=200"
-python scripts/sampling_study.py preset=superposition base=steps=40,candidates=1 data=dataset num=64 processes=2 \
+python scripts/sampling_study.py preset=superposition base=steps=40 data=dataset num=64 processes=2 \
     page=docs/studies/superposition.md
 
 The first row is the defaults (``only=true`` leaves it out), or what ``base=`` makes of them for all rows. Every variant
-starts from the same noise. Figures are means
-over all samples, with half the width of their 95 % bootstrap interval: `cn_ok` to `strand`, as in
-`protgm.evaluate.geometry`, before the refinement; `gate` is the share that passes the geometry gate after it. `pair TM`
-is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5 clusters per sample, `nearest` the
-mean highest TM-score to a training native and `TM >= 0.5` the share of samples that have such a native (with data=; of
-the ``aligned`` likeliest natives).
+starts from the same noise. Figures are means over all samples, with half the width of their 95 % bootstrap interval:
+`cn_ok` to `strand`, as in `protgm.evaluate.geometry`, before the refinement; `gate` is the share that passes the
+geometry gate after it. `pair TM` is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5
+clusters per sample, `nearest` the mean highest TM-score to a training native and `TM >= 0.5` the share of samples that
+have such a native (with data=; of the ``aligned`` likeliest natives).
 """
 
 from __future__ import annotations
@@ -146,19 +145,18 @@ def main(arguments: Sequence[str]) -> None:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     print(*lines, sep="\n", flush=True)
     first = () if options["only"] == "true" else ("",)
-    for text in dict.fromkeys((*first, *options["variants"].split(";"))):
-        variant = ",".join(filter(None, (base, text)))
-        parse_variant(variant)
-        with ProcessPoolExecutor(int(options["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
-            parts = pool.map(partial(generate, variant, seed=seed), batches(items))
-            made = [generated for part in parts for generated in part]
-        lines.append(row(text or base, made, natives, int(options["aligned"])))
-        print(lines[-1], flush=True)
-        if options["save"]:
-            folder = Path(options["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
-            folder.mkdir(parents=True, exist_ok=True)
-            for generated in made:
-                generated.backbone.to_pdb(folder / f"{generated.item.name}.pdb")
+    with ProcessPoolExecutor(int(options["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
+        for text in dict.fromkeys((*first, *options["variants"].split(";"))):
+            variant = ",".join(filter(None, (base, text)))
+            parse_variant(variant)
+            made = [one for part in pool.map(partial(generate, variant, seed=seed), batches(items)) for one in part]
+            lines.append(row(text or base, made, natives, int(options["aligned"])))
+            print(lines[-1], flush=True)
+            if options["save"]:
+                folder = Path(options["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
+                folder.mkdir(parents=True, exist_ok=True)
+                for generated in made:
+                    generated.backbone.to_pdb(folder / f"{generated.item.name}.pdb")
     if options["page"]:
         command = " ".join(["python scripts/sampling_study.py", *arguments])
         page = [
