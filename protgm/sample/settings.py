@@ -33,7 +33,7 @@ class SamplerSettings:
         Steps shorten towards the end: they are equal in u, where time is ``1 - (1 - u)**grid_power``.
     generator : str
         What moves rotations: ``flow``, ``jump``, or their ``superposition``; ``diffusion`` is the flow with noise of
-        strength 1, on translations too.
+        strength 1.
     jump_weight : float
         Weight of the jump in the superposition, 0 to 1; the flow has the rest.
     rotation_power : float
@@ -43,7 +43,9 @@ class SamplerSettings:
     translation_noise, rotation_noise : float
         Strength of a Langevin term that comes on top of the generator: 0 none, 1 that of a reverse SDE.
     temperature : float
-        Scale of that term's noise (1: as the mathematics wants; below 1: less diverse, fewer errors).
+        Scale of that term's noise. 1 is what the mathematics wants, and keeps the law. Below 1 a sampler seeks what the
+        network holds likely: early steps settle on a fold, late ones mend errors; the default is by measurement
+        (docs/training.md).
     guidance : float
         Early translations aim beyond the network's prediction, away from what its first stage predicts: at
         ``first + guidance (last - first)`` (autoguidance, Karras et al. 2024, with the network's own first stage in the
@@ -65,7 +67,7 @@ class SamplerSettings:
         If a value is out of range.
     """
 
-    steps: int = 50
+    steps: int = 40
     candidates: int = 1
     candidates_at: float = 0.2
     grid_power: float = 1.0
@@ -73,10 +75,10 @@ class SamplerSettings:
     jump_weight: float = 0.5
     rotation_power: float = 1.0
     noise_scale: float = 1.0
-    translation_noise: float = 0.0
+    translation_noise: float = 1.0
     rotation_noise: float = 0.0
-    temperature: float = 1.0
-    guidance: float = 2.0
+    temperature: float = 0.35
+    guidance: float = 1.4
     guidance_until: float = 0.6
     point: bool = False
     self_conditioning: bool = True
@@ -127,11 +129,6 @@ class SamplerSettings:
         """Weight of the jump in the generator chosen."""
         share = _GENERATORS[self.generator]
         return self.jump_weight if share is None else share
-
-    @property
-    def translation_strength(self) -> float:
-        """Strength of the noise on translations in the generator chosen."""
-        return self.translation_noise or float(self.generator == "diffusion")
 
     @property
     def rotation_strength(self) -> float:

@@ -74,7 +74,7 @@ def step_translations(
         Centred.
     """
     clean, now, then = prediction.translations, time[..., None], later[..., None]
-    strength = settings.translation_strength
+    strength = settings.translation_noise
     if strength > 0:
         # At t = 0 the SDE forgets its start at once, which is a draw from the prior already.
         keep = torch.where(now > 0, ((now * (1 - then)) / (then * (1 - now))) ** strength, 1.0)

@@ -21,6 +21,9 @@ class CorruptionConfig:
 
     Parameters
     ----------
+    early : float
+        The times are drawn from the first half of the path, where folds are decided and most is to be learned;
+        otherwise from all of it.
     joint_time : float
         Translations and rotations of a protein share one time; otherwise their times are independent, so that one
         network serves every schedule at sampling.
@@ -32,6 +35,7 @@ class CorruptionConfig:
         A random share of the sequence is given; otherwise it is masked.
     """
 
+    early: float = 0.0
     joint_time: float = 0.5
     motif: float = 0.1
     secondary_structure: float = 0.5
@@ -85,8 +89,9 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     def uniform(*shape: int) -> Tensor:
         return rand(shape, generator, device=mask.device)
 
-    time = uniform(size, 1)
-    rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, uniform(size, 1))
+    until = torch.where(uniform(size, 1) < config.early, 0.5, 1.0)
+    time = until * uniform(size, 1)
+    rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, until * uniform(size, 1))
     known = _motif(mask, uniform) & (uniform(size, 1) < config.motif)
     time = torch.where(known, 1.0, time.expand(size, length))
     rotation_time = torch.where(known, 1.0, rotation_time.expand(size, length))

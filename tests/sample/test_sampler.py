@@ -87,7 +87,7 @@ def test_rotations_keep_the_law_of_the_path(generator):
     size, steps = 8_000, 120
     rotations = torch.eye(3).expand(1, size, 3, 3)
     oracle = Oracle(rotations, torch.zeros(1, size, 3), process)
-    settings = SamplerSettings(steps=steps, generator=generator)
+    settings = SamplerSettings(steps=steps, generator=generator, temperature=1.0)
     seen: dict[int, NoisyProtein] = {}
 
     def watch(protein: NoisyProtein, *rest: object) -> Prediction:
@@ -112,7 +112,7 @@ def test_translations_keep_the_law_of_the_path(strength):
     clean = torch.zeros(1, size, 3) + torch.tensor([5.0, -3.0, 0.0])
     clean[:, ::2] *= -1  # centred, as every state is
     oracle = Oracle(torch.eye(3).expand(1, size, 3, 3), clean, process)
-    settings = SamplerSettings(steps=40, generator="flow", translation_noise=strength)
+    settings = SamplerSettings(steps=40, generator="flow", translation_noise=strength, temperature=1.0)
     seen: list[NoisyProtein] = []
 
     def watch(protein: NoisyProtein, *_: object) -> Prediction:
@@ -126,7 +126,7 @@ def test_translations_keep_the_law_of_the_path(strength):
         assert kstest(deviation.double().flatten().numpy(), "norm").statistic < 0.0129  # 18,000 draws: 99.5 % of cases
 
 
-def test_flow_and_jump_with_weight_zero_draw_no_random_numbers():
+def test_the_flow_without_noise_draws_no_random_numbers():
     process = ProteinProcess()
     rotations, translations = clean_frames(1, 12)
     prediction = Oracle(rotations, translations, process)(
@@ -145,10 +145,9 @@ def test_flow_and_jump_with_weight_zero_draw_no_random_numbers():
     now, later = torch.full((1, 12), 0.5), torch.full((1, 12), 0.6)
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    step_rotations(process, rotations, prediction, now, later, SamplerSettings(generator="flow"), generator)
-    step_translations(
-        process, translations, prediction, now, later, torch.ones_like(now).bool(), SamplerSettings(), generator
-    )
+    flow = SamplerSettings(generator="flow", translation_noise=0.0)
+    step_rotations(process, rotations, prediction, now, later, flow, generator)
+    step_translations(process, translations, prediction, now, later, torch.ones_like(now).bool(), flow, generator)
     assert torch.equal(generator.get_state(), before)
 
 
@@ -172,7 +171,7 @@ def test_a_sample_does_not_depend_on_its_batch(small_denoiser, candidates):
 def test_the_candidate_of_highest_confidence_goes_on(small_denoiser):
     """Each row's is found among single runs that begin with the streams of each candidate."""
     process, lengths = ProteinProcess(), [24, 20]
-    task, settings = Task.unconditional(lengths), SamplerSettings(steps=10, candidates=4, candidates_at=0.35)
+    task, settings = Task.unconditional(lengths), SamplerSettings(steps=10, candidates=4, candidates_at=0.35, translation_noise=0.0)
     assert settings.fork() == 4
     calls: list[tuple[NoisyProtein, Prediction]] = []
 
