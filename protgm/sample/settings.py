@@ -36,6 +36,9 @@ class SamplerSettings:
         strength 1.
     jump_weight : float
         Weight of the jump in the superposition, 0 to 1; the flow has the rest.
+    flow_draws : int
+        0: the flow follows the velocity that the network predicts. Else it follows the mean of the conditional ones
+        towards so many draws from the predicted posterior, which is the same in an exact network.
     rotation_power : float
         Rotations run ahead of translations: their time is ``1 - (1 - t)**rotation_power``.
     noise_scale : float
@@ -53,8 +56,8 @@ class SamplerSettings:
     guidance_until : float
         Time of the translations up to which that is done: it decides on folds, bonds come later.
     point : bool
-        Jump and diffuse as if the point prediction were certain, instead of drawing from the predicted posterior: the
-        known baseline, which is biased.
+        Jump, diffuse and (with ``flow_draws``) flow as if the point prediction were certain, instead of drawing from
+        the predicted posterior: the known baseline, which is biased.
     self_conditioning : bool
         Show the network its last prediction.
     neighbours : int, optional
@@ -73,6 +76,7 @@ class SamplerSettings:
     grid_power: float = 1.0
     generator: str = "superposition"
     jump_weight: float = 0.5
+    flow_draws: int = 0
     rotation_power: float = 1.0
     noise_scale: float = 1.0
     translation_noise: float = 1.0
@@ -95,6 +99,8 @@ class SamplerSettings:
             raise ValueError(f"candidates={self.candidates} must be at least 1 (nothing to choose from)")
         if not 0 < self.candidates_at < 1:
             raise ValueError(f"candidates_at={self.candidates_at} must lie between 0 and 1")
+        if self.flow_draws < 0:
+            raise ValueError(f"flow_draws={self.flow_draws} must be 0 (the network's own velocity) or more")
         if not 0 <= self.jump_weight <= 1:
             raise ValueError(f"jump_weight={self.jump_weight} must lie between 0 and 1")
         for name in ("grid_power", "rotation_power", "noise_scale"):

@@ -113,10 +113,11 @@ def step_rotations(
     if jump < 1:
         # The angle of a narrow kernel decays exponentially in the share: exact where an Euler step would overshoot.
         share = -torch.expm1(-(1 - jump) * process.flow_share(time, later))
-        moved = compose(rotations, exp(share[..., None] * prediction.rotation_flow))
+        velocity = _flow(process, rotations, prediction, time, settings, source)
+        moved = compose(rotations, exp(share[..., None] * velocity))
     if jump == 0 and strength == 0:
         return moved
-    clean = prediction.rotations if settings.point else draw_clean_rotations(prediction.posterior, source)
+    clean = _clean(prediction, settings, source)
     if strength > 0:
         moved = compose(moved, _langevin(process, moved, clean, time, later, settings, source))
     if jump == 0:
@@ -125,6 +126,28 @@ def step_rotations(
     # Landing at the middle of the step is right to second order in its length.
     destination = path.sample_jump(rotations, clean, (time + later) / 2, generator=source)
     return jump_or_stay(moved, destination, hazard, generator=source)
+
+
+def _flow(
+    process: ProteinProcess,
+    rotations: Tensor,
+    prediction: Prediction,
+    time: Tensor,
+    settings: SamplerSettings,
+    source: Source,
+) -> Tensor:
+    """The flow's velocity over its speed scale, (B, L, 3): the head's, or a mean of conditional ones over draws."""
+    if settings.flow_draws == 0:
+        return prediction.rotation_flow
+    path, total = process.rotation_path, torch.zeros_like(prediction.rotation_flow)
+    for _ in range(settings.flow_draws):
+        total = total + path.velocity(rotations, _clean(prediction, settings, source), time)
+    return total / (settings.flow_draws * path.velocity_scale(time)[..., None])
+
+
+def _clean(prediction: Prediction, settings: SamplerSettings, source: Source) -> Tensor:
+    """Clean rotations to condition on: the point prediction's, or draws from the posterior."""
+    return prediction.rotations if settings.point else draw_clean_rotations(prediction.posterior, source)
 
 
 def _langevin(

@@ -76,8 +76,8 @@ def test_with_a_known_answer_every_generator_ends_there(generator):
     assert (last.translations - translations).norm(dim=-1).mean() < 0.02 * process.noise_scale * 3
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-def test_rotations_keep_the_law_of_the_path(generator):
+@pytest.mark.parametrize(("generator", "flow_draws"), [*((name, 0) for name in GENERATORS), ("flow", 1)])
+def test_rotations_keep_the_law_of_the_path(generator, flow_draws):
     """With the exact posterior of one clean rotation, x_t must follow the path's own angle law at every t."""
     from scipy.stats import kstest
 
@@ -87,7 +87,7 @@ def test_rotations_keep_the_law_of_the_path(generator):
     size, steps = 8_000, 120
     rotations = torch.eye(3).expand(1, size, 3, 3)
     oracle = Oracle(rotations, torch.zeros(1, size, 3), process)
-    settings = SamplerSettings(steps=steps, generator=generator, temperature=1.0)
+    settings = SamplerSettings(steps=steps, generator=generator, flow_draws=flow_draws, temperature=1.0)
     seen: dict[int, NoisyProtein] = {}
 
     def watch(protein: NoisyProtein, *rest: object) -> Prediction:
@@ -171,7 +171,8 @@ def test_a_sample_does_not_depend_on_its_batch(small_denoiser, candidates):
 def test_the_candidate_of_highest_confidence_goes_on(small_denoiser):
     """Each row's is found among single runs that begin with the streams of each candidate."""
     process, lengths = ProteinProcess(), [24, 20]
-    task, settings = Task.unconditional(lengths), SamplerSettings(steps=10, candidates=4, candidates_at=0.35, translation_noise=0.0)
+    task = Task.unconditional(lengths)
+    settings = SamplerSettings(steps=10, candidates=4, candidates_at=0.35, translation_noise=0.0)
     assert settings.fork() == 4
     calls: list[tuple[NoisyProtein, Prediction]] = []
 
@@ -198,6 +199,7 @@ def test_the_candidate_of_highest_confidence_goes_on(small_denoiser):
     ("values", "message"),
     [
         ({"generator": "teleport"}, "must be one of flow, jump, superposition, diffusion"),
+        ({"flow_draws": -1}, "flow_draws=-1 must be 0"),
         ({"temperature": -1.0}, "must not be negative"),
         ({"steps": 1}, "steps=1 must be at least 2"),
         ({"jump_weight": 1.2}, "between 0 and 1"),
