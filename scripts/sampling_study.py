@@ -43,8 +43,8 @@ from protgm.weights import weights_id
 RAW = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "rg_ratio", "helix", "strand")
 #: What drives the rotations, on the same weights, noise and steps.
 SUPERPOSITION = (
-    "generator=flow;generator=jump;generator=jump,point=true;generator=diffusion;jump_weight=0.25;rotation_power=2;"
-    "generator=flow,rotation_power=2;jump_weight=0.75"
+    "generator=flow;generator=flow,flow_draws=8;generator=jump;generator=jump,point=true;flow_draws=8;jump_weight=0.25;"
+    "jump_weight=0.75;generator=diffusion;rotation_power=2;translation_noise=0,guidance=2"
 )
 
 

@@ -116,11 +116,10 @@ def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor)
 
 def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:
     """Errors of the peptide units' distances, summed: squared up to 1 Angstrom, linear beyond."""
-    total = atoms.new_zeros(())
-    for first, second, length in _PEPTIDE:
-        distance = torch.sqrt((atoms[:, 1:, second] - atoms[:, :-1, first]).square().sum(-1) + 1e-8)
-        total = total + (F.huber_loss(distance, torch.full_like(distance, length), reduction="none") * bonded).sum()
-    return total
+    first, second, lengths = (list(column) for column in zip(*_PEPTIDE, strict=True))
+    distance = torch.sqrt((atoms[:, 1:, second] - atoms[:, :-1, first]).square().sum(-1) + 1e-8)
+    errors = F.huber_loss(distance, atoms.new_tensor(lengths).expand_as(distance), reduction="none")
+    return (errors * bonded[..., None]).sum()
 
 
 def _turns(atoms: Tensor, wanted: Tensor, bonded: Tensor) -> Tensor:

@@ -44,12 +44,14 @@ def phi_psi_omega(coords: Tensor, chain_breaks: Tensor | None = None) -> Tensor:
         Radian, in [-pi, pi]. Phi (C[i-1], N, CA, C), psi (N, CA, C, N[i+1]) and omega (CA, C, N[i+1], CA[i+1]: of the
         peptide *behind* residue i). NaN where there is no such neighbour or an atom is missing.
     """
-    n, ca, c = coords[..., 0, :], coords[..., 1, :], coords[..., 2, :]
-    phi = dihedral(c[..., :-1, :], n[..., 1:, :], ca[..., 1:, :], c[..., 1:, :])
-    psi = dihedral(n[..., :-1, :], ca[..., :-1, :], c[..., :-1, :], n[..., 1:, :])
-    omega = dihedral(ca[..., :-1, :], c[..., :-1, :], n[..., 1:, :], ca[..., 1:, :])
+    if not coords.shape[-3]:
+        return coords[..., 0, :]
+    # Along the chain of atoms N CA C N CA C ... every four in a row span psi, omega and phi in turn.
+    chain = coords[..., :3, :].flatten(-3, -2)
+    turns = dihedral(chain[..., :-3, :], chain[..., 1:-2, :], chain[..., 2:-1, :], chain[..., 3:, :])
+    turns = turns.unflatten(-1, (-1, 3)) if turns.shape[-1] else turns.new_empty((*turns.shape[:-1], 0, 3))
     if chain_breaks is not None:
-        broken = chain_breaks[..., :-1]
-        phi, psi, omega = (angle.masked_fill(broken, torch.nan) for angle in (phi, psi, omega))
-    none = coords.new_full((*coords.shape[:-3], 1), torch.nan) if coords.shape[-3] else coords[..., 0, 0]
+        turns = turns.masked_fill(chain_breaks[..., :-1, None], torch.nan)
+    psi, omega, phi = turns.unbind(-1)
+    none = coords.new_full((*coords.shape[:-3], 1), torch.nan)
     return torch.stack((torch.cat((none, phi), -1), torch.cat((psi, none), -1), torch.cat((omega, none), -1)), dim=-1)
