@@ -76,13 +76,13 @@ class SamplerSettings:
     grid_power: float = 1.0
     generator: str = "superposition"
     jump_weight: float = 0.5
-    flow_draws: int = 0
+    flow_draws: int = 4
     rotation_power: float = 1.0
     noise_scale: float = 1.0
     translation_noise: float = 1.0
     rotation_noise: float = 0.0
-    temperature: float = 0.35
-    guidance: float = 1.4
+    temperature: float = 0.4
+    guidance: float = 1.5
     guidance_until: float = 0.6
     point: bool = False
     self_conditioning: bool = True
