@@ -145,7 +145,7 @@ def test_the_flow_without_noise_draws_no_random_numbers():
     now, later = torch.full((1, 12), 0.5), torch.full((1, 12), 0.6)
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    flow = SamplerSettings(generator="flow", translation_noise=0.0)
+    flow = SamplerSettings(generator="flow", flow_draws=0, translation_noise=0.0)
     step_rotations(process, rotations, prediction, now, later, flow, generator)
     step_translations(process, translations, prediction, now, later, torch.ones_like(now).bool(), flow, generator)
     assert torch.equal(generator.get_state(), before)
