@@ -116,9 +116,10 @@ def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor)
 
 def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:
     """Errors of the peptide units' distances, summed: squared up to 1 Angstrom, linear beyond."""
-    first, second, lengths = (list(column) for column in zip(*_PEPTIDE, strict=True))
+    first, second = [bond[0] for bond in _PEPTIDE], [bond[1] for bond in _PEPTIDE]
+    lengths = atoms.new_tensor([bond[2] for bond in _PEPTIDE])
     distance = torch.sqrt((atoms[:, 1:, second] - atoms[:, :-1, first]).square().sum(-1) + 1e-8)
-    errors = F.huber_loss(distance, atoms.new_tensor(lengths).expand_as(distance), reduction="none")
+    errors = F.huber_loss(distance, lengths.expand_as(distance), reduction="none")
     return (errors * bonded[..., None]).sum()
 
 
