@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from protgm.model.config import DenoiserConfig
-from protgm.model.features import rotate, rotate_back
+from protgm.model.features import rotate_points
 from protgm.model.neighbours import dot, mix
 
 __all__ = ["Block"]
@@ -52,7 +52,7 @@ class Block(nn.Module):
         tokens : Tensor, shape (B, L, width)
         bias : Tensor, shape (B, heads, L, K)
             Added to the attention logits; -inf-like where the key is padding.
-        pair_values : Tensor, shape (B, L, K, pair_values)
+        pair_values : Tensor, shape (B, L, pair_values, K)
         rotations : Tensor, shape (B, L, 3, 3)
         translations : Tensor, shape (B, L, 3)
             Nanometre.
@@ -66,7 +66,7 @@ class Block(nn.Module):
         tokens = tokens + self.out(
             self._attend(self.norm_attention(tokens), bias, pair_values, rotations, translations, edges)
         )
-        return tokens + self.feed_out(F.gelu(self.feed_in(self.norm_feed(tokens)), approximate="tanh"))
+        return tokens + self.feed_out(F.gelu(self.feed_in(self.norm_feed(tokens))))
 
     def _attend(
         self,
@@ -81,24 +81,23 @@ class Block(nn.Module):
         heads, points = self.heads, self.points
         query, key, value, local = self.project(x).split((width, width, width, heads * points * 3), dim=-1)
         query, key, value = (y.view(batch, length, heads, self.head_width) for y in (query, key, value))
-        attention = torch.softmax(dot(query, key, edges).float() * self.head_width**-0.5 + bias, dim=-1)
+        attention = torch.softmax(dot(query * self.head_width**-0.5, key, edges).float() + bias, dim=-1)
         # Points: out of the sender's frame, averaged, into the receiver's frame. In float32 throughout: weights rounded
         # to bfloat16 no longer sum to one, and the block would feel where in space the protein sits.
-        local = local.view(batch, length, heads * points, 3).float()
-        placed = rotate(rotations[:, :, None], local) + translations[:, :, None]
+        placed = rotate_points(rotations, local.view(batch, length, heads * points, 3)) + translations[:, :, None]
         with torch.autocast(x.device.type, enabled=False):
             seen = mix(attention, placed.view(batch, length, heads, points * 3), edges)
         seen = seen.reshape(batch, length, heads * points, 3) - translations[:, :, None]
-        seen = rotate_back(rotations[:, :, None], seen)
+        seen = rotate_points(rotations, seen, invert=True)
         attention = attention.to(value.dtype)
         norms = torch.sqrt(seen.square().sum(-1) + 1e-6)
-        pairs = torch.einsum("bhij,bijc->bihc", attention, pair_values)
+        pairs = attention.transpose(1, 2).flatten(0, 1) @ pair_values.flatten(0, 1).transpose(1, 2)
         return torch.cat(
             (
                 mix(attention, value, edges).reshape(batch, length, width),
                 seen.flatten(-2).to(value.dtype),
                 norms.to(value.dtype),
-                pairs.flatten(-2).to(value.dtype),
+                pairs.view(batch, length, -1),
             ),
             dim=-1,
         )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from protgm.model.block import Block
 from protgm.model.config import DenoiserConfig
@@ -110,7 +109,7 @@ class Denoiser(nn.Module):
                 relation = relation_features(residue_index, protein.chain_index, edges)
             parts = [] if relation is None else [relation]
             if earlier is not None:
-                parts.append(earlier.heard(pair_features(*earlier.frames, edges)))
+                parts += [earlier.heard(part) for part in pair_features(*earlier.frames, edges)]
             tokens, rotations, translations = stage(
                 tokens, rotations, translations, parts, near, protein.mask, rotation_step, translation_step, edges
             )
@@ -213,14 +212,36 @@ class _Stage(nn.Module):
         mask: Tensor,
         edges: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Attention biases (B, heads * blocks, L, K) and pair values (B, L, K, pair_values)."""
-        features = torch.cat([pair_features(rotations, translations, edges), *parts], dim=-1)
-        from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
+        """Attention biases (B, heads * blocks, L, K) and pair values (B, L, pair_values, K)."""
+        features = _together([*pair_features(rotations, translations, edges), *parts])
+        size, count, length, seen = features.shape
+        from_i, from_j = (end.movedim(-1, 1).contiguous() for end in self._ends(tokens, edges))
         # Without a guess its columns of the weight, the last, have nothing to multiply.
-        hidden = F.linear(features, self.embed_pair.weight[:, : features.shape[-1]], self.embed_pair.bias)
-        # In place: nothing else in the network is as large, and fresh memory costs more than the sums.
-        hidden = hidden.add_(from_i[:, :, None]).add_(take(from_j, edges)).relu_()
-        read = self.read_pair(hidden)
-        biases, pair_values = read.split(self.split, dim=-1)
-        present = take(mask, edges)[:, None]
-        return biases.permute(0, 3, 1, 2).float().masked_fill(~present, -1e4), pair_values
+        hidden = _linear(self.embed_pair.weight[:, :count], features.flatten(2), (from_i + from_j).flatten(2)).relu_()
+        to_biases, to_values = self.read_pair.weight.split(self.split)
+        for_biases, for_values = (bias[None, :, None] for bias in self.read_pair.bias.split(self.split))
+        absent = ~take(mask, edges).expand(size, length, seen).flatten(1)[:, None]
+        biases = _linear(to_biases, hidden, for_biases).masked_fill_(absent, -1e4).view(size, -1, length, seen)
+        values = _linear(to_values, hidden, for_values).view(size, -1, length, seen)
+        return biases, values.transpose(1, 2).contiguous()
+
+    def _ends(self, tokens: Tensor, edges: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the residues of a pair bring to it themselves, (B, L, 1, pair_width) and (B, 1 or L, K, pair_width)."""
+        from_i, from_j = self.embed_ends(self.norm(tokens)).chunk(2, dim=-1)
+        return (from_i + self.embed_pair.bias.to(from_i.dtype))[:, :, None], take(from_j, edges)
+
+
+def _together(features: list[Tensor]) -> Tensor:
+    """Features (B, F, L, K) of pairs one after another, in the precision in which they will be multiplied."""
+    first, counts = features[0], [part.shape[1] for part in features]
+    kind = first.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    together = torch.empty(len(first), sum(counts), *first.shape[2:], dtype=dtype, device=first.device)
+    for part, place in zip(features, together.split(counts, dim=1), strict=True):
+        place.copy_(part)
+    return together
+
+
+def _linear(weight: Tensor, features: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer (out, F) on features (B, F, N) that come before the pairs, and a bias, (B, out, N)."""
+    return torch.bmm(weight.expand(len(features), -1, -1), features).add_(bias.to(features.dtype))

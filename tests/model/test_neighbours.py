@@ -78,15 +78,16 @@ def test_pair_functions_agree_with_picking_from_all_pairs():
     edges = choose_edges([(protein.translations, None)], protein.mask, 50)
 
     def picked(everything: torch.Tensor) -> torch.Tensor:
-        return torch.take_along_dim(everything, edges.view(*edges.shape, *[1] * (everything.ndim - 3)), dim=2)
+        return torch.take_along_dim(everything, edges[:, None], dim=3)
 
     frames = protein.rotations, protein.translations * 0.1
     # All pairs at once go through differences of large products, which shows where a residue meets itself.
-    torch.testing.assert_close(pair_features(*frames, edges), picked(pair_features(*frames)), atol=2e-3, rtol=1e-4)
+    for some, everything in zip(pair_features(*frames, edges), pair_features(*frames), strict=True):
+        torch.testing.assert_close(some, picked(everything), atol=2e-3, rtol=1e-4)
     places = protein.residue_index, protein.chain_index
     assert torch.equal(relation_features(*places, edges), picked(relation_features(*places)))
     query, key = torch.randn(2, 2, 150, 4, 16, generator=torch.Generator().manual_seed(0)).unbind()
-    products = picked(dot(query, key, None).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    products = picked(dot(query, key, None))
     torch.testing.assert_close(dot(query, key, edges), products, atol=1e-5, rtol=1e-5)
     weights = torch.rand(2, 4, 150, 50, generator=torch.Generator().manual_seed(1))
     slow = torch.einsum("bhlk,blkhd->blhd", weights, take(key, edges))
