@@ -13,7 +13,7 @@ import torch
 
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
-from protgm.model.device import automatic_device, placed
+from protgm.model.device import automatic_device, in_precision, placed
 from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
@@ -133,14 +133,14 @@ class BackboneModel:
         batch: int | None = None,
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
-        settings = settings or SamplerSettings()
+        settings = (settings or SamplerSettings()).on(self.device)
         for chunk in batches(items, batch, settings):
             start = time.perf_counter()
             lengths = [item.length for item in chunk]
             task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
             source = Streams([item.seed(seed) for item in chunk], lengths)
             network = partial(self.denoiser.to(self.device), neighbours=settings.attended(max(lengths)))
-            denoiser = placed(network, self.device)
+            denoiser = placed(in_precision(network, self.device, settings.precision == "bf16"), self.device)
             prediction = sample_frames(denoiser, self.process, task, settings, source)
             frames = raw = prediction.rotations, prediction.translations
             if refine:

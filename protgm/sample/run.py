@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +153,7 @@ def _designer() -> Designer:
 
 def _recipe(config: SampleConfig, model: BackboneModel) -> dict[str, Any]:
     """What, beside length and index, determines a protein."""
-    settings = asdict(config.sampler) | {"refine": config.refine, "secondary": config.secondary}
+    settings = config.sampler.on(model.device).to_dict() | {"refine": config.refine, "secondary": config.secondary}
     return {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
+from protgm.model.device import bfloat16_is_fast
 from protgm.model.neighbours import FEWEST
 
 __all__ = ["SamplerSettings"]
@@ -63,6 +64,10 @@ class SamplerSettings:
     neighbours : int, optional
         Residues that each residue attends to in longer chains; by default all in chains of up to 512 residues, 128 in
         longer ones.
+    precision : str
+        Of the network's matrix products: ``fp32``; ``bf16``, which is up to twice as fast on processors and GPUs that
+        have instructions for it and makes no worse proteins, though other ones for the same seed; ``auto``: ``bf16`` on
+        those.
 
     Raises
     ------
@@ -87,10 +92,13 @@ class SamplerSettings:
     point: bool = False
     self_conditioning: bool = True
     neighbours: int | None = None
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.generator not in _GENERATORS:
             raise ValueError(f"generator={self.generator!r}: must be one of {', '.join(_GENERATORS)}")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ValueError(f"precision={self.precision!r}: must be auto, bf16 or fp32")
         if self.steps < 2:
             raise ValueError(f"steps={self.steps} must be at least 2")
         if not 1 <= self.guidance < 10:
@@ -129,6 +137,12 @@ class SamplerSettings:
         if self.neighbours is None:
             return None if length <= _DENSE else _SPARSE
         return None if length <= self.neighbours else self.neighbours
+
+    def on(self, device: torch.device) -> SamplerSettings:
+        """The settings with the precision that ``auto`` means on a device."""
+        if self.precision != "auto":
+            return self
+        return replace(self, precision="bf16" if bfloat16_is_fast(device) else "fp32")
 
     @property
     def jump_share(self) -> float:

@@ -15,6 +15,7 @@ from Bio.PDB import MMCIFParser, PDBParser
 
 import protgm
 from protgm.lie.random import Streams
+from protgm.model.device import automatic_device, bfloat16_is_fast
 from protgm.sample import SampleConfig, sample
 from protgm.sample.manifest import MANIFEST, append, only_writer, read_manifest
 from protgm.weights import save_weights
@@ -169,14 +170,27 @@ def test_a_wrong_shard_is_refused(shard):
         SampleConfig(shard=shard)
 
 
-def test_batch_size_does_not_change_the_result(config, tmp_path):
+@pytest.mark.parametrize(
+    "precision",
+    ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not bfloat16_is_fast(), reason="no such instructions"))],
+)
+def test_batch_size_does_not_change_the_result(config, tmp_path, precision):
     # Without the refinement, which makes more of rounding differences where atoms of a bad chain are parted.
-    config = replace(config, refine=False)
+    config = replace(config, refine=False, precision=precision)
     sample(config)
     sample(replace(config, out=str(tmp_path / "one"), batch=1))
     for path in Path(config.out).glob("*.pdb"):
         both = [protgm.read_structure(p).coords for p in (path, tmp_path / "one" / path.name)]
         np.testing.assert_allclose(both[0], both[1], atol=0.01)
+
+
+def test_the_precision_chosen_is_on_record_and_not_changed_halfway(config):
+    config = replace(config, length=(14,))
+    chosen = "bf16" if bfloat16_is_fast(automatic_device()) else "fp32"
+    assert {row["settings"]["precision"] for row in sample(config)} == {chosen}
+    assert sample(replace(config, precision=chosen)) == sample(config)
+    with pytest.raises(ValueError, match=r"was made with settings=.*precision"):
+        sample(replace(config, precision="fp32" if chosen == "bf16" else "bf16"))
 
 
 def test_the_library_makes_what_the_command_makes(config, weights):
