@@ -22,7 +22,7 @@ from protgm.stopping import Stop, heeded
 from protgm.structure.errors import printable
 from protgm.train.checkpoint import resume, save_checkpoint
 from protgm.train.config import TrainConfig
-from protgm.train.corrupt import Noised, corrupt
+from protgm.train.corrupt import corrupt
 from protgm.train.log import Clock, RunLog, Window
 from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
@@ -132,12 +132,13 @@ class Trainer:
         step = int(self.counters["step"])
         decide = torch.Generator().manual_seed(mix(config.seed, step))
         listens = torch.rand(1, generator=decide).item() < config.self_conditioning
+        looks = int(torch.randint(1, config.looks + 1, (1,), generator=decide)) if listens else 0
         proteins = len(batch) * world.size
         places = range(world.rank, proteins, world.size)
         source = Streams([mix(config.seed, step, place) for place in places], [batch.padded_length] * len(batch))
         noised = corrupt(batch.to(world.device), self.process, config.corruption, source)
         with self.autocast():
-            prediction = self._predict(noised, listens)
+            prediction = self._predict(noised.protein, looks)
         terms = denoising_losses(prediction, noised, world.mean)
         loss = total_loss(terms, config.loss)
         self.model.zero_grad(set_to_none=True)
@@ -156,15 +157,15 @@ class Trainer:
         detached = {key: value.detach() for key, value in terms.items()}
         return {"loss": loss.detach(), "gradient": norm.detach(), **detached}
 
-    def _predict(self, noised: Noised, listens: bool) -> Prediction:
-        """Predict, where it ``listens`` after a first look whose result is given as a guess (self-conditioning)."""
-        protein: NoisyProtein = noised.protein
-        if not listens:
-            return self.model(protein)
+    def _predict(self, protein: NoisyProtein, looks: int) -> Prediction:
+        """Predict after so many looks, each of which is shown the result of the one before (self-conditioning)."""
+        guess = None
         with torch.no_grad():
-            first = self.model(protein)
-        # The compiler may hand out the same buffers again, hence the copies.
-        return self.model(protein, (first.rotations.clone(), first.translations.clone()))
+            for _ in range(looks):
+                seen = self.model(protein, guess)
+                # The compiler may hand out the same buffers again, hence the copies.
+                guess = seen.rotations.clone(), seen.translations.clone()
+        return self.model(protein, guess)
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""

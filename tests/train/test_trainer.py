@@ -81,6 +81,19 @@ def test_training_lowers_the_loss(config):
     assert losses[-1] < 0.75 * losses[0]
 
 
+def test_a_guess_comes_from_one_to_so_many_looks(config):
+    trainer = Trainer(replace(config, looks=3, self_conditioning=1.0))
+    guesses: list[bool] = []
+    trainer.model.register_forward_pre_hook(lambda _, inputs: guesses.append(len(inputs) > 1 and inputs[1] is not None))
+    numbers = set()
+    for batch, _ in zip(trainer._batches(), range(12), strict=False):
+        guesses.clear()
+        trainer.step(batch, 1e-3)
+        assert guesses == [False] + [True] * (len(guesses) - 1)
+        numbers.add(len(guesses) - 1)
+    assert numbers == {1, 2, 3}
+
+
 def test_two_processes_are_one_with_twice_the_batch(config, tmp_path):
     """Same examples, same noise, same losses, same weights; the sums are taken in another order."""
     # With these lengths both cut the epoch into the same batches.
