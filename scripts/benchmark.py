@@ -9,7 +9,7 @@ Settings: ``lengths``, ``longest`` (sampling only, besides), ``threads``, ``trai
 
 Each row is a process of its own with random weights of the default network on random chains: speed depends on neither.
 It times whole training steps (noise, network, losses, gradients, optimizer; every second step after a first look) in
-the precision that training would choose, or one evaluation of the network for a batch, in float32, as in sampling.
+the precision that training would choose, or one evaluation of the network for a batch in the one sampling would.
 Times are the best of several, in processor time of all threads, so that other load on the machine counts little; wall
 clock is given beside it, and so is the rate of matrix products measured by the same process.
 """
@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from protgm.data.batches import Batch
 from protgm.files import atomic
 from protgm.lie import so3
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
-from protgm.model.device import bfloat16_is_fast
+from protgm.model.device import bfloat16_is_fast, in_precision
 from protgm.process import ProteinProcess
 from protgm.sample.settings import SamplerSettings
 from protgm.train.corrupt import CorruptionConfig, corrupt
@@ -51,7 +52,7 @@ class Settings:
     lengths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     longest: int = 2048
     threads: int = 1
-    train_tokens: int = 640
+    train_tokens: int = 1280
     sample_tokens: int = 1024
     neighbours: int | None = None
     seconds: float = 4.0
@@ -114,9 +115,11 @@ def training_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
                     first = model(noised.protein, neighbours=neighbours)
                 guess = first.rotations.clone(), first.translations.clone()
             prediction = model(noised.protein, guess, neighbours=neighbours)
-        for parameter in model.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+        model.zero_grad(set_to_none=True)
         total_loss(denoising_losses(prediction, noised), LossWeights()).backward()
+        for parameter in model.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(1e-4)
         ema.update(model)
@@ -128,7 +131,7 @@ def training_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
     return both
 
 
-def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None) -> Callable[[], None]:
+def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None, half: bool) -> Callable[[], None]:
     """One evaluation of the network with a guess."""
     time_ = torch.full(batch.mask.shape, 0.5)
     process = ProteinProcess()
@@ -144,10 +147,11 @@ def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None) -> Call
         mask=batch.mask,
     )
     guess = batch.rotations.roll(1, 1), batch.translations * 0.9
+    network = in_precision(partial(model, neighbours=neighbours), "cpu", half)
 
     @torch.no_grad()
     def evaluate() -> None:
-        model(protein, guess, neighbours=neighbours)
+        network(protein, guess)
 
     return evaluate
 
@@ -183,14 +187,13 @@ def measure(settings: Settings) -> dict[str, Any]:
     size = max(1, (settings.train_tokens if task == "train" else settings.sample_tokens) // length)
     neighbours = SamplerSettings(neighbours=settings.neighbours).attended(length)
     rates = [gemm_rate(dtype) for dtype in (torch.float32, torch.bfloat16)]
-    model, batch = Denoiser(), random_batch(size, length)
+    model, batch, half = Denoiser(), random_batch(size, length), bfloat16_is_fast()
     if settings.compile:
         model.compile_blocks()
     if task == "train":
-        half = bfloat16_is_fast(torch.device("cpu"))
         used, wall = (t / 2 for t in best_times(training_step(model, batch, neighbours, half), settings.seconds))
     else:
-        used, wall = best_times(sampling_step(model.eval(), batch, neighbours), settings.seconds)
+        used, wall = best_times(sampling_step(model.eval(), batch, neighbours, half), settings.seconds)
     return {
         "task": task,
         "length": length,
