@@ -60,7 +60,7 @@ def secondary_labels(text: str | None, item: Item, seed: int) -> Tensor:
     alike = [labels for labels in _natives() if 1 / _STRETCH <= item.length / len(labels) <= _STRETCH]
     if not alike:
         return torch.full((item.length,), UNKNOWN_STRUCTURE)
-    near = sorted(alike, key=lambda labels: abs(len(labels) - item.length))[:64]
+    near = sorted(alike, key=lambda labels: abs(len(labels) - item.length))[:96]
     chosen = near[mix(item.seed(seed), 1) % len(near)]
     # Stretched to the length wanted.
     return torch.tensor([_LETTERS[chosen[i * len(chosen) // item.length]] for i in range(item.length)])
