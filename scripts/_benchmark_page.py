@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from protgm.model.device import bfloat16_is_fast
+
 #: FrameFlow (11.3 M parameters, random weights) on one core of such a machine, idle: residues per second.
 YARDSTICKS = {
     ("train", 64): 4 * 64 / 3.9,
@@ -68,10 +70,12 @@ def page(rows: list[dict], threads: int) -> str:
     table = [f"| {' | '.join(HEADER)} |", "|---" * 4 + "|:---:" + "|---:" * (len(HEADER) - 5) + "|"]
     table += [table_row(row) for row in rows]
     machine = f"{_processor()}, {threads} thread, PyTorch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
+    precision = "bfloat16" if bfloat16_is_fast() else "float32"
     return (
         "# Throughput\n\nWritten by `scripts/benchmark.py`, which says how. " + machine + ".\n"
         "`ms` and `residues/s` are processor time of a training step or of one evaluation of the network in sampling, "
-        "best of several; where wall clock is far from it, other jobs were running.\n"
+        f"best of several, matrix products in {precision}, as is chosen by default on this machine; where wall clock "
+        "is far from it, other jobs were running.\n"
         "`x FrameFlow`: against FrameFlow (11.3 M parameters, random weights) on one core of such a machine: training "
         "3.9 s per step of 4 x 64; forward 0.35, 1.33 and 8.3 s at 1 x 64, 128 and 256, 3.5 s for 8 x 64 (at 64, "
         "the better of the two).\n\n" + "\n".join(table) + growth(rows) + "\n"

@@ -1,10 +1,12 @@
 """Turn a training run into the bundled checkpoint: half-precision weights with a card, and the card as a page.
 
-python scripts/release_checkpoint.py run=RUN data=DATASET [before=RUN] [length=64,96,128] [num=16] [processes=1] [keep=samples]
+python scripts/release_checkpoint.py run=RUN data=DATASET [before=RUN or FILE] [length=64,96,128] [num=16] [aligned=300]
+    [processes=1] [keep=samples]
 
 Writes protgm/checkpoints/base.safetensors and docs/checkpoint.md. The figures come from ``num`` samples of each length
-with the default settings, beside the natives of the validation split of similar lengths. ``before`` is the run whose
-weights this one began with, for the hours and steps in all.
+with the default settings, beside the natives of the validation split of similar lengths. ``before`` is the run or the
+released weights that this one began with, for the hours and steps in all; of the natives the ``aligned`` likeliest are
+aligned with each sample.
 """
 
 from __future__ import annotations
@@ -53,7 +55,11 @@ FIGURES = {
 
 
 def counted(run: Path) -> dict[str, float]:
-    """Steps, samples and seconds of a run."""
+    """Steps, samples and seconds of a run, or in all of released weights."""
+    if run.is_file():
+        _, card = load_model(run)
+        seconds = 3600 * float(str(card["hours"]))
+        return {"step": float(str(card["steps"])), "samples": float(str(card["samples_seen"])), "seconds": seconds}
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
         raise SystemExit(f"{run}: no complete checkpoint")
@@ -90,13 +96,13 @@ def table(columns: dict[str, Sequence[Geometry]]) -> str:
     return "\n".join(lines)
 
 
-def folds(made: Sequence[Generated], data: str, processes: int) -> dict[str, NDArray[np.floating]]:
+def folds(made: Sequence[Generated], data: str, aligned: int, processes: int) -> dict[str, NDArray[np.floating]]:
     """Highest TM-score of each sample to a training native, and to any native."""
     chains = [generated.backbone.coords[:, 1] for generated in made]
     scores = []
     for split in ("train", "val"):
         natives = [example.coords[:, 1] for example in Dataset.open(data, split=split)]
-        nearest = nearest_natives(chains, natives, workers=processes)
+        nearest = nearest_natives(chains, natives, candidates=aligned, workers=processes)
         scores.append(np.array([0.0 if one is None else one.tm for one in nearest]))
     return {"train": scores[0], "any": np.maximum(*scores)}
 
@@ -128,7 +134,8 @@ def folds_table(
 def main(arguments: Sequence[str]) -> None:
     """See the module's text."""
     torch.set_num_threads(1)
-    options = {"run": "", "data": "", "before": "", "length": "64,96,128", "num": "16", "processes": "1", "keep": ""}
+    options = {"run": "", "data": "", "before": "", "length": "64,96,128", "num": "16", "aligned": "300"}
+    options |= {"processes": "1", "keep": ""}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in options:
@@ -174,9 +181,10 @@ def main(arguments: Sequence[str]) -> None:
         parameters=parameters / 1e6,
         megabytes=BUNDLED.stat().st_size / 1e6,
         figures=table(columns),
-        folds=folds_table(made, folds(made, options["data"], processes), lengths, processes),
+        folds=folds_table(made, folds(made, options["data"], int(options["aligned"]), processes), lengths, processes),
         seconds=seconds,
         same=SAME_FOLD,
+        aligned=options["aligned"],
         number=len(made),
         sampler=", ".join(f"{key}={value}" for key, value in asdict(SamplerSettings()).items()),
         losses="\n".join(f"| {key} | {value} |" for key, value in card["validation"].items()),
@@ -221,7 +229,7 @@ defines the figures; {seconds:.1f} s per sample on one core.
 
 {figures}
 
-Folds: the share of samples for which TM-align finds a native (training or validation split) of TM-score {same} or more, normalised by the sample's length; the mean
+Folds: the share of samples for which TM-align finds a native (training or validation split) of TM-score {same} or more among the {aligned} likeliest of either, normalised by the sample's length; the mean
 and the largest highest TM-score to a training native; clusters at TM {same} per sample of one length; the share of samples with more than 0.15 strand.
 
 | residues | has a native's fold | nearest in training | at most | clusters | strands |

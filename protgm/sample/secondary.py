@@ -16,7 +16,8 @@ from protgm.structure.secondary import STATES
 
 __all__ = ["NATIVE", "check_secondary", "secondary_labels"]
 
-#: Ask for the labels of a native of about the same length, another one for each sample.
+#: Ask for the labels of a native of about the same length, another one for each sample, out of the half of the natives
+#: that has less coil than others of the same length and composition.
 NATIVE = "native"
 _LETTERS = {letter: index for index, letter in enumerate(STATES)} | {"?": UNKNOWN_STRUCTURE}
 _STRETCH = 1.25  # a native's labels are not stretched or squeezed further: helices have their lengths
