@@ -4,8 +4,8 @@ python scripts/native_labels.py DATASET
 
 One line a chain: up to ten of the training split for every two lengths, each of another sequence cluster. Chains come
 from the regular half: those with less coil than most of the natives alike in length and in the ratio of helix to
-strand, so that helices and strands keep their shares. What the network is asked for without long loops it folds better
-(docs/training.md), as designers ask for it too.
+strand, so that helices and strands keep their shares, and no loop of more than ten residues. Long loops are what the
+network folds worst (docs/training.md).
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from protgm.structure.secondary import STATES
 
 OUT = Path(__file__).parents[1] / "protgm" / "sample" / "native_labels.txt"
 _ALIKE = 40  # natives that a chain's coil is compared with
+_LONGEST = 10  # residues of a loop or of a loose end
 
 
 def regular(labels: list[str]) -> NDArray[np.bool_]:
-    """Which chains have less coil than the median of the 40 most alike in length and composition."""
+    """Which chains have short loops, and less coil than the median of the 40 most alike in length and composition."""
     length = np.array([len(text) for text in labels])
     helix, strand, coil = (np.array([text.count(letter) for text in labels]) / length for letter in STATES)
     ratio = helix / np.maximum(helix + strand, 1e-9)
@@ -34,7 +35,7 @@ def regular(labels: list[str]) -> NDArray[np.bool_]:
     for i in range(len(labels)):
         apart = np.abs(np.log(length / length[i])) / 0.12 + np.abs(ratio - ratio[i]) / 0.15
         chosen.append(coil[i] < np.median(coil[np.argsort(apart, kind="stable")[:_ALIKE]]))
-    return np.array(chosen)
+    return np.array(chosen) & np.array(["C" * (_LONGEST + 1) not in text for text in labels])
 
 
 def main(folder: str) -> None:

@@ -16,11 +16,13 @@ from protgm.structure.secondary import STATES
 
 __all__ = ["NATIVE", "check_secondary", "secondary_labels"]
 
-#: Ask for the labels of a native of about the same length, another one for each sample, out of the half of the natives
-#: that has less coil than others of the same length and composition.
+#: Ask for the labels of a native of about the same length, another one for each sample, out of those with short
+#: loops and less coil than most natives of that length and composition (scripts/native_labels.py).
 NATIVE = "native"
 _LETTERS = {letter: index for index, letter in enumerate(STATES)} | {"?": UNKNOWN_STRUCTURE}
 _STRETCH = 1.25  # a native's labels are not stretched or squeezed further: helices have their lengths
+_NEAREST = 96  # natives of about the length wanted that labels are taken from
+_GOLDEN = (5**0.5 - 1) / 2
 _TABLE = Path(__file__).with_name("native_labels.txt")
 
 
@@ -61,8 +63,12 @@ def secondary_labels(text: str | None, item: Item, seed: int) -> Tensor:
     alike = [labels for labels in _natives() if 1 / _STRETCH <= item.length / len(labels) <= _STRETCH]
     if not alike:
         return torch.full((item.length,), UNKNOWN_STRUCTURE)
-    near = sorted(alike, key=lambda labels: abs(len(labels) - item.length))[:96]
-    chosen = near[mix(item.seed(seed), 1) % len(near)]
+    near = sorted(alike, key=lambda labels: abs(len(labels) - item.length))[:_NEAREST]
+    # From all helix to all strand in steps of the golden ratio: any number of samples in a row has each native about as
+    # often as any other, and helices and strands in about natives' shares.
+    near.sort(key=lambda labels: (labels.count("E") - labels.count("H")) / len(labels))
+    place = mix(seed, item.length) / 2**63 + item.index * _GOLDEN
+    chosen = near[int(place % 1 * len(near))]
     # Stretched to the length wanted.
     return torch.tensor([_LETTERS[chosen[i * len(chosen) // item.length]] for i in range(item.length)])
 
