@@ -140,9 +140,10 @@ def _flow(
     if settings.flow_draws == 0:
         return prediction.rotation_flow
     path, total = process.rotation_path, torch.zeros_like(prediction.rotation_flow)
-    for _ in range(settings.flow_draws):
+    draws = 1 if settings.point else settings.flow_draws  # points are all alike
+    for _ in range(draws):
         total = total + path.velocity(rotations, _clean(prediction, settings, source), time)
-    return total / (settings.flow_draws * path.velocity_scale(time)[..., None])
+    return total / (draws * path.velocity_scale(time)[..., None])
 
 
 def _clean(prediction: Prediction, settings: SamplerSettings, source: Source) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
 from protgm.model import DenoiserConfig
+from protgm.model.neighbours import FEWEST
 from protgm.train.corrupt import CorruptionConfig
 from protgm.train.losses import LossWeights
 from protgm.train.optim import Schedule
@@ -50,6 +51,7 @@ class TrainConfig:
     tokens: int = 640
     min_length: int = 40
     max_length: int = 128
+    neighbours: int | None = None
     processes: int = 1
     devices: int | str | None = None
     num_nodes: int = 1
@@ -83,6 +85,8 @@ class TrainConfig:
         for keys, least, most in _RANGES:
             for key in keys:
                 _check_range(key, attrgetter(key)(self), least, most)
+        if self.neighbours is not None and self.neighbours < FEWEST:
+            raise ValueError(f"neighbours={self.neighbours} must be at least {FEWEST}, or null (all)")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length={self.min_length} must not be above max_length={self.max_length}")
         if self.processes > 1 and self.with_fabric:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -159,13 +159,20 @@ class Trainer:
 
     def _predict(self, protein: NoisyProtein, looks: int) -> Prediction:
         """Predict after so many looks, each of which is shown the result of the one before (self-conditioning)."""
-        guess = None
+        guess, network = None, self._network(protein.mask.shape[1])
         with torch.no_grad():
             for _ in range(looks):
-                seen = self.model(protein, guess)
+                seen = network(protein, guess)
                 # The compiler may hand out the same buffers again, hence the copies.
                 guess = seen.rotations.clone(), seen.translations.clone()
-        return self.model(protein, guess)
+        return network(protein, guess)
+
+    def _network(self, length: int) -> Callable[..., Prediction]:
+        """The model as it attends in chains of up to this length: to so many neighbours, or to all."""
+        neighbours = self.config.neighbours
+        if neighbours is None or length <= neighbours:
+            return self.model
+        return partial(self.model, neighbours=neighbours)
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""
@@ -178,13 +185,13 @@ class Trainer:
 
     def check(self, log: RunLog, step: int) -> None:
         """Validation losses and the geometry of a few generated samples, with the averaged weights."""
-        with contextlib.suppress(_Stopped), self.averaged() as model:
+        with contextlib.suppress(_Stopped), self.averaged():
 
-            def predict(*inputs: object) -> Prediction:
+            def predict(protein: NoisyProtein, guess: tuple[Tensor, Tensor] | None = None) -> Prediction:
                 if self._stop.asked:
                     raise _Stopped
                 with self.autocast():
-                    return model(*inputs)
+                    return self._network(protein.mask.shape[1])(protein, guess)
 
             denoise = placed(predict, self.world.device)
 

@@ -94,6 +94,24 @@ def test_a_guess_comes_from_one_to_so_many_looks(config):
     assert numbers == {1, 2, 3}
 
 
+def test_long_chains_attend_to_neighbours_if_asked(config, monkeypatch):
+    seen: list[tuple[int, int]] = []
+    forward = Denoiser.forward
+
+    def watched(self, protein, *rest, neighbours=None):
+        seen.append((protein.mask.shape[1], neighbours or 0))
+        return forward(self, protein, *rest, neighbours=neighbours)
+
+    monkeypatch.setattr(Denoiser, "forward", watched)
+    trainer = Trainer(replace(config, neighbours=90))
+    for batch, _ in zip(trainer._batches(), range(8), strict=False):
+        trainer.step(batch, 1e-3)
+    assert {length > 90 for length, _ in seen} == {True, False}
+    assert all(neighbours == (90 if length > 90 else 0) for length, neighbours in seen)
+    with pytest.raises(ValueError, match="neighbours=8 must be at least 48"):
+        replace(config, neighbours=8)
+
+
 def test_two_processes_are_one_with_twice_the_batch(config, tmp_path):
     """Same examples, same noise, same losses, same weights; the sums are taken in another order."""
     # With these lengths both cut the epoch into the same batches.
