@@ -53,7 +53,7 @@ def test_the_page_compares_with_the_yardstick_and_fits_the_growth(benchmark):
 
 def test_a_batch_is_timed(benchmark, small_denoiser):
     batch = benchmark.random_batch(2, 20)
-    work = benchmark.sampling_step(small_denoiser, batch, None)
+    work = benchmark.sampling_step(small_denoiser, batch, None, half=False)
     processor, wall = benchmark.best_times(work, 0.0)
     assert 0 < processor < 60
     assert 0 < wall < 600

@@ -169,7 +169,7 @@ def test_what_does_not_come_is_named_and_fetched_the_next_time(server, ids, tmp_
     names = list(server.bodies)
     server.faults = {names[0]: ["500"] * 9, names[1]: ["stall"] * 9, names[2]: ["short"] * 9, names[3]: ["403"]}
     gone = server.bodies.pop(names[4])
-    arguments = [f"ids={ids}", f"out={out}", f"base={server.base}", "retries=1", "timeout=0.4", "backoff=0.01"]
+    arguments = [f"ids={ids}", f"out={out}", f"base={server.base}", "retries=1", "timeout=1.5", "backoff=0.01"]
     assert main(["fetch", *arguments, "progress=false"]) == 1
     assert "12 entries: 7 fetched" in capsys.readouterr().out
     with open(out / FAILED, newline="") as file:
