@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from protgm.data.batches import Batch
 from protgm.lie.random import Source, rand, randn
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
-from protgm.process import ProteinProcess, align
+from protgm.process import ProteinProcess, align, centre
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]
 
@@ -33,6 +33,9 @@ class CorruptionConfig:
         Secondary-structure labels are given; in half of those cases only for a part of the residues.
     sequence : float
         A random share of the sequence is given; otherwise it is masked.
+    breaks : float
+        A stretch is taken out of the protein; what follows it is then, half of the time each, the same chain with a gap
+        in its numbering or another chain.
     """
 
     early: float = 0.0
@@ -40,6 +43,7 @@ class CorruptionConfig:
     motif: float = 0.1
     secondary_structure: float = 0.5
     sequence: float = 0.3
+    breaks: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,13 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     -------
     Noised
     """
-    mask = batch.mask
-    size, length = mask.shape
+    size, length = batch.mask.shape
 
     def uniform(*shape: int) -> Tensor:
-        return rand(shape, generator, device=mask.device)
+        return rand(shape, generator, device=batch.mask.device)
 
+    batch = _cut(batch, config.breaks, uniform)
+    mask = batch.mask
     until = torch.where(uniform(size, 1) < config.early, 0.5, 1.0)
     time = until * uniform(size, 1)
     rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, until * uniform(size, 1))
@@ -128,6 +133,28 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
         rotation_time=rotation_time,
         rotation_flow=velocity / path.velocity_scale(rotation_time)[..., None],
         moving=mask & ~known,
+    )
+
+
+def _cut(batch: Batch, probability: float, uniform) -> Batch:
+    """Take 3 residues and up to a tenth of the protein out of its middle, as if they were not resolved.
+
+    The residues after the gap may be another chain: two chains that lie on each other as in a native.
+    """
+    index = torch.arange(batch.padded_length, device=batch.mask.device)
+    lengths = batch.mask.sum(1, keepdim=True)
+    start = (0.2 + 0.5 * uniform(len(batch), 1)) * lengths
+    end = start + 3 + 0.1 * uniform(len(batch), 1) * lengths
+    cut = uniform(len(batch), 1) < probability
+    other = cut & (uniform(len(batch), 1) < 0.5) & (index >= end)
+    mask = batch.mask & ~(cut & (index >= start) & (index < end))
+    translations = torch.where(cut[..., None], centre(batch.translations, mask), batch.translations)
+    chains = batch.chain_index.amax(1, keepdim=True) + 1
+    return replace(
+        batch,
+        mask=mask,
+        translations=translations,
+        chain_index=torch.where(other, batch.chain_index + chains, batch.chain_index),
     )
 
 

@@ -98,6 +98,10 @@ def denoising_losses(
     both = torch.minimum(protein.time, noised.rotation_time)
     sharp = moving * both / remaining / 10.0
 
+    # Absent residues are nobody's chain neighbours.
+    index = protein.residue_index.masked_fill(~protein.mask, -(10**6))
+    bonded = _bonded(index, protein.chain_index, 1)
+
     hidden = (protein.sequence == MASK_TOKEN) & protein.mask & (noised.sequence < 20)
     counts = torch.stack((moving.sum(), hidden.float().sum()))
     if average is not None:
@@ -116,8 +120,8 @@ def denoising_losses(
     log_likelihood = posterior_log_density(prediction.posterior, noised.rotations)
     flow = (prediction.rotation_flow - noised.rotation_flow).square().sum(-1) / rotation_noise.square()
     predicted, clean = (
-        _atoms(prediction.rotations, prediction.translations),
-        _atoms(noised.rotations, noised.translations),
+        _atoms(prediction.rotations, prediction.translations, bonded),
+        _atoms(noised.rotations, noised.translations, bonded),
     )
     near, error = _near_errors(prediction.translations, noised.translations, protein.mask)
     agreement = _local_agreement(near, error.detach())
@@ -128,8 +132,8 @@ def denoising_losses(
         "posterior": mean(1.5 * torch.log1p(protein.concentration) - log_likelihood),
         "flow": mean(flow),
         "stages": stages,
-        "local": mean(_local_error(prediction, predicted, noised, clean), sharp),
-        "peptide": mean(_peptide_error(predicted, clean, protein.residue_index, protein.chain_index), sharp),
+        "local": mean(_local_error(prediction, predicted, noised, clean, index), sharp),
+        "peptide": mean(_peptide_error(predicted, clean, bonded), sharp),
         "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
         "fold": mean(_fold_error(near, error)),
         "clash": mean(_clash(prediction.translations, protein.mask), sharp),
@@ -145,11 +149,12 @@ def posterior_log_density(posterior: RotationPosterior, rotations: Tensor) -> Te
     return torch.logsumexp(components + torch.log_softmax(posterior.logits, dim=-1), dim=-1)
 
 
-def _atoms(rotations: Tensor, translations: Tensor) -> Tensor:
-    """N, CA, C, O of ideal residues, (B, L, 4, 3); the last residue's O is only a placeholder near its C."""
+def _atoms(rotations: Tensor, translations: Tensor, bonded: Tensor) -> Tensor:
+    """N, CA, C, O of ideal residues, (B, L, 4, 3); O is only a placeholder near C where no residue follows."""
     ideal = rotations.new_tensor(IDEAL_N_CA_C)
     heavy = rotate(rotations[:, :, None], ideal) + translations[:, :, None]
-    next_n = torch.cat((heavy[:, 1:, 0], 2 * heavy[:, -1:, 2] - heavy[:, -1:, 0]), dim=1)
+    beyond = 2 * heavy[:, :, 2] - heavy[:, :, 0]
+    next_n = torch.where(_pad(bonded, heavy.shape[1])[..., None] > 0, heavy[:, :, 0].roll(-1, 1), beyond)
     return torch.cat((heavy, place_oxygen(heavy, next_n)[:, :, None]), dim=2)
 
 
@@ -163,11 +168,13 @@ def _pad(values: Tensor, length: int) -> Tensor:
     return F.pad(values, (0, length - values.shape[1]))
 
 
-def _local_error(prediction: Prediction, predicted: Tensor, noised: Noised, clean: Tensor) -> Tensor:
+def _local_error(
+    prediction: Prediction, predicted: Tensor, noised: Noised, clean: Tensor, residue_index: Tensor
+) -> Tensor:
     """Mean distance (Angstrom) of the N, CA, C atoms of residues i+1..i+4 seen from frame i, (B, L)."""
     total = torch.zeros_like(noised.protein.time)
     for step in (1, 2, 4):
-        present = _bonded(noised.protein.residue_index, noised.protein.chain_index, step)
+        present = _bonded(residue_index, noised.protein.chain_index, step)
 
         def seen(rotations: Tensor, translations: Tensor, atoms: Tensor, step: int = step) -> Tensor:
             offset = atoms[:, step:, :3] - translations[:, :-step, None]
@@ -181,9 +188,8 @@ def _local_error(prediction: Prediction, predicted: Tensor, noised: Noised, clea
     return total
 
 
-def _peptide_error(predicted: Tensor, clean: Tensor, residue_index: Tensor, chain_index: Tensor) -> Tensor:
+def _peptide_error(predicted: Tensor, clean: Tensor, bonded: Tensor) -> Tensor:
     """Summed absolute error (Angstrom) of C-N, CA-N and C-CA distances across each peptide bond, (B, L)."""
-    present = _bonded(residue_index, chain_index, 1)
 
     def spans(atoms: Tensor) -> Tensor:
         first, second = atoms[:, :-1], atoms[:, 1:]
@@ -192,7 +198,7 @@ def _peptide_error(predicted: Tensor, clean: Tensor, residue_index: Tensor, chai
         return torch.sqrt(offsets.square().sum(-1) + 1e-6)
 
     error = (spans(predicted) - spans(clean)).abs().clamp(max=5.0).sum(-1)
-    return _pad(error * present, residue_index.shape[1])
+    return _pad(error * bonded, predicted.shape[1])
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def batch(example_dataset) -> Batch:
 
 def draw(batch: Batch, seed: int = 0, **config: float):
     generator = torch.Generator().manual_seed(seed)
-    return corrupt(batch, ProteinProcess(), CorruptionConfig(**config), generator)
+    return corrupt(batch, ProteinProcess(), CorruptionConfig(**{"breaks": 0.0, **config}), generator)
 
 
 def test_points_lie_on_the_path(batch):
@@ -81,6 +81,31 @@ def test_labels_and_sequence_are_shown_as_often_as_asked(batch):
     given = shown.sequence != MASK_TOKEN
     assert torch.equal(shown.sequence[given], batch.sequence[given])
     assert 0.1 < given[batch.mask].float().mean() < 0.9
+
+
+def test_gaps_are_absent_and_part_one_chain_or_two(batch):
+    noised = draw(batch, breaks=1.0, motif=0.0)
+    protein, chains = noised.protein, set()
+    for i, (before, after) in enumerate(zip(batch.mask, protein.mask, strict=True)):
+        gone = (before & ~after).nonzero().flatten()
+        length = int(before.sum())
+        # One stretch inside the protein, with residues on both sides of it.
+        assert 3 <= len(gone) <= 4 + length // 10
+        assert gone.diff().eq(1).all()
+        assert gone[0] >= length // 5
+        assert gone[-1] < length - 3
+        first, last = protein.chain_index[i, 0], protein.chain_index[i, length - 1]
+        chains.add(bool(first == last))
+        assert (protein.chain_index[i, : gone[0]] == first).all()
+        assert (protein.chain_index[i, gone[-1] + 1 : length] == last).all()
+    assert chains == {True, False}
+    assert torch.equal(protein.residue_index, batch.residue_index)
+    assert noised.translations.sum(1).abs().max() < 1e-2
+    assert noised.translations[~protein.mask].abs().max() == 0
+    assert torch.equal(noised.moving, protein.mask)
+    whole = draw(batch, breaks=0.0, motif=0.0)
+    assert torch.equal(whole.protein.mask, batch.mask)
+    assert torch.equal(whole.protein.chain_index, batch.chain_index)
 
 
 def test_the_flow_target_points_to_the_clean_rotation(batch):

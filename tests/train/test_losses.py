@@ -18,7 +18,7 @@ from protgm.train.losses import LossWeights, denoising_losses, posterior_log_den
 @pytest.fixture(scope="module")
 def noised(example_dataset) -> Noised:
     batch = collate(sorted(Dataset.open(example_dataset), key=len)[:4])
-    return corrupt(batch, ProteinProcess(), CorruptionConfig(), torch.Generator().manual_seed(0))
+    return corrupt(batch, ProteinProcess(), CorruptionConfig(breaks=0.5), torch.Generator().manual_seed(0))
 
 
 def perfect(noised: Noised) -> Prediction:
@@ -65,6 +65,11 @@ def test_padding_and_known_residues_cost_nothing(noised):
     terms = denoising_losses(replace(good, translations=moved), noised)
     for name in ("translation", "rotation", "stages"):
         assert terms[name] == 0
+    # Absent residues, those of a gap among them, are nobody's chain neighbours either.
+    unmoved = denoising_losses(good, noised)
+    assert (noised.protein.mask[:, 1:] & ~noised.protein.mask[:, :-1]).any()
+    for name in ("local", "peptide", "distances", "fold", "clash"):
+        assert terms[name] == unmoved[name], name
 
 
 def test_moving_both_proteins_changes_no_loss(noised, small_denoiser):
