@@ -40,7 +40,7 @@ from protgm.process import ProteinProcess
 from protgm.sample.settings import SamplerSettings
 from protgm.train.corrupt import CorruptionConfig, corrupt
 from protgm.train.losses import LossWeights, denoising_losses, total_loss
-from protgm.train.optim import EMA, make_optimizer
+from protgm.train.optim import EMA, descend, make_optimizer
 
 GROWTH_FROM = 256  # residues of the chain that the longest is compared with, in the sparse mode both
 
@@ -115,14 +115,8 @@ def training_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
                     first = model(noised.protein, neighbours=neighbours)
                 guess = first.rotations.clone(), first.translations.clone()
             prediction = model(noised.protein, guess, neighbours=neighbours)
-        model.zero_grad(set_to_none=True)
-        total_loss(denoising_losses(prediction, noised), LossWeights()).backward()
-        for parameter in model.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step(1e-4)
-        ema.update(model)
+        loss = total_loss(denoising_losses(prediction, noised), LossWeights())
+        descend(loss, model, optimizer, ema, rate=1e-4, clip=1.0)
 
     def both() -> None:
         one(False)

@@ -11,13 +11,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["FEWEST", "choose_edges", "dot", "mix", "take"]
+__all__ = ["FEWEST", "attended", "choose_edges", "dot", "mix", "take"]
 
 _ALONG = 8  # residues at most so far away along the chain are always seen
 #: Neighbours by which a residue sees what is always to be seen, and something near in space besides.
 FEWEST = 48
 _ROWS = 256  # residues whose distances to all others are in memory at a time
 _ATTENDED = 32  # residues whose neighbours' values are in memory at a time: they stay in the processor's cache
+
+
+def attended(length: int, count: int | None) -> int | None:
+    """How many residues each of a chain attends to where it may be ``count`` (None: any number); None: all of them."""
+    return None if count is None or length <= count else count
 
 
 def choose_edges(places: Sequence[tuple[Tensor, Tensor | None]], mask: Tensor, count: int) -> Tensor:

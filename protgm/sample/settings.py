@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from protgm.model.device import bfloat16_is_fast
-from protgm.model.neighbours import FEWEST
+from protgm.model.neighbours import FEWEST, attended
 
 __all__ = ["SamplerSettings"]
 
@@ -136,7 +136,7 @@ class SamplerSettings:
         """How many residues each residue of a chain attends to; None: all of them."""
         if self.neighbours is None:
             return None if length <= _DENSE else _SPARSE
-        return None if length <= self.neighbours else self.neighbours
+        return attended(length, self.neighbours)
 
     def on(self, device: torch.device) -> SamplerSettings:
         """The settings with the precision that ``auto`` means on a device."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from protgm.train.muon import SharedMuon
 
-__all__ = ["EMA", "Optimizer", "Schedule", "make_optimizer"]
+__all__ = ["EMA", "Optimizer", "Schedule", "descend", "make_optimizer"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,47 @@ def make_optimizer(model: nn.Module, kind: str, weight_decay: float, *, rank: in
         settings = {"weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 4}
         parts.append(SharedMuon(matrices, rank=rank, size=processes, **settings))
     return Optimizer(parts)
+
+
+def descend(
+    loss: Tensor,
+    model: nn.Module,
+    optimizer: Optimizer,
+    ema: EMA,
+    rate: float,
+    clip: float,
+    average: Callable[[nn.Module], None] | None = None,
+) -> Tensor:
+    """One step down the gradient of a loss; nothing moves where the gradient is not finite.
+
+    Parameters
+    ----------
+    loss : Tensor
+        Scalar.
+    model : nn.Module
+    optimizer : Optimizer
+    ema : EMA
+        Takes in the new weights.
+    rate : float
+    clip : float
+        Norm above which the gradient is scaled down.
+    average : callable, optional
+        Replaces the model's gradients by their means over the processes of a run.
+
+    Returns
+    -------
+    Tensor
+        The gradient's norm before it was clipped.
+    """
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    for parameter in model.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    if average is not None:
+        average(model)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    if torch.isfinite(norm):
+        optimizer.step(rate)
+        ema.update(model)
+    return norm

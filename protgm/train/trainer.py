@@ -16,6 +16,7 @@ from protgm.data.dataset import Dataset, DatasetError
 from protgm.lie.random import Streams
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.model.device import bfloat16_is_fast, placed
+from protgm.model.neighbours import attended
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
 from protgm.stopping import Stop, heeded
@@ -26,7 +27,7 @@ from protgm.train.corrupt import corrupt
 from protgm.train.log import Clock, RunLog, Window
 from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
-from protgm.train.optim import EMA, make_optimizer
+from protgm.train.optim import EMA, descend, make_optimizer
 from protgm.train.parallel import World
 from protgm.train.progress import TrainProgress
 from protgm.weights import load_weights, save_weights
@@ -141,16 +142,7 @@ class Trainer:
             prediction = self._predict(noised.protein, looks)
         terms = denoising_losses(prediction, noised, world.mean)
         loss = total_loss(terms, config.loss)
-        self.model.zero_grad(set_to_none=True)
-        loss.backward()
-        for parameter in self.model.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.world.average_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
-        if torch.isfinite(norm):
-            self.optimizer.step(rate)
-            self.ema.update(self.model)
+        norm = descend(loss, self.model, self.optimizer, self.ema, rate, config.clip, world.average_gradients)
         self.counters["step"] += 1
         self.counters["batch"] += 1
         self.counters["samples"] += proteins
@@ -169,10 +161,7 @@ class Trainer:
 
     def _network(self, length: int) -> Callable[..., Prediction]:
         """The model as it attends in chains of up to this length: to so many neighbours, or to all."""
-        neighbours = self.config.neighbours
-        if neighbours is None or length <= neighbours:
-            return self.model
-        return partial(self.model, neighbours=neighbours)
+        return partial(self.model, neighbours=attended(length, self.config.neighbours))
 
     def save(self) -> None:
         """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""

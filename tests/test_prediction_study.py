@@ -1,0 +1,75 @@
+"""`scripts/prediction_study.py`: its TM-score, what it gives away, and the page it writes."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from protgm.evaluate.similarity import tm_score
+from protgm.lie import so3
+from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE
+from protgm.process import ProteinProcess, centre
+from protgm.weights import save_weights
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "prediction_study.py"
+
+
+@pytest.fixture(scope="module")
+def study() -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(SCRIPT), run_name="prediction_study"))
+
+
+@pytest.fixture(scope="module")
+def batch(study, example_dataset):
+    return next(study.batches(str(example_dataset), 40, 256, 3))
+
+
+def test_tm_scores_are_those_of_tm_align_where_residues_match(study, batch):
+    generator = torch.Generator().manual_seed(0)
+    turn = so3.random_uniform((len(batch), 1), generator=generator)
+    blurred = batch.translations + 1.5 * torch.randn(batch.translations.shape, generator=generator)
+    for made in (batch.translations, blurred):
+        moved = centre((turn @ made[..., None]).squeeze(-1), batch.mask)
+        scores = study.tm_scores(moved, batch.translations, batch.mask)
+        for i, score in enumerate(scores.tolist()):
+            kept = batch.mask[i]
+            aligned = tm_score(moved[i, kept].numpy(), batch.translations[i, kept].numpy())[0]
+            assert score == pytest.approx(aligned, abs=0.02)
+    assert study.tm_scores(batch.translations, batch.translations, batch.mask).min() > 0.999
+
+
+def test_only_what_is_given_is_shown(study, batch):
+    def noised(*given: str):
+        return study.noised(batch, study.Question(0.3, frozenset(given)), ProteinProcess(), seed=0)
+
+    nothing, everything = noised(), noised("secondary", "sequence", "motif")
+    assert (nothing.sequence == MASK_TOKEN).all()
+    assert (nothing.secondary == UNKNOWN_STRUCTURE).all()
+    assert (nothing.time == torch.tensor(0.3)).all()
+    assert torch.equal(everything.sequence, batch.sequence)
+    assert torch.equal(everything.secondary, batch.secondary)
+    known = (everything.time == 1) & batch.mask
+    assert 0.3 < known.sum() / batch.mask.sum() < 0.37
+    torch.testing.assert_close(everything.translations[known], batch.translations[known])
+    assert torch.equal(everything.rotations[known], batch.rotations[known])
+    # The rest is noised as before.
+    assert torch.equal(everything.translations[~known], nothing.translations[~known])
+
+
+def test_the_page_has_a_row_for_all_that_is_asked(study, example_dataset, small_denoiser, tmp_path):
+    weights, page = tmp_path / "weights.safetensors", tmp_path / "page.md"
+    save_weights(weights, small_denoiser, {})
+    arguments = [f"data={example_dataset}", f"checkpoint={weights}", "num=2", "length=40-256", "time=0.5", "looks=1,2"]
+    study.main([*arguments, "given=nothing;sequence", f"page={page}"])
+    text = page.read_text(encoding="utf-8")
+    assert "| weights | given | t = 0.5: 1 | t = 0.5: 2 |" in text
+    assert text.count("| nothing | 0.") == 2
+    assert text.count("| sequence | 0.") == 1  # nothing is hidden in the second table
+    with pytest.raises(SystemExit, match="given=fold: should be nothing, or some of secondary, sequence, motif"):
+        study.main([*arguments, "given=fold"])
+    with pytest.raises(SystemExit, match="steps: no such option; there are data, checkpoint"):
+        study.main(["steps=3"])
