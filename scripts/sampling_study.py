@@ -44,7 +44,7 @@ RAW = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "rg_ratio", "helix", "st
 #: What drives the rotations, on the same weights, noise and steps.
 SUPERPOSITION = (
     "generator=flow;generator=flow,flow_draws=0;generator=jump;generator=jump,point=true;flow_draws=0;jump_weight=0.25;"
-    "jump_weight=0.75;generator=diffusion;rotation_power=2;translation_noise=0,guidance=2"
+    "jump_weight=0.75;generator=diffusion;rotation_power=2;rotation_power=2,generator=flow;translation_noise=0,guidance=2"
 )
 
 
