@@ -8,14 +8,15 @@ after so many looks, each of which is shown the result of the one before (as ste
 of the TM-score of the prediction superposed on its native, same residues; behind them, from the second row on, the mean
 difference to the first row with half the width of its 95 % bootstrap interval. The second table has the share of
 residues whose type the network guesses where it is hidden. ``motif``: the middle third of the residues is known, and
-the TM-score is that of all.
+the TM-score is that of all. ``gap``: a tenth of the residues, in the middle, is not there, and the numbering says so;
+``chains``: what follows them is another chain.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from protgm.model.device import bfloat16_is_fast
 from protgm.process import ProteinProcess, align, centre
 from protgm.weights import load_model, weights_id
 
-INPUTS = ("secondary", "sequence", "motif")
+INPUTS = ("secondary", "sequence", "motif", "gap", "chains")
 BATCH = 16
 
 
@@ -50,6 +51,16 @@ def batches(data: str, shortest: int, longest: int, num: int) -> Iterator[Batch]
     chosen = sorted(natives[:: max(1, len(natives) // num)][:num], key=len)
     for first in range(0, len(chosen), BATCH):
         yield collate(chosen[first : first + BATCH])
+
+
+def cut(batch: Batch, given: frozenset[str]) -> Batch:
+    """Natives without the tenth of their residues in the middle, as one chain with a gap or as two."""
+    if not given & {"gap", "chains"}:
+        return batch
+    place = (torch.arange(batch.padded_length) + 0.5) / batch.mask.sum(1, keepdim=True)
+    mask = batch.mask & ((place - 0.5).abs() > 0.05)
+    chains = batch.chain_index + (place > 0.5) if "chains" in given else batch.chain_index
+    return replace(batch, mask=mask, translations=centre(batch.translations, mask), chain_index=chains)
 
 
 def noised(batch: Batch, question: Question, process: ProteinProcess, seed: int) -> NoisyProtein:
@@ -101,7 +112,8 @@ def answers(
     process = ProteinProcess(noise_scale=model.config.noise_scale)
     scores: list[list[Tensor]] = [[] for _ in looks]
     guessed = []
-    for number, batch in enumerate(data):
+    for number, whole in enumerate(data):
+        batch = cut(whole, question.given)
         protein, guess = noised(batch, question, process, seed + BATCH * number), None
         for look in range(1, max(looks) + 1):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16_is_fast(torch.device("cpu"))):

@@ -60,6 +60,19 @@ def test_only_what_is_given_is_shown(study, batch):
     assert torch.equal(everything.translations[~known], nothing.translations[~known])
 
 
+def test_a_gap_is_a_tenth_in_the_middle(study, batch):
+    gap, chains = (study.cut(batch, frozenset({what})) for what in ("gap", "chains"))
+    assert torch.equal(gap.mask, chains.mask)
+    for i, (before, after) in enumerate(zip(batch.mask.sum(1).tolist(), gap.mask, strict=True)):
+        gone = (batch.mask[i] & ~after).nonzero().flatten().float()
+        assert abs(len(gone) - before / 10) <= 1
+        assert abs(float(gone.mean()) - (before - 1) / 2) <= 1
+        assert gap.chain_index[i, 0] == gap.chain_index[i, before - 1]
+        assert chains.chain_index[i, 0] != chains.chain_index[i, before - 1]
+    assert gap.translations.sum(1).abs().max() < 1e-2
+    assert study.cut(batch, frozenset({"motif"})) is batch
+
+
 def test_the_page_has_a_row_for_all_that_is_asked(study, example_dataset, small_denoiser, tmp_path):
     weights, page = tmp_path / "weights.safetensors", tmp_path / "page.md"
     save_weights(weights, small_denoiser, {})
@@ -69,7 +82,9 @@ def test_the_page_has_a_row_for_all_that_is_asked(study, example_dataset, small_
     assert "| weights | given | t = 0.5: 1 | t = 0.5: 2 |" in text
     assert text.count("| nothing | 0.") == 2
     assert text.count("| sequence | 0.") == 1  # nothing is hidden in the second table
-    with pytest.raises(SystemExit, match="given=fold: should be nothing, or some of secondary, sequence, motif"):
+    with pytest.raises(
+        SystemExit, match="given=fold: should be nothing, or some of secondary, sequence, motif, gap, chains"
+    ):
         study.main([*arguments, "given=fold"])
     with pytest.raises(SystemExit, match="steps: no such option; there are data, checkpoint"):
         study.main(["steps=3"])
