@@ -14,6 +14,7 @@ the TM-score is that of all. ``gap``: a tenth of the residues, in the middle, is
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -180,7 +181,7 @@ def main(arguments: Sequence[str]) -> None:
                 table.append("| " + " | ".join([*named, *pairs]) + " |")
             print(tables[0][-1], tables[1][-1], sep="\n", flush=True)
     count = sum(map(len, data))
-    command = " ".join(["python scripts/prediction_study.py", *arguments])
+    command = "python scripts/prediction_study.py " + shlex.join(arguments)
     lines = [
         f"{count} validation natives of {shortest} to {longest} residues; `{command}`.",
         "",
