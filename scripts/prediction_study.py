@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sampling_study import interval
 from torch import Tensor
 
 from protgm.data import Dataset, collate
@@ -133,10 +134,9 @@ def cell(values: NDArray[np.float64], first: NDArray[np.float64] | None) -> str:
     """A mean, and its difference to the first row's with half the width of a 95 % bootstrap interval of the pairs."""
     if first is None or not np.isfinite(values).all():
         return f"{values.mean():.3f}" if np.isfinite(values).all() else ""
-    change, rng = values - first, np.random.default_rng(0)
-    draws = [change[rng.integers(len(change), size=len(change))].mean() for _ in range(1000)]
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return f"{values.mean():.3f} ({change.mean():+.3f} ± {(high - low) / 2:.3f})"
+    change = values - first
+    sign = "+" if change.mean() >= 0 else ""
+    return f"{values.mean():.3f} ({sign}{interval(change)})"
 
 
 def main(arguments: Sequence[str]) -> None:

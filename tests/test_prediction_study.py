@@ -20,7 +20,9 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "prediction_study.py"
 
 @pytest.fixture(scope="module")
 def study() -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(SCRIPT), run_name="prediction_study"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)  # as for a script that is run
+        return SimpleNamespace(**runpy.run_path(str(SCRIPT), run_name="prediction_study"))
 
 
 @pytest.fixture(scope="module")

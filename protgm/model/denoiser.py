@@ -87,8 +87,7 @@ class Denoiser(nn.Module):
         rotations = protein.rotations.float()
         translations = protein.translations.float() * _NANOMETRE
         rotation_step, translation_step = self._steps(protein)
-        # Padding lies far along the chain from everything, so that it is never taken for a chain neighbour.
-        residue_index = protein.residue_index.masked_fill(~protein.mask, -(10**6))
+        residue_index = protein.present_index
 
         def near(rotations: Tensor, translations: Tensor) -> Tensor:
             return local_features(rotations, translations, residue_index, protein.chain_index)

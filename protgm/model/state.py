@@ -47,6 +47,11 @@ class NoisyProtein:
     chain_index: Tensor
     mask: Tensor
 
+    @property
+    def present_index(self) -> Tensor:
+        """`residue_index` with absent residues far along the chain from all others: nobody's chain neighbours."""
+        return self.residue_index.masked_fill(~self.mask, -(10**6))
+
 
 @dataclass(frozen=True)
 class RotationPosterior:

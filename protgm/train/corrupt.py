@@ -149,13 +149,8 @@ def _cut(batch: Batch, probability: float, uniform) -> Batch:
     other = cut & (uniform(len(batch), 1) < 0.5) & (index >= end)
     mask = batch.mask & ~(cut & (index >= start) & (index < end))
     translations = torch.where(cut[..., None], centre(batch.translations, mask), batch.translations)
-    chains = batch.chain_index.amax(1, keepdim=True) + 1
-    return replace(
-        batch,
-        mask=mask,
-        translations=translations,
-        chain_index=torch.where(other, batch.chain_index + chains, batch.chain_index),
-    )
+    chains = batch.chain_index + other * (batch.chain_index.amax(1, keepdim=True) + 1)
+    return replace(batch, mask=mask, translations=translations, chain_index=chains)
 
 
 def _motif(mask: Tensor, uniform) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from protgm.lie.so3 import angle
 from protgm.lie.vmf import log_density
-from protgm.model import MASK_TOKEN, Prediction, RotationPosterior
+from protgm.model import MASK_TOKEN, NoisyProtein, Prediction, RotationPosterior
 from protgm.model.features import compose, rotate, rotate_back, rotation_scale
 from protgm.structure.geometry import IDEAL_N_CA_C, place_oxygen
 from protgm.train.corrupt import Noised
@@ -98,9 +98,7 @@ def denoising_losses(
     both = torch.minimum(protein.time, noised.rotation_time)
     sharp = moving * both / remaining / 10.0
 
-    # Absent residues are nobody's chain neighbours.
-    index = protein.residue_index.masked_fill(~protein.mask, -(10**6))
-    bonded = _bonded(index, protein.chain_index, 1)
+    bonded = _bonded(protein, 1)
 
     hidden = (protein.sequence == MASK_TOKEN) & protein.mask & (noised.sequence < 20)
     counts = torch.stack((moving.sum(), hidden.float().sum()))
@@ -132,7 +130,7 @@ def denoising_losses(
         "posterior": mean(1.5 * torch.log1p(protein.concentration) - log_likelihood),
         "flow": mean(flow),
         "stages": stages,
-        "local": mean(_local_error(prediction, predicted, noised, clean, index), sharp),
+        "local": mean(_local_error(prediction, predicted, noised, clean), sharp),
         "peptide": mean(_peptide_error(predicted, clean, bonded), sharp),
         "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
         "fold": mean(_fold_error(near, error)),
@@ -154,27 +152,25 @@ def _atoms(rotations: Tensor, translations: Tensor, bonded: Tensor) -> Tensor:
     ideal = rotations.new_tensor(IDEAL_N_CA_C)
     heavy = rotate(rotations[:, :, None], ideal) + translations[:, :, None]
     beyond = 2 * heavy[:, :, 2] - heavy[:, :, 0]
-    next_n = torch.where(_pad(bonded, heavy.shape[1])[..., None] > 0, heavy[:, :, 0].roll(-1, 1), beyond)
+    next_n = torch.where(_pad(bonded, heavy.shape[1])[..., None], heavy[:, :, 0].roll(-1, 1), beyond)
     return torch.cat((heavy, place_oxygen(heavy, next_n)[:, :, None]), dim=2)
 
 
-def _bonded(residue_index: Tensor, chain_index: Tensor, step: int) -> Tensor:
-    """1 where residue i and i + step lie that far apart on one chain, shape (B, L - step)."""
-    same = chain_index[:, step:] == chain_index[:, :-step]
-    return (same & (residue_index[:, step:] - residue_index[:, :-step] == step)).float()
+def _bonded(protein: NoisyProtein, step: int) -> Tensor:
+    """Whether residues i and i + step are there and lie that far apart on one chain, bool of shape (B, L - step)."""
+    index, chain = protein.present_index, protein.chain_index
+    return (chain[:, step:] == chain[:, :-step]) & (index[:, step:] - index[:, :-step] == step)
 
 
 def _pad(values: Tensor, length: int) -> Tensor:
     return F.pad(values, (0, length - values.shape[1]))
 
 
-def _local_error(
-    prediction: Prediction, predicted: Tensor, noised: Noised, clean: Tensor, residue_index: Tensor
-) -> Tensor:
+def _local_error(prediction: Prediction, predicted: Tensor, noised: Noised, clean: Tensor) -> Tensor:
     """Mean distance (Angstrom) of the N, CA, C atoms of residues i+1..i+4 seen from frame i, (B, L)."""
     total = torch.zeros_like(noised.protein.time)
     for step in (1, 2, 4):
-        present = _bonded(residue_index, noised.protein.chain_index, step)
+        present = _bonded(noised.protein, step)
 
         def seen(rotations: Tensor, translations: Tensor, atoms: Tensor, step: int = step) -> Tensor:
             offset = atoms[:, step:, :3] - translations[:, :-step, None]
