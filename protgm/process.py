@@ -16,7 +16,7 @@ from protgm.lie.vmf import ratio
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.so3_paths import AntipodalVMFPath
 
-__all__ = ["MAX_CONCENTRATION", "ProteinProcess", "align", "centre"]
+__all__ = ["MAX_CONCENTRATION", "ProteinProcess", "align", "centre", "superposed"]
 
 #: Rotations are handed to the network as no cleaner than this: a hundredth of a radian is beyond what it resolves.
 MAX_CONCENTRATION = 1e5
@@ -36,6 +36,11 @@ def align(mobile: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     handed = torch.linalg.det(u @ vh)
     u = torch.cat((u[..., :2], u[..., 2:] * handed[:, None, None]), dim=-1)
     return u @ vh
+
+
+def superposed(mobile: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Centred ``mobile`` (B, L, 3) turned as `align` says, shape (B, L, 3)."""
+    return torch.einsum("bij,blj->bli", align(mobile, target, mask), mobile)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from protgm.files import atomic
 from protgm.lie.random import Streams
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
 from protgm.model.device import bfloat16_is_fast
-from protgm.process import ProteinProcess, align, centre
+from protgm.process import ProteinProcess, centre, superposed
 from protgm.weights import load_model, weights_id
 
 INPUTS = ("secondary", "sequence", "motif", "gap", "chains")
@@ -69,8 +69,7 @@ def noised(batch: Batch, question: Question, process: ProteinProcess, seed: int)
     """The natives on the path at one time, with the inputs that are given."""
     mask, given = batch.mask, question.given
     source = Streams(range(seed, seed + len(batch)), [batch.padded_length] * len(batch))
-    noise = process.sample_prior(mask, source)
-    noise = torch.einsum("bij,blj->bli", align(noise, batch.translations, mask), noise)
+    noise = superposed(process.sample_prior(mask, source), batch.translations, mask)
     time = torch.full(mask.shape, question.time)
     if "motif" in given:
         place = (torch.arange(mask.shape[1]) + 0.5) / mask.sum(1, keepdim=True)
@@ -99,7 +98,7 @@ def tm_scores(predicted: Tensor, native: Tensor, mask: Tensor) -> Tensor:
     for _ in range(10):
         total = weight.sum(1)[:, None, None]
         mine, theirs = (x - (x * weight[..., None]).sum(1, keepdim=True) / total for x in (predicted, native))
-        turned = torch.einsum("bij,blj->bli", align(mine, theirs * weight[..., None], mask), mine)
+        turned = superposed(mine, theirs * weight[..., None], mask)
         near = mask / (1 + ((turned - theirs).square().sum(-1) / scale.square()))
         best = torch.maximum(best, near.sum(1) / count)
         weight = near.square()

@@ -10,7 +10,7 @@ from torch import Tensor
 from protgm.data.batches import Batch
 from protgm.lie.random import Source, rand, randn
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
-from protgm.process import ProteinProcess, align, centre
+from protgm.process import ProteinProcess, centre, superposed
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]
 
@@ -103,7 +103,7 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
 
     noise = process.sample_prior(mask, generator)
     # The nearest of all rotated copies of the noise: straighter paths, and nothing an equivariant network could tell.
-    noise = torch.einsum("bij,blj->bli", align(noise, batch.translations, mask), noise)
+    noise = superposed(noise, batch.translations, mask)
     # A motif's place relative to the centre of the finished protein is not known when sampling starts.
     jitter = randn((size, 1, 3), generator, device=mask.device) * 4.0
     noise = noise + jitter * known.any(1)[:, None, None]
