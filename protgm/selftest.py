@@ -68,6 +68,7 @@ def measure_equivariance(denoiser: Denoiser, *, length: int = 48, seed: int = 0)
         residue_index=index,
         chain_index=torch.zeros_like(index),
         mask=mask,
+        hotspot=torch.zeros_like(mask),
     )
     turn = so3.random_uniform((size, 1), generator=generator)
     shift = torch.randn(size, 1, 3, generator=generator) * 20

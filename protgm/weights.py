@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from protgm.config import build
 from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
-from protgm.model.grow import with_stages
+from protgm.model.grow import with_inputs, with_stages
 from protgm.structure.errors import printable
 
 __all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
@@ -91,7 +91,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise ValueError(f"{path}: not a safetensors checkpoint, or a damaged one ({error})") from None
     if metadata.get("format") != "protgm-1":
         raise ValueError(f"{path}: a safetensors file, but not weights written by protgm")
-    return tensors, metadata
+    return with_inputs(tensors), metadata
 
 
 def _header(metadata: Mapping[str, str], count: int, path: Path) -> tuple[DenoiserConfig, dict[str, object]]:

@@ -139,6 +139,7 @@ def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
         residue_index=batch.residue_index,
         chain_index=batch.chain_index,
         mask=batch.mask,
+        hotspot=torch.zeros_like(batch.mask),
     )
     guess = batch.rotations.roll(1, 1), batch.translations * 0.9
     network = in_precision(partial(model, neighbours=neighbours), "cpu", half)

@@ -86,6 +86,7 @@ def noised(batch: Batch, question: Question, process: ProteinProcess, seed: int)
         residue_index=batch.residue_index,
         chain_index=batch.chain_index,
         mask=mask,
+        hotspot=torch.zeros_like(mask),
     )
 
 

@@ -48,6 +48,8 @@ class Denoiser(nn.Module):
         self.embed_residue = nn.Linear(NOISE_FEATURES + POSITION_FEATURES + 2 * LOCAL_FEATURES, width)
         self.embed_sequence = nn.Embedding(22, width)
         self.embed_secondary = nn.Embedding(4, width)
+        # Zero, so that weights which never saw a hotspot go on as they were.
+        self.embed_hotspot = nn.Parameter(torch.zeros(width))
         self.stages = nn.ModuleList(_Stage(config, first=i == 0) for i in range(config.stages))
         self.refinement = LocalRefinement(config)
         self.norm = nn.LayerNorm(width)
@@ -151,7 +153,7 @@ class Denoiser(nn.Module):
             tokens = tokens + self.embed_sequence(protein.sequence)
         if self.config.use_secondary_structure:
             tokens = tokens + self.embed_secondary(protein.secondary)
-        return tokens
+        return tokens + protein.hotspot[..., None] * self.embed_hotspot
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""Weights of a network with more stages, from those of one with fewer."""
+"""Weights of a network with more stages or inputs, from those of one with fewer."""
 
 from __future__ import annotations
 
 import re
 
+import torch
 from torch import Tensor
 
-__all__ = ["with_stages"]
+__all__ = ["with_inputs", "with_stages"]
 
 #: What an added stage does to tokens and frames at first, of what the stage that it copies does: enough for gradients
 #: to reach all of it, too little to spoil the prediction (copies at full strength move frames that are there already).
@@ -39,3 +40,16 @@ def with_stages(tensors: dict[str, Tensor], stages: int) -> dict[str, Tensor]:
         for name, tensor in last.items():
             grown[f"stages.{stage}.{name}"] = tensor * _FAINT if _ACTS.fullmatch(name) else tensor
     return grown
+
+
+def with_inputs(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with every input that came later than theirs: what is new says nothing until it is trained.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        Parameters of a `protgm.model.Denoiser` by name.
+    """
+    if "embed_hotspot" in tensors or "embed_sequence.weight" not in tensors:
+        return tensors
+    return {**tensors, "embed_hotspot": torch.zeros_like(tensors["embed_sequence.weight"][0])}

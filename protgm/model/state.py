@@ -35,6 +35,8 @@ class NoisyProtein:
         Position along the chain (with gaps where residues are missing) and number of the chain.
     mask : Tensor of bool, shape (B, L)
         True for residues, False for padding.
+    hotspot : Tensor of bool, shape (B, L)
+        Known residues that a residue yet to be made shall touch.
     """
 
     rotations: Tensor
@@ -46,6 +48,7 @@ class NoisyProtein:
     residue_index: Tensor
     chain_index: Tensor
     mask: Tensor
+    hotspot: Tensor
 
     @property
     def present_index(self) -> Tensor:

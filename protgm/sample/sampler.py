@@ -184,6 +184,7 @@ class _Walk:
             residue_index=task.residue_index,
             chain_index=task.chain_index,
             mask=task.mask,
+            hotspot=torch.zeros_like(task.mask),
         )
         seen = state.seen if self.settings.self_conditioning else None
         prediction = self.model(noisy, None if seen is None else (seen.rotations, seen.translations))

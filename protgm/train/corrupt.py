@@ -28,7 +28,10 @@ class CorruptionConfig:
         Translations and rotations of a protein share one time; otherwise their times are independent, so that one
         network serves every schedule at sampling.
     motif : float
-        Some residues (a contiguous stretch, or scattered ones) are given clean.
+        Some residues are given clean: a stretch, several, scattered ones, or a neighbourhood in space. Their types are
+        then usually given too.
+    structure : float
+        All residues are given clean, and their types are to be found (inverse folding).
     secondary_structure : float
         Secondary-structure labels are given; in half of those cases only for a part of the residues.
     sequence : float
@@ -41,6 +44,7 @@ class CorruptionConfig:
     early: float = 0.0
     joint_time: float = 0.5
     motif: float = 0.1
+    structure: float = 0.0
     secondary_structure: float = 0.5
     sequence: float = 0.3
     breaks: float = 0.1
@@ -97,16 +101,12 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     until = torch.where(uniform(size, 1) < config.early, 0.5, 1.0)
     time = until * uniform(size, 1)
     rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, until * uniform(size, 1))
-    known = _motif(mask, uniform) & (uniform(size, 1) < config.motif)
+    whole = uniform(size, 1) < config.structure
+    known = (_motif(mask, batch.translations, uniform) & (uniform(size, 1) < config.motif)) | (mask & whole)
     time = torch.where(known, 1.0, time.expand(size, length))
     rotation_time = torch.where(known, 1.0, rotation_time.expand(size, length))
 
-    noise = process.sample_prior(mask, generator)
-    # The nearest of all rotated copies of the noise: straighter paths, and nothing an equivariant network could tell.
-    noise = superposed(noise, batch.translations, mask)
-    # A motif's place relative to the centre of the finished protein is not known when sampling starts.
-    jitter = randn((size, 1, 3), generator, device=mask.device) * 4.0
-    noise = noise + jitter * known.any(1)[:, None, None]
+    noise = _noise(batch, known, process, generator)
     translations = (1 - time)[..., None] * noise + time[..., None] * batch.translations
 
     path = process.rotation_path
@@ -119,11 +119,12 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
         translations=translations * mask[..., None],
         time=time,
         concentration=process.concentration(rotation_time),
-        sequence=_mask_sequence(batch.sequence, config.sequence, uniform),
+        sequence=_mask_sequence(batch.sequence, known & ~whole, config.sequence, uniform),
         secondary=_mask_labels(batch.secondary, config.secondary_structure, uniform),
         residue_index=batch.residue_index,
         chain_index=batch.chain_index,
         mask=mask,
+        hotspot=torch.zeros_like(mask),
     )
     return Noised(
         protein=protein,
@@ -153,23 +154,57 @@ def _cut(batch: Batch, probability: float, uniform) -> Batch:
     return replace(batch, mask=mask, translations=translations, chain_index=chains)
 
 
-def _motif(mask: Tensor, uniform) -> Tensor:
-    """Random residues to give away: one stretch of 5-50 % of a protein, or scattered residues; (B, L)."""
+def _noise(batch: Batch, known: Tensor, process: ProteinProcess, generator: Source) -> Tensor:
+    """Translations at time 0, (B, L, 3).
+
+    Nothing tells the orientation of a protein of which nothing is known: its noise is turned onto it, the nearest of
+    all rotated copies, which makes for straighter paths. Known residues do tell it, and noise that is turned onto a
+    protein would give away more than is known when sampling starts: it lies about their centre as it was drawn.
+    """
+    free = process.sample_prior(batch.mask, generator)
+    turned = superposed(free, batch.translations, batch.mask)
+    some = known.any(1)[:, None, None]
+    drawn = randn((*known.shape, 3), generator, device=known.device) * process.noise_scale
+    weight = known[..., None].to(drawn.dtype)
+    about = (batch.translations * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+    return torch.where(some, about + drawn, turned)
+
+
+def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:
+    """Random residues to give away, (B, L): half of them at most.
+
+    One stretch of 5-50 % of a protein, scattered residues, two to six stretches of up to 40 residues, or what lies
+    within 5 to 13 Angstrom of a residue.
+    """
     size, length = mask.shape
     lengths = mask.sum(1, keepdim=True)
+    index = torch.arange(length, device=mask.device)
     share = 0.05 + 0.45 * uniform(size, 1)
     start = uniform(size, 1) * (1 - share) * lengths
-    index = torch.arange(length, device=mask.device)
     stretch = (index >= start) & (index < start + share * lengths)
     scattered = uniform(size, length) < share
-    return torch.where(uniform(size, 1) < 0.7, stretch, scattered) & mask
+    # Stretches begin anywhere; together they are at most half of the protein.
+    count = 2 + (uniform(size, 1, 1) * 5).floor()
+    longest = torch.minimum(0.5 * lengths[..., None] / count, torch.tensor(40.0, device=mask.device))
+    begins = uniform(size, 6, 1) * lengths[..., None]
+    ends = begins + 1 + uniform(size, 6, 1) * (longest - 1)
+    taken = torch.arange(6, device=mask.device)[:, None] < count
+    several = ((index >= begins.floor()) & (index < ends.floor()) & taken).any(1)
+    centre_of = (uniform(size, 1) * lengths).long().clamp_max(length - 1)
+    middle = translations.gather(1, centre_of[..., None].expand(-1, -1, 3))
+    near = (translations - middle).norm(dim=-1) < 5 + 8 * uniform(size, 1)
+    kind = uniform(size, 1)
+    motif = torch.where(kind < 0.75, several, near)
+    motif = torch.where(kind < 0.45, scattered, motif)
+    return torch.where(kind < 0.3, stretch, motif) & mask
 
 
-def _mask_sequence(sequence: Tensor, probability: float, uniform) -> Tensor:
-    """Keep each token with a random probability per protein (masking path); usually mask all."""
+def _mask_sequence(sequence: Tensor, known: Tensor, probability: float, uniform) -> Tensor:
+    """Keep tokens: a random share of a protein or all of it, and usually those of a motif; usually mask all others."""
     size, length = sequence.shape
-    kept = uniform(size, length) < uniform(size, 1)
-    shown = kept & (uniform(size, 1) < probability)
+    share = torch.where(uniform(size, 1) < 0.25, 1.0, uniform(size, 1))
+    shown = (uniform(size, length) < share) & (uniform(size, 1) < probability)
+    shown = shown | (known & (uniform(size, 1) < 0.8))
     return torch.where(shown, sequence, MASK_TOKEN)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from protgm.train.muon import SharedMuon
+from protgm.train.muon import Muon
 
 __all__ = ["EMA", "Optimizer", "Schedule", "descend", "make_optimizer"]
 
@@ -132,9 +132,7 @@ def make_optimizer(model: nn.Module, kind: str, weight_decay: float, *, rank: in
     parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)]
     if inner:
         matrices = [named[n] for n in inner]
-        # Four rounds of Newton-Schulz instead of five: the same loss at equal steps (docs/training.md).
-        settings = {"weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 4}
-        parts.append(SharedMuon(matrices, rank=rank, size=processes, **settings))
+        parts.append(Muon(matrices, weight_decay=weight_decay, rank=rank, size=processes))
     return Optimizer(parts)
 
 

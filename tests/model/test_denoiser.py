@@ -33,6 +33,7 @@ def noisy_protein(size: int = 3, length: int = 21, *, seed: int = 0) -> NoisyPro
         residue_index=index,
         chain_index=chain,
         mask=mask,
+        hotspot=torch.zeros_like(mask),
     )
 
 

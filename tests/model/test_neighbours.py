@@ -30,6 +30,7 @@ def random_walk(size: int = 2, length: int = 150, *, padding: int = 30, seed: in
         residue_index=index,
         chain_index=(index >= 70).long() * (torch.arange(size) == size - 1)[:, None],
         mask=mask,
+        hotspot=torch.zeros_like(mask),
     )
 
 

@@ -140,6 +140,7 @@ def test_the_flow_without_noise_draws_no_random_numbers():
             residue_index=torch.arange(12)[None],
             chain_index=torch.zeros(1, 12, dtype=torch.long),
             mask=torch.ones(1, 12, dtype=torch.bool),
+            hotspot=torch.zeros_like(torch.ones(1, 12, dtype=torch.bool)),
         )
     )
     now, later = torch.full((1, 12), 0.5), torch.full((1, 12), 0.6)
@@ -235,6 +236,7 @@ def test_guidance_goes_beyond_the_first_stage_while_it_is_early(small_denoiser):
         residue_index=task.residue_index,
         chain_index=task.chain_index,
         mask=task.mask,
+        hotspot=torch.zeros_like(task.mask),
     )
     with torch.no_grad():
         prediction = small_denoiser(protein)
