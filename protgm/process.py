@@ -1,80 +1,143 @@
-"""The process that turns a protein into noise: one prior and one path per modality, shared by training and sampling.
+"""The process that turns a protein into noise: one prior and one path per modality, for training and sampling alike.
 
-Translations follow the conditional optimal-transport path from a centred Gaussian, rotations the antipodal
-von Mises-Fisher path from the uniform law, sequence tokens the masking path. Time is a field over residues.
+Translations follow the conditional optimal-transport path from a Gaussian, rotations the antipodal von Mises-Fisher
+path from the uniform law, sequence tokens the masking path. Time is a field over residues.
+
+Where nothing says how a protein lies in space, its noise is turned onto it, the nearest of all rotated copies: paths
+are straighter, and an equivariant network cannot tell. That couples noise and data. The flow along the coupled path is
+``(z - x) / (1 - t)`` as ever. A reverse SDE must respect the coupling: its noise is that of an Ornstein-Uhlenbeck process
+on noise modulo rotations, which is what turning the deviation onto the prediction again after each refill comes to
+(exact for one protein; docs/method.md says what is lost for several). Where known residues or symmetry axes do say how
+a protein lies, noise is drawn about them, as it comes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from protgm.layout import Layout
 from protgm.lie.random import Source, randn
-from protgm.lie.vmf import ratio
+from protgm.lie.so3 import from_quaternion
+from protgm.matching.ctmc import MaskingPath
+from protgm.matching.euclidean import GaussianPath
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.model.state import MASK_TOKEN
+from protgm.structure.frames import Frames, centre, kabsch
 
-__all__ = ["MAX_CONCENTRATION", "ProteinProcess", "align", "centre", "superposed"]
+__all__ = ["MAX_CONCENTRATION", "ProteinProcess", "State", "superposed"]
 
 #: Rotations are handed to the network as no cleaner than this: a hundredth of a radian is beyond what it resolves.
 MAX_CONCENTRATION = 1e5
 
 
-def centre(translations: Tensor, mask: Tensor) -> Tensor:
-    """Translations (B, L, 3) moved so that the mean over ``mask`` (B, L) is zero; padding becomes zero."""
-    weight = mask[..., None].to(translations.dtype)
-    mean = (translations * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
-    return (translations - mean) * weight
+@dataclass(frozen=True)
+class State:
+    """A batch of proteins on their way, each residue and modality at a time of its own.
 
+    Parameters
+    ----------
+    frames : Frames, shape (B, L)
+    sequence : Tensor of int64, shape (B, L)
+    time, rotation_time, sequence_time : Tensor, shape (B, L)
+        Of translations, rotations and tokens; 1: known, does not move.
+    """
 
-def align(mobile: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Rotation (B, 3, 3) that best superposes centred ``mobile`` (B, L, 3) on ``target`` (Kabsch 1976)."""
-    weight = mask[..., None].to(mobile.dtype)
-    u, _, vh = torch.linalg.svd((target * weight).transpose(1, 2) @ mobile)
-    handed = torch.linalg.det(u @ vh)
-    u = torch.cat((u[..., :2], u[..., 2:] * handed[:, None, None]), dim=-1)
-    return u @ vh
+    frames: Frames
+    sequence: Tensor
+    time: Tensor
+    rotation_time: Tensor
+    sequence_time: Tensor
 
 
 def superposed(mobile: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Centred ``mobile`` (B, L, 3) turned as `align` says, shape (B, L, 3)."""
-    return torch.einsum("bij,blj->bli", align(mobile, target, mask), mobile)
+    """Centred ``mobile`` (B, L, 3) turned onto ``target`` as well as may be, shape (B, L, 3)."""
+    return torch.einsum("bij,blj->bli", kabsch(mobile, target, mask), mobile)
 
 
 @dataclass(frozen=True)
 class ProteinProcess:
-    """Priors and paths.
+    """A product of three paths.
 
     Parameters
     ----------
-    noise_scale : float
-        Standard deviation of the translation prior, Angstrom.
-    rotation_path : AntipodalVMFPath
+    positions : GaussianPath
+        Of the CA atoms; its scale is the standard deviation of the prior, Angstrom.
+    rotations : AntipodalVMFPath
+    tokens : MaskingPath
+        Its tokens are those of `protgm.model`; the mask is `MASK_TOKEN`.
     """
 
-    noise_scale: float = 10.0
-    rotation_path: AntipodalVMFPath = field(default_factory=lambda: AntipodalVMFPath(QuadraticKappa()))
+    positions: GaussianPath = field(default_factory=lambda: GaussianPath(scale=10.0))
+    rotations: AntipodalVMFPath = field(default_factory=lambda: AntipodalVMFPath(QuadraticKappa()))
+    tokens: MaskingPath = field(default_factory=lambda: MaskingPath(MASK_TOKEN))
+
+    @classmethod
+    def of_scale(cls, scale: float) -> ProteinProcess:
+        """The usual process with a prior of this width (Angstrom)."""
+        return cls(positions=GaussianPath(scale=scale))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a weights file keeps of it."""
+        return {"positions": {"scale": self.positions.scale}, "rotations": asdict(self.rotations.schedule)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ProteinProcess:
+        """What `to_dict` gave.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it describes no process.
+        """
+        schedule = QuadraticKappa(**values["rotations"])
+        return cls(GaussianPath(scale=float(values["positions"]["scale"])), AntipodalVMFPath(schedule))
 
     def concentration(self, time: Tensor) -> Tensor:
         """Concentration of the rotation kernel at ``time``, bounded by `MAX_CONCENTRATION`; same shape."""
-        return self.rotation_path.schedule.kappa(time).clamp(max=MAX_CONCENTRATION)
+        return self.rotations.schedule.kappa(time).clamp(max=MAX_CONCENTRATION)
 
-    def flow_share(self, time: Tensor, later: Tensor) -> Tensor:
-        """Integral over [time, later] of the rotation path's velocity scale: how much of a rotation flow is taken.
+    def noise(self, layout: Layout, source: Source = None) -> Tensor:
+        """Draws of the prior of translations, shape (B, L, 3), Angstrom; what is free is centred, what is not is not."""
+        noise = self.positions.prior((*layout.mask.shape, 3), generator=source, device=layout.mask.device)
+        return torch.where(layout.oriented[:, None, None], noise, centre(noise, layout.mask))
 
-        The velocity is the flow times a scale that only depends on the concentration; Simpson's rule in log kappa.
+    def begin(self, layout: Layout, source: Source = None) -> State:
+        """A draw of what sampling starts from: each residue at the time that the layout gives it."""
+        mask, time = layout.mask, layout.time
+        noise = self.noise(layout, source)
+        quaternion = torch.nn.functional.normalize(randn((*mask.shape, 4), source, device=mask.device), dim=-1)
+        rotations = from_quaternion(torch.where(mask[..., None], quaternion, quaternion.new_tensor([1.0, 0, 0, 0])))
+        frames = Frames(rotations, noise)
+        if bool((time > 0).any()):
+            frames = self.noised(layout, time, noise, time, source).where(time > 0, frames)
+        else:
+            frames = Frames(rotations, noise + layout.anchor)
+        frames = Frames(frames.rotations, frames.translations * mask[..., None])
+        return State(frames, layout.sequence, time, time, (layout.sequence != MASK_TOKEN).to(time.dtype))
+
+    def noised(
+        self, layout: Layout, time: Tensor, noise: Tensor, rotation_time: Tensor, source: Source = None
+    ) -> Frames:
+        """A point of the path from noise to the layout's frames, which must be clean and centred where they are free.
+
+        Parameters
+        ----------
+        layout : Layout
+            A batch.
+        time, rotation_time : Tensor, shape (B, L)
+        noise : Tensor, shape (B, L, 3)
+            Draws of `noise`.
         """
-        schedule = self.rotation_path.schedule
-        begin, end = torch.log(schedule.kappa(time)), torch.log(schedule.kappa(later))
-        total = torch.zeros_like(begin)
-        for position, weight in ((0.0, 1), (0.25, 4), (0.5, 2), (0.75, 4), (1.0, 1)):
-            kappa = torch.exp(torch.lerp(begin, end, position))
-            total = total + weight / 12 * 0.5 * ratio(kappa) * torch.tanh(kappa)
-        return total * (end - begin)
-
-    def sample_prior(self, mask: Tensor, generator: Source = None) -> Tensor:
-        """Centred Gaussian translations, shape (B, L, 3), Angstrom."""
-        noise = randn((*mask.shape, 3), generator, device=mask.device) * self.noise_scale
-        return centre(noise, mask)
+        clean = layout.frames
+        turned = superposed(noise, centre(clean.translations, layout.mask), layout.mask)
+        noise = torch.where(layout.oriented[:, None, None], noise, turned)
+        translations = self.positions.sample(clean.translations, time, noise=noise + layout.anchor)
+        rotations = self.rotations.sample(clean.rotations, rotation_time, generator=source)
+        rotations = torch.where((rotation_time >= 1)[..., None, None], clean.rotations, rotations)
+        return Frames(rotations, translations)

@@ -16,6 +16,7 @@ from protgm.config import build
 from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
 from protgm.model.grow import with_inputs, with_stages
+from protgm.process import ProteinProcess
 from protgm.structure.errors import printable
 
 __all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
@@ -24,17 +25,28 @@ __all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"
 BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
 
 
-def save_weights(path: str | PathLike[str], model: Denoiser, card: Mapping[str, object], *, half: bool = False) -> None:
+def save_weights(
+    path: str | PathLike[str],
+    model: Denoiser,
+    card: Mapping[str, object],
+    *,
+    process: ProteinProcess | None = None,
+    half: bool = False,
+) -> None:
     """Write a model's weights, its settings and a card (JSON-able facts about its training), atomically.
 
     Parameters
     ----------
+    process : ProteinProcess, optional
+        The process that it was trained on; by default the usual one with the network's own scale.
     half : bool
         Store float16: half the size, at a relative rounding of 5e-4.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: p.detach().to(dtype).contiguous() for name, p in model.named_parameters()}
-    metadata = {"format": "protgm-1", "model": json.dumps(asdict(model.config)), "card": json.dumps(dict(card))}
+    process = process or ProteinProcess.of_scale(model.config.noise_scale)
+    parts = {"model": asdict(model.config), "process": process.to_dict(), "card": dict(card)}
+    metadata = {"format": "protgm-1"} | {key: json.dumps(value) for key, value in parts.items()}
     with atomic(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=metadata)
@@ -42,8 +54,8 @@ def save_weights(path: str | PathLike[str], model: Denoiser, card: Mapping[str, 
             raise unwritable(path, OSError(0, str(error))) from error
 
 
-def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[str, object]]:
-    """The network stored in a file of `save_weights` (default: the bundled one) in evaluation mode, and its card.
+def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, ProteinProcess, dict[str, object]]:
+    """The network in a file of `save_weights` (default: the bundled one) in evaluation mode, its process, its card.
 
     Raises
     ------
@@ -52,7 +64,7 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[
     """
     path = BUNDLED if path is None else Path(path)
     tensors, metadata = _read(path)
-    config, card = _header(metadata, len(tensors), path)
+    config, process, card = _header(metadata, len(tensors), path)
     # A network that holds nothing is compared with the file first: what a header asks for is not made unseen.
     try:
         with torch.device("meta"):
@@ -62,7 +74,7 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[
     _check(empty, tensors, path)
     model = Denoiser(config)
     _fill(model, tensors, path)
-    return model.eval(), card
+    return model.eval(), process, card
 
 
 def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:
@@ -94,16 +106,21 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     return with_inputs(tensors), metadata
 
 
-def _header(metadata: Mapping[str, str], count: int, path: Path) -> tuple[DenoiserConfig, dict[str, object]]:
-    """Settings and card in a file of ``count`` tensors."""
+def _header(
+    metadata: Mapping[str, str], count: int, path: Path
+) -> tuple[DenoiserConfig, ProteinProcess, dict[str, object]]:
+    """Settings, process and card in a file of ``count`` tensors."""
     try:
         settings, card = json.loads(metadata["model"]), json.loads(metadata["card"])
         config = build(DenoiserConfig, settings)
+        # Files from before the process was written down were trained on the usual one.
+        usual = ProteinProcess.of_scale(config.noise_scale)
+        process = ProteinProcess.from_dict(json.loads(metadata["process"])) if "process" in metadata else usual
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: its header does not describe a network ({printable(error)})") from None
     if not isinstance(card, dict) or max(config.stages * config.blocks, config.refinements) > count:
         raise ValueError(f"{path}: its header does not describe the network that is in it")
-    return config, card
+    return config, process, card
 
 
 def _fill(model: Denoiser, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -25,6 +25,7 @@ from protgm.model.features import (
 from protgm.model.heads import FrameUpdate, LocalRefinement, PosteriorHead
 from protgm.model.neighbours import choose_edges, take
 from protgm.model.state import NoisyProtein, Prediction
+from protgm.structure.frames import Frames
 
 __all__ = ["Denoiser"]
 
@@ -54,17 +55,15 @@ class Denoiser(nn.Module):
         self.refinement = LocalRefinement(config)
         self.norm = nn.LayerNorm(width)
         self.posterior = PosteriorHead(config)
-        self.flow = nn.Linear(width, 3)
         self.sequence = nn.Linear(width, 20)
         self.confidence = nn.Linear(width, 1)
         for table in (self.embed_sequence, self.embed_secondary):
             nn.init.normal_(table.weight, std=0.1)
-        nn.init.zeros_(self.flow.weight)
 
     def forward(
         self,
         protein: NoisyProtein,
-        guess: tuple[Tensor, Tensor] | None = None,
+        guess: Frames | None = None,
         use_guess: Tensor | None = None,
         *,
         neighbours: int | None = None,
@@ -74,8 +73,8 @@ class Denoiser(nn.Module):
         Parameters
         ----------
         protein : NoisyProtein
-        guess : (rotations (B, L, 3, 3), translations (B, L, 3)), optional
-            Clean frames predicted at an earlier step (self-conditioning), Angstrom.
+        guess : Frames, shape (B, L), optional
+            Clean frames predicted at an earlier step (self-conditioning).
         use_guess : Tensor of bool, shape (B,), optional
             Which proteins of the batch listen to their guess (default: all, where there is one).
         neighbours : int, optional
@@ -86,8 +85,8 @@ class Denoiser(nn.Module):
         -------
         Prediction
         """
-        rotations = protein.rotations.float()
-        translations = protein.translations.float() * _NANOMETRE
+        rotations = protein.frames.rotations.float()
+        translations = protein.frames.translations.float() * _NANOMETRE
         rotation_step, translation_step = self._steps(protein)
         residue_index = protein.present_index
 
@@ -115,16 +114,14 @@ class Denoiser(nn.Module):
                 tokens, rotations, translations, parts, near, protein.mask, rotation_step, translation_step, edges
             )
             earlier = None  # what later stages see is better
-            intermediate.append((rotations, translations / _NANOMETRE))
+            intermediate.append(Frames(rotations, translations / _NANOMETRE))
         rotations, translations = self.refinement(
             tokens, rotations, translations, near, rotation_step, translation_step
         )
         final = self.norm(tokens)
         return Prediction(
-            rotations=rotations,
-            translations=translations / _NANOMETRE,
-            posterior=self.posterior(final, protein.rotations.float(), rotation_step, protein.concentration),
-            rotation_flow=self.flow(final).float() * rotation_step,
+            frames=Frames(rotations, translations / _NANOMETRE),
+            posterior=self.posterior(final, protein.frames.rotations.float(), rotation_step, protein.concentration),
             sequence_logits=self.sequence(final).float(),
             confidence=torch.sigmoid(self.confidence(final).float().squeeze(-1)),
             intermediate=tuple(intermediate),
@@ -164,8 +161,10 @@ class _Guess:
     heeded: Tensor | None
 
     @classmethod
-    def of(cls, guess: tuple[Tensor, Tensor] | None, use_guess: Tensor | None) -> _Guess | None:
-        return None if guess is None else cls((guess[0].float(), guess[1].float() * _NANOMETRE), use_guess)
+    def of(cls, guess: Frames | None, use_guess: Tensor | None) -> _Guess | None:
+        if guess is None:
+            return None
+        return cls((guess.rotations.float(), guess.translations.float() * _NANOMETRE), use_guess)
 
     def heard(self, features: Tensor) -> Tensor:
         """Features (B, ...) of the guess, zero in proteins that do not listen."""

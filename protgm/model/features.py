@@ -218,13 +218,15 @@ def noise_features(protein: NoisyProtein) -> Tensor:
 
 
 def position_features(protein: NoisyProtein) -> Tensor:
-    """Length of the chain and distance to its ends, shape (B, L, POSITION_FEATURES)."""
-    mask = protein.mask
-    length = mask.sum(1, keepdim=True).to(protein.translations.dtype)
-    index = torch.cumsum(mask.to(length.dtype), dim=1) - 1
-    to_start, to_end = index, length - 1 - index
-    ends = torch.stack((to_start, to_end), dim=-1).clamp_min(0)
-    size = (length / 100).log()[..., None].expand(*mask.shape, 1)
+    """Length of a residue's chain and distance to its ends, shape (B, L, POSITION_FEATURES); chains lie in order."""
+    present = protein.mask.to(protein.frames.translations.dtype)
+    chain = protein.chain_index
+    lengths = present.new_zeros(len(present), int(chain.max()) + 1).scatter_add_(1, chain, present)
+    before = (lengths.cumsum(1) - lengths).gather(1, chain)
+    length = lengths.gather(1, chain).clamp_min(1)
+    to_start = present.cumsum(1) - 1 - before
+    ends = torch.stack((to_start, length - 1 - to_start), dim=-1).clamp_min(0)
+    size = (length / 100).log()[..., None]
     return torch.cat((size, torch.exp(-ends / 2), torch.exp(-ends / 8), torch.exp(-ends / 32)), dim=-1)
 
 

@@ -43,13 +43,16 @@ def with_stages(tensors: dict[str, Tensor], stages: int) -> dict[str, Tensor]:
 
 
 def with_inputs(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights with every input that came later than theirs: what is new says nothing until it is trained.
+    """Weights with every input that came later than theirs, and without the velocity head that older ones have.
+
+    What is new says nothing until it is trained.
 
     Parameters
     ----------
     tensors : dict of str to Tensor
         Parameters of a `protgm.model.Denoiser` by name.
     """
-    if "embed_hotspot" in tensors or "embed_sequence.weight" not in tensors:
-        return tensors
-    return {**tensors, "embed_hotspot": torch.zeros_like(tensors["embed_sequence.weight"][0])}
+    kept = {name: tensor for name, tensor in tensors.items() if name not in ("flow.weight", "flow.bias")}
+    if "embed_sequence.weight" in kept:
+        kept.setdefault("embed_hotspot", torch.zeros_like(kept["embed_sequence.weight"][0]))
+    return kept

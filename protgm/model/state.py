@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from protgm.structure.frames import Frames
+
 __all__ = ["MASK_TOKEN", "UNKNOWN_STRUCTURE", "NoisyProtein", "Prediction", "RotationPosterior"]
 
 #: Sequence token of a residue whose type is not known (0-19 are amino acids, 20 is an unusual one).
@@ -20,9 +22,7 @@ class NoisyProtein:
 
     Parameters
     ----------
-    rotations : Tensor, shape (B, L, 3, 3)
-    translations : Tensor, shape (B, L, 3)
-        Angstrom.
+    frames : Frames, shape (B, L)
     time : Tensor, shape (B, L)
         Time of the translations, 0 (noise) to 1 (data); exactly 1 marks a residue whose frame is known.
     concentration : Tensor, shape (B, L)
@@ -39,8 +39,7 @@ class NoisyProtein:
         Known residues that a residue yet to be made shall touch.
     """
 
-    rotations: Tensor
-    translations: Tensor
+    frames: Frames
     time: Tensor
     concentration: Tensor
     sequence: Tensor
@@ -80,25 +79,18 @@ class Prediction:
 
     Parameters
     ----------
-    rotations : Tensor, shape (B, L, 3, 3)
-        Clean rotations (point estimate).
-    translations : Tensor, shape (B, L, 3)
-        Clean translations, Angstrom.
+    frames : Frames, shape (B, L)
+        Clean frames (point estimate).
     posterior : RotationPosterior
-    rotation_flow : Tensor, shape (B, L, 3)
-        Posterior mean of the conditional rotation velocity, divided by the path's speed scale: a rotation vector
-        (radian) in the current frame.
     sequence_logits : Tensor, shape (B, L, 20)
     confidence : Tensor, shape (B, L)
         Predicted local agreement with the clean structure, 0 to 1 (as lDDT on CA).
-    intermediate : tuple of (rotations, translations)
+    intermediate : tuple of Frames
         Frames after each stage but the last.
     """
 
-    rotations: Tensor
-    translations: Tensor
+    frames: Frames
     posterior: RotationPosterior
-    rotation_flow: Tensor
     sequence_logits: Tensor
     confidence: Tensor
-    intermediate: tuple[tuple[Tensor, Tensor], ...]
+    intermediate: tuple[Frames, ...]

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from os import PathLike
 
-import torch
+import numpy as np
+from torch import Tensor
 
+from protgm.condition.base import Condition, Conditions, Draw
+from protgm.condition.secondary import NATIVE, SecondaryStructure
+from protgm.condition.source import tokens_to_letters
+from protgm.layout import Layout
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
 from protgm.model.device import automatic_device, in_precision, placed
-from protgm.process import ProteinProcess
-from protgm.sample.lengths import Item, parse_length, work_list
+from protgm.process import ProteinProcess, State
+from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
-from protgm.sample.sampler import Task, sample_frames
-from protgm.sample.secondary import NATIVE, check_secondary, secondary_labels
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.sampler import Sampled, sample_frames
+from protgm.sample.settings import Execution, SamplerSettings
 from protgm.structure import Backbone
-from protgm.structure.geometry import atoms_from_frames
+from protgm.structure.frames import Frames
 from protgm.version import __version__
 from protgm.weights import load_model, weights_id
 
-__all__ = ["BackboneModel", "Generated", "batches", "load"]
+__all__ = ["BackboneModel", "Generated", "batches", "lay_out", "load", "requested", "with_labels"]
 
 #: Residues denoised together when nobody says how many proteins: what keeps one core busy at least memory.
 _TOKENS = 1024
@@ -38,6 +42,8 @@ class Generated:
     Parameters
     ----------
     item : Item
+    layout : Layout
+        What was asked for.
     backbone : Backbone
         The result.
     raw : Backbone
@@ -47,6 +53,7 @@ class Generated:
     """
 
     item: Item
+    layout: Layout
     backbone: Backbone
     raw: Backbone
     seconds: float
@@ -58,19 +65,22 @@ class BackboneModel:
     Parameters
     ----------
     denoiser : Denoiser
+    process : ProteinProcess
     card : dict
         What its weights file says about its training.
     checkpoint : str
         Identifier of the weights, for provenance.
     """
 
-    def __init__(self, denoiser: Denoiser, card: dict[str, object], checkpoint: str) -> None:
+    def __init__(
+        self, denoiser: Denoiser, process: ProteinProcess, card: dict[str, object], checkpoint: str
+    ) -> None:
         self.denoiser = denoiser.eval()
         #: Where the network computes; everything else stays on the processor, so that the noise is the same everywhere.
         self.device = automatic_device()
         self.card = card
         self.checkpoint = checkpoint
-        self.process = ProteinProcess(noise_scale=denoiser.config.noise_scale)
+        self.process = process
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.denoiser.parameters())
@@ -81,29 +91,34 @@ class BackboneModel:
         length: int | str | Sequence[int] = 100,
         num: int = 1,
         *,
+        conditions: Condition | None = None,
         seed: int = 0,
         settings: SamplerSettings | None = None,
+        execution: Execution | None = None,
         refine: bool = True,
         secondary: str | None = NATIVE,
-        batch: int | None = None,
     ) -> list[Backbone]:
         """Generate backbones.
 
         Parameters
         ----------
         length : int, str or sequence of int
-            Residues: ``100``, ``"60-128"`` (each protein draws its length), or ``[64, 96]`` (``num`` of each).
+            Residues: ``100``, ``"60-128"`` (each protein draws its length), or ``[64, 96]`` (``num`` of each). Not
+            asked where a condition says how long the protein is.
         num : int
+        conditions : Condition, optional
+            What else is asked (see `protgm.condition`): ``Motif("x.pdb", "10-20,A5-12,10-20") & Symmetry("C3")``.
         seed : int
-            A protein depends on (seed, its length, its index) alone, not on what is generated with it.
+            A protein depends on (seed, its length, its index) and what is asked alone, not on what is generated with it.
         settings : SamplerSettings, optional
             Steps, generator, ...
+        execution : Execution, optional
+            Precision, proteins in a batch, ...
         refine : bool
             Close peptide bonds and part overlapping atoms (see `protgm.sample.refine`).
         secondary : str, optional
-            Secondary structure to aim for (see `protgm.sample.secondary.secondary_labels`).
-        batch : int, optional
-            Proteins denoised together.
+            Secondary structure of new chains to aim for (see `protgm.condition.SecondaryStructure`); ``native`` leaves
+            free what is built about a motif.
 
         Returns
         -------
@@ -113,54 +128,57 @@ class BackboneModel:
         Raises
         ------
         ValueError
-            If a length or number is out of range, or ``secondary`` does not fit the length.
+            If a length or number is out of range, or what is asked for cannot be laid out.
         """
-        lengths = parse_length(length)
-        if secondary is not None:
-            check_secondary(secondary, lengths)
-        items = work_list(lengths, num, seed)
-        made = self.generate(items, seed=seed, settings=settings, refine=refine, secondary=secondary, batch=batch)
+        conditions = with_labels(conditions, secondary)
+        items = requested(conditions, length, num, seed)
+        made = self.generate(
+            items, conditions=conditions, seed=seed, settings=settings, execution=execution, refine=refine
+        )
         return [g.backbone for g in sorted(made, key=lambda g: g.item)]
 
     def generate(
         self,
         items: Sequence[Item],
         *,
+        conditions: Condition | None = None,
         seed: int = 0,
         settings: SamplerSettings | None = None,
+        execution: Execution | None = None,
         refine: bool = True,
-        secondary: str | None = NATIVE,
-        batch: int | None = None,
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
-        settings = (settings or SamplerSettings()).on(self.device)
-        for chunk in batches(items, batch, settings):
+        execution = (execution or Execution()).on(self.device)
+        settings, conditions = settings or SamplerSettings(), conditions or Conditions()
+        for chunk in batches(items, execution):
             start = time.perf_counter()
-            lengths = [item.length for item in chunk]
-            task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
-            source = Streams([item.seed(seed) for item in chunk], lengths)
-            network = partial(self.denoiser.to(self.device), neighbours=settings.attended(max(lengths)))
-            denoiser = placed(in_precision(network, self.device, settings.precision == "bf16"), self.device)
-            prediction = sample_frames(denoiser, self.process, task, settings, source)
-            frames = raw = prediction.rotations, prediction.translations
+            layouts = [lay_out(conditions, item, seed) for item in chunk]
+            sizes = [len(layout) for layout in layouts]
+            layout = Layout.batch(layouts)
+            source = Streams([item.seed(seed) for item in chunk], sizes)
+            network = partial(self.denoiser.to(self.device), neighbours=execution.attended(max(sizes)))
+            denoiser = placed(in_precision(network, self.device, execution.precision == "bf16"), self.device)
+            sampled = sample_frames(denoiser, self.process, layout, settings, source, conditions=conditions)
+            raw = frames = sampled.frames
             if refine:
-                frames = refine_frames(*raw, task.mask, task.residue_index, task.chain_index)
+                frames = refine_frames(raw, layout)
+                state = State(frames, sampled.sequence, layout.time, layout.time, layout.time)
+                frames = conditions.constrain(state, layout).frames
             seconds = (time.perf_counter() - start) / len(chunk)
             provenance = {
                 "version": __version__,
                 "checkpoint": self.checkpoint,
                 "seed": seed,
                 "refined": refine,
-                "secondary": secondary or "",
                 "settings": settings.to_dict(),
+                **conditions.describe(),
             }
-            for i, item in enumerate(chunk):
-                confidence = prediction.confidence[i, : item.length]
+            for i, (item, own) in enumerate(zip(chunk, layouts, strict=True)):
                 made = [
-                    _backbone(item, rotations[i], translations[i], confidence, provenance)
-                    for rotations, translations in (frames, raw)
+                    conditions.finish(_backbone(item, own, result[i], sampled, i, provenance), own)
+                    for result in ((frames, raw) if refine else (raw,))
                 ]
-                yield Generated(item, made[0], made[1] if refine else made[0], seconds)
+                yield Generated(item, own, made[0], made[-1], seconds)
 
 
 def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
@@ -176,35 +194,82 @@ def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
     ValueError
         If there is no such file, or it holds something else.
     """
-    denoiser, card = load_model(checkpoint)
-    return BackboneModel(denoiser, card, weights_id(checkpoint))
+    denoiser, process, card = load_model(checkpoint)
+    return BackboneModel(denoiser, process, card, weights_id(checkpoint))
 
 
-def batches(
-    items: Sequence[Item], size: int | None = None, settings: SamplerSettings | None = None
-) -> Iterator[list[Item]]:
-    """Cut a work list (longest first) into batches of at most ``size``, or of about a thousand residues.
+def with_labels(conditions: Condition | None, secondary: str | None) -> Conditions:
+    """The conditions with the secondary structure that is asked for; natives' labels are for whole new chains only."""
+    conditions = Conditions() & (conditions or Conditions())
+    if secondary is None or (secondary == NATIVE and conditions.sizes):
+        return conditions
+    return conditions & SecondaryStructure(secondary)
+
+
+def requested(conditions: Condition, length: int | str | Sequence[int] | None, num: int, seed: int) -> list[Item]:
+    """The work list of a request, each protein laid out once, so that what cannot be made is refused at once.
+
+    Raises
+    ------
+    ValueError
+        As `BackboneModel.sample`.
+    """
+    if not conditions.sizes:
+        items = work_list(parse_length(100 if length is None else length), num, seed)
+        for item in {item.length: item for item in items}.values():
+            lay_out(conditions, item, seed)
+        return items
+    indices = work_list((MAX_LENGTH,), num, seed)  # checks num and seed
+    items = [Item(len(lay_out(conditions, replace(item, length=1), seed)), item.index) for item in indices]
+    return sorted(items, key=lambda item: (-item.length, item.index))
+
+
+def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
+    """The layout of one protein of a request.
+
+    Raises
+    ------
+    ValueError
+        If what is asked for cannot be laid out, or is too long.
+    """
+    layout = conditions.lay_out(Layout.chain(item.length), Draw(seed, item.index))
+    if len(layout) > MAX_LENGTH:
+        raise ValueError(f"{len(layout)} residues in all are more than the {MAX_LENGTH} that can be made")
+    if bool(layout.known.all()) and not bool(layout.design.any()):
+        raise ValueError("everything is given and nothing is left to be made")
+    return layout if bool(layout.anchor.any()) else layout.anchored()
+
+
+def batches(items: Sequence[Item], execution: Execution | None = None) -> Iterator[list[Item]]:
+    """Cut a work list (longest first) into batches of at most the size asked, or of about a thousand residues.
 
     Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not
     depend on what is made with it.
     """
-    settings = settings or SamplerSettings()
-    for _, alike in groupby(items, key=lambda item: settings.attended(item.length)):
+    execution = execution or Execution()
+    for _, alike in groupby(items, key=lambda item: execution.attended(item.length)):
         rest = list(alike)
         while rest:
-            most = size or max(1, _TOKENS // rest[0].length)
+            most = execution.batch or max(1, _TOKENS // rest[0].length)
             yield rest[:most]
             rest = rest[most:]
 
 
 def _backbone(
-    item: Item,
-    rotations: torch.Tensor,
-    translations: torch.Tensor,
-    confidence: torch.Tensor,
-    provenance: dict[str, object],
+    item: Item, layout: Layout, frames: Frames, sampled: Sampled, row: int, provenance: dict[str, object]
 ) -> Backbone:
-    atoms = atoms_from_frames(rotations[: item.length].double(), translations[: item.length].double())
-    return Backbone.from_coords(
-        atoms.numpy(), name=item.name, metadata=provenance | {"index": item.index}, confidence=confidence.numpy()
+    """One protein of a batch as a structure: new residues without a type are glycines by name."""
+    length = len(layout)
+    atoms = layout.to_atoms(frames[:length].map(Tensor.double))
+    letters = tokens_to_letters(sampled.sequence[row, :length].tolist())
+    sites = layout.sites
+    return Backbone(
+        coords=atoms.float().numpy(),
+        sequence="".join("G" if a == "X" and s.part != "motif" else a for a, s in zip(letters, sites, strict=True)),
+        chain_ids=tuple(site.chain for site in sites),
+        residue_numbers=np.array([site.number for site in sites], dtype=np.int64),
+        insertion_codes=tuple(site.code for site in sites),
+        name=item.name,
+        metadata=provenance | {"index": item.index},
+        confidence=sampled.prediction.confidence[row, :length].numpy(),
     )

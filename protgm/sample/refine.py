@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from protgm.layout import FREE, Layout
 from protgm.lie.so3 import exp
 from protgm.model.features import compose, rotate
 from protgm.structure.dssp import CHARGES, COULOMB, NH
-from protgm.structure.geometry import PEPTIDE, atoms_from_frames
-from protgm.structure.torsions import phi_psi_omega
+from protgm.structure.frames import Frames
+from protgm.structure.geometry import PEPTIDE
+from protgm.structure.torsions import dihedral, phi_psi_omega
 
 __all__ = ["refine_frames"]
 
@@ -46,41 +48,32 @@ def _third_side(a: float, b: float, angle: float) -> float:
 
 _CA_N = _third_side(1.525, PEPTIDE.C_N, PEPTIDE.CA_C_N)
 _C_CA = _third_side(PEPTIDE.C_N, 1.458, PEPTIDE.C_N_CA)
+_O_N = _third_side(PEPTIDE.C_O, PEPTIDE.C_N, 2 * math.pi - PEPTIDE.CA_C_N - PEPTIDE.CA_C_O)
 #: (atom of residue i, atom of residue i + 1, distance): bond, the two angles at it, and omega = 180.
 _PEPTIDE = ((2, 0, PEPTIDE.C_N), (1, 0, _CA_N), (2, 1, _C_CA), (1, 1, PEPTIDE.CA_CA_TRANS))
 
 
-def refine_frames(
-    rotations: Tensor,
-    translations: Tensor,
-    mask: Tensor,
-    residue_index: Tensor,
-    chain_index: Tensor,
-    *,
-    moving: Tensor | None = None,
-    steps: int = _STEPS,
-) -> tuple[Tensor, Tensor]:
+def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Frames:
     """Relax frames.
 
     Parameters
     ----------
-    rotations : Tensor, shape (B, L, 3, 3)
-    translations : Tensor, shape (B, L, 3)
-        Angstrom.
-    mask : Tensor of bool, shape (B, L)
-    residue_index, chain_index : Tensor of int64, shape (B, L)
-        Residues of one chain with consecutive indices are bonded.
-    moving : Tensor of bool, shape (B, L), optional
-        Residues that may move (default: all).
+    frames : Frames, shape (B, L)
+    layout : Layout
+        A batch. Residues of one chain with consecutive indices are bonded; those that are known, or part of a rigid
+        body, stay where they are.
     steps : int
 
     Returns
     -------
-    rotations, translations : Tensor
-        New frames of the same shapes. Proteins of a batch do not influence each other.
+    Frames, shape (B, L)
+        Proteins of a batch do not influence each other.
     """
-    moving = mask if moving is None else mask & moving
-    bonded = mask[:, 1:] & mask[:, :-1] & (residue_index.diff(dim=1) == 1) & (chain_index.diff(dim=1) == 0)
+    rotations, translations, mask = frames.rotations, frames.translations, layout.mask
+    residue_index, chain_index = layout.residue_index, layout.chain_index
+    moving = mask & (layout.body == FREE)
+    bonded = ~layout.breaks[:, :-1]
+    held = layout.given_atoms[:, :-1, 3] & bonded
     turn = torch.zeros_like(translations, requires_grad=True)
     shift = torch.zeros_like(translations, requires_grad=True)
     optimizer = torch.optim.Adam(
@@ -88,19 +81,22 @@ def refine_frames(
     )
     free = moving[..., None].to(translations.dtype)
     pairs = _near_pairs(translations, mask, residue_index, chain_index)
-    given = atoms_from_frames(rotations, translations)
+    given = layout.to_atoms(frames)
     donors = _meant_bonds(given, pairs, bonded)
     wanted = phi_psi_omega(given)
     wanted[..., 2] = math.pi
+    # The O of a given residue says where the next N is to be.
+    turned = dihedral(*given.unbind(-2)) + math.pi
+    wanted[..., 1] = torch.where(layout.given_atoms[..., 3], turned, wanted[..., 1])
     with torch.enable_grad():
         for step in range(steps):
             for group, rate in zip(optimizer.param_groups, (_RATE / 3, _RATE), strict=True):
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
             moved = _moved(rotations, translations, turn * free, shift * free)
             if step and step % _RENEW == 0:
-                pairs = _near_pairs(moved[1].detach(), mask, residue_index, chain_index)
-            atoms = atoms_from_frames(*moved)
-            energy = _BOND * _peptides(atoms, bonded) + _CLASH * _clashes(atoms, pairs)
+                pairs = _near_pairs(moved.translations.detach(), mask, residue_index, chain_index)
+            atoms = layout.to_atoms(moved)
+            energy = _BOND * (_peptides(atoms, bonded) + _to_given_oxygen(atoms, held)) + _CLASH * _clashes(atoms, pairs)
             energy = energy + _DIHEDRAL * _turns(atoms, wanted, bonded) + _TIE * (shift * free).square().sum()
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
             optimizer.zero_grad()
@@ -110,8 +106,15 @@ def refine_frames(
         return _moved(rotations, translations, turn * free, shift * free)
 
 
-def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    return compose(rotations, exp(turn)), translations + rotate(rotations, shift)
+def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor) -> Frames:
+    return Frames(compose(rotations, exp(turn)), translations + rotate(rotations, shift))
+
+
+def _to_given_oxygen(atoms: Tensor, held: Tensor) -> Tensor:
+    """Errors of the distance from O to the next N where O is given (elsewhere it follows from N), summed."""
+    distance = torch.sqrt((atoms[:, 1:, 0] - atoms[:, :-1, 3]).square().sum(-1) + 1e-8)
+    errors = F.huber_loss(distance, torch.full_like(distance, _O_N), reduction="none")
+    return (errors * held).sum()
 
 
 def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:

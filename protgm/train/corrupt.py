@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from protgm.data.batches import Batch
-from protgm.lie.random import Source, rand, randn
+from protgm.layout import FIXED, FREE, Layout
+from protgm.lie.random import Source, rand
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
-from protgm.process import ProteinProcess, centre, superposed
+from protgm.process import ProteinProcess
+from protgm.structure.frames import Frames, centre
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]
 
@@ -57,23 +59,22 @@ class Noised:
     Parameters
     ----------
     protein : NoisyProtein
-    rotations, translations : Tensor, shapes (B, L, 3, 3) and (B, L, 3)
-        The clean frames, Angstrom.
+    frames : Frames, shape (B, L)
+        The clean ones.
     sequence : Tensor of int64, shape (B, L)
     rotation_time : Tensor, shape (B, L)
-    rotation_flow : Tensor, shape (B, L, 3)
-        Conditional velocity of the rotations over its speed scale, a rotation vector in the noisy frame.
     moving : Tensor of bool, shape (B, L)
         Residues that are neither padding nor given.
+    scale : float
+        Standard deviation of the prior of translations, Angstrom.
     """
 
     protein: NoisyProtein
-    rotations: Tensor
-    translations: Tensor
+    frames: Frames
     sequence: Tensor
     rotation_time: Tensor
-    rotation_flow: Tensor
     moving: Tensor
+    scale: float
 
 
 def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, generator: Source = None) -> Noised:
@@ -106,17 +107,10 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     time = torch.where(known, 1.0, time.expand(size, length))
     rotation_time = torch.where(known, 1.0, rotation_time.expand(size, length))
 
-    noise = _noise(batch, known, process, generator)
-    translations = (1 - time)[..., None] * noise + time[..., None] * batch.translations
-
-    path = process.rotation_path
-    noisy = path.sample(batch.rotations, rotation_time, generator=generator)
-    rotations = torch.where(known[..., None, None], batch.rotations, noisy)
-    velocity = path.velocity(rotations, batch.rotations, rotation_time)
-
+    layout = _layout(batch, known)
+    frames = process.noised(layout, time, process.noise(layout, generator), rotation_time, generator)
     protein = NoisyProtein(
-        rotations=rotations,
-        translations=translations * mask[..., None],
+        frames=Frames(frames.rotations, frames.translations * mask[..., None]),
         time=time,
         concentration=process.concentration(rotation_time),
         sequence=_mask_sequence(batch.sequence, known & ~whole, config.sequence, uniform),
@@ -124,17 +118,35 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
         residue_index=batch.residue_index,
         chain_index=batch.chain_index,
         mask=mask,
-        hotspot=torch.zeros_like(mask),
+        hotspot=layout.hotspot,
     )
     return Noised(
         protein=protein,
-        rotations=batch.rotations,
-        translations=batch.translations,
+        frames=layout.frames,
         sequence=batch.sequence,
         rotation_time=rotation_time,
-        rotation_flow=velocity / path.velocity_scale(rotation_time)[..., None],
         moving=mask & ~known,
+        scale=process.positions.scale,
     )
+
+
+def _layout(batch: Batch, known: Tensor) -> Layout:
+    """What sampling would be told of proteins of which this much is known."""
+    return Layout(
+        mask=batch.mask,
+        residue_index=batch.residue_index,
+        chain_index=batch.chain_index,
+        secondary=batch.secondary,
+        sequence=batch.sequence,
+        frames=Frames(batch.rotations, batch.translations),
+        time=known.float(),
+        body=torch.where(known, FIXED, FREE),
+        hotspot=torch.zeros_like(known),
+        design=batch.mask,
+        atoms=torch.full((*known.shape, 4, 3), torch.nan, device=known.device),
+        anchor=torch.zeros_like(batch.translations),
+        oriented=known.any(1),
+    ).anchored()
 
 
 def _cut(batch: Batch, probability: float, uniform) -> Batch:
@@ -152,22 +164,6 @@ def _cut(batch: Batch, probability: float, uniform) -> Batch:
     translations = torch.where(cut[..., None], centre(batch.translations, mask), batch.translations)
     chains = batch.chain_index + other * (batch.chain_index.amax(1, keepdim=True) + 1)
     return replace(batch, mask=mask, translations=translations, chain_index=chains)
-
-
-def _noise(batch: Batch, known: Tensor, process: ProteinProcess, generator: Source) -> Tensor:
-    """Translations at time 0, (B, L, 3).
-
-    Nothing tells the orientation of a protein of which nothing is known: its noise is turned onto it, the nearest of
-    all rotated copies, which makes for straighter paths. Known residues do tell it, and noise that is turned onto a
-    protein would give away more than is known when sampling starts: it lies about their centre as it was drawn.
-    """
-    free = process.sample_prior(batch.mask, generator)
-    turned = superposed(free, batch.translations, batch.mask)
-    some = known.any(1)[:, None, None]
-    drawn = randn((*known.shape, 3), generator, device=known.device) * process.noise_scale
-    weight = known[..., None].to(drawn.dtype)
-    about = (batch.translations * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
-    return torch.where(some, about + drawn, turned)
 
 
 def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:

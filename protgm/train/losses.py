@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from protgm.lie.so3 import angle
 from protgm.lie.vmf import log_density
 from protgm.model import MASK_TOKEN, NoisyProtein, Prediction, RotationPosterior
-from protgm.model.features import compose, rotate, rotate_back, rotation_scale
+from protgm.model.features import compose, rotate_back, rotation_scale
+from protgm.structure.frames import Frames
 from protgm.structure.geometry import IDEAL_N_CA_C, place_oxygen
 from protgm.train.corrupt import Noised
 
@@ -33,8 +34,6 @@ class LossWeights:
         Squared chordal error of the point rotations over the squared noise angle.
     posterior : float
         Negative log-likelihood of the clean rotation under the predicted mixture (drives the jumps).
-    flow : float
-        Squared error of the rotation velocity.
     stages : float
         Translation and rotation errors of the frames of each stage.
     local : float
@@ -57,7 +56,6 @@ class LossWeights:
     translation: float = 1.0
     rotation: float = 0.5
     posterior: float = 0.1
-    flow: float = 0.25
     stages: float = 0.25
     local: float = 1.0
     peptide: float = 0.5
@@ -91,7 +89,7 @@ def denoising_losses(
     dict of str to Tensor
         One scalar for each field of `LossWeights`.
     """
-    protein, moving = noised.protein, noised.moving.float()
+    protein, moving, scale = noised.protein, noised.moving.float(), noised.scale
     remaining = (1 - protein.time).clamp_min(0.1)
     rotation_noise = rotation_scale(protein.concentration).clamp_min(0.1)
     # Local geometry is asked for once the noise leaves a chain to speak of, and ever more strictly towards the end.
@@ -108,33 +106,28 @@ def denoising_losses(
     def mean(values: Tensor, weight: Tensor = moving) -> Tensor:
         return (values * weight).sum() / counts[0].clamp_min(1)
 
-    def frame_errors(rotations: Tensor, translations: Tensor) -> tuple[Tensor, Tensor]:
-        shift = (translations - noised.translations).square().sum(-1) / (10.0 * remaining).square()
-        turn = (rotations - noised.rotations).square().sum((-1, -2)) / rotation_noise.square()
+    def frame_errors(frames: Frames) -> tuple[Tensor, Tensor]:
+        shift = (frames.translations - noised.frames.translations).square().sum(-1) / (scale * remaining).square()
+        turn = (frames.rotations - noised.frames.rotations).square().sum((-1, -2)) / rotation_noise.square()
         return mean(shift), mean(turn)
 
-    translation, rotation = frame_errors(prediction.rotations, prediction.translations)
-    stages = torch.stack([torch.stack(frame_errors(*frames)).sum() for frames in prediction.intermediate]).sum()
-    log_likelihood = posterior_log_density(prediction.posterior, noised.rotations)
-    flow = (prediction.rotation_flow - noised.rotation_flow).square().sum(-1) / rotation_noise.square()
-    predicted, clean = (
-        _atoms(prediction.rotations, prediction.translations, bonded),
-        _atoms(noised.rotations, noised.translations, bonded),
-    )
-    near, error = _near_errors(prediction.translations, noised.translations, protein.mask)
+    translation, rotation = frame_errors(prediction.frames)
+    stages = torch.stack([torch.stack(frame_errors(frames)).sum() for frames in prediction.intermediate]).sum()
+    log_likelihood = posterior_log_density(prediction.posterior, noised.frames.rotations)
+    predicted, clean = _atoms(prediction.frames, bonded), _atoms(noised.frames, bonded)
+    near, error = _near_errors(prediction.frames.translations, noised.frames.translations, protein.mask)
     agreement = _local_agreement(near, error.detach())
     return {
         "translation": translation,
         "rotation": rotation,
         # Relative to the density of the noise kernel itself, so that the figure is comparable between times.
         "posterior": mean(1.5 * torch.log1p(protein.concentration) - log_likelihood),
-        "flow": mean(flow),
         "stages": stages,
         "local": mean(_local_error(prediction, predicted, noised, clean), sharp),
         "peptide": mean(_peptide_error(predicted, clean, bonded), sharp),
         "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
         "fold": mean(_fold_error(near, error)),
-        "clash": mean(_clash(prediction.translations, protein.mask), sharp),
+        "clash": mean(_clash(prediction.frames.translations, protein.mask), sharp),
         "sequence": _sequence_error(prediction.sequence_logits, noised.sequence, hidden) / counts[1].clamp_min(1),
         "confidence": mean((prediction.confidence - agreement).square()),
     }
@@ -147,10 +140,10 @@ def posterior_log_density(posterior: RotationPosterior, rotations: Tensor) -> Te
     return torch.logsumexp(components + torch.log_softmax(posterior.logits, dim=-1), dim=-1)
 
 
-def _atoms(rotations: Tensor, translations: Tensor, bonded: Tensor) -> Tensor:
+def _atoms(frames: Frames, bonded: Tensor) -> Tensor:
     """N, CA, C, O of ideal residues, (B, L, 4, 3); O is only a placeholder near C where no residue follows."""
-    ideal = rotations.new_tensor(IDEAL_N_CA_C)
-    heavy = rotate(rotations[:, :, None], ideal) + translations[:, :, None]
+    ideal = frames.rotations.new_tensor(IDEAL_N_CA_C)
+    heavy = frames[:, :, None].apply(ideal)
     beyond = 2 * heavy[:, :, 2] - heavy[:, :, 0]
     next_n = torch.where(_pad(bonded, heavy.shape[1])[..., None], heavy[:, :, 0].roll(-1, 1), beyond)
     return torch.cat((heavy, place_oxygen(heavy, next_n)[:, :, None]), dim=2)
@@ -172,13 +165,11 @@ def _local_error(prediction: Prediction, predicted: Tensor, noised: Noised, clea
     for step in (1, 2, 4):
         present = _bonded(noised.protein, step)
 
-        def seen(rotations: Tensor, translations: Tensor, atoms: Tensor, step: int = step) -> Tensor:
-            offset = atoms[:, step:, :3] - translations[:, :-step, None]
-            return rotate_back(rotations[:, :-step, None], offset)
+        def seen(frames: Frames, atoms: Tensor, step: int = step) -> Tensor:
+            offset = atoms[:, step:, :3] - frames.translations[:, :-step, None]
+            return rotate_back(frames.rotations[:, :-step, None], offset)
 
-        error = seen(prediction.rotations, prediction.translations, predicted) - seen(
-            noised.rotations, noised.translations, clean
-        )
+        error = seen(prediction.frames, predicted) - seen(noised.frames, clean)
         distance = torch.sqrt(error.square().sum(-1) + 1e-4).mean(-1)
         total = total + _pad(distance * present, total.shape[1])
     return total

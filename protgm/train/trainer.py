@@ -21,6 +21,7 @@ from protgm.process import ProteinProcess
 from protgm.seeds import mix
 from protgm.stopping import Stop, heeded
 from protgm.structure.errors import printable
+from protgm.structure.frames import Frames
 from protgm.train.checkpoint import resume, save_checkpoint
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import corrupt
@@ -58,7 +59,7 @@ class Trainer:
             world_size=self.world.size,
         )
         torch.manual_seed(config.seed)
-        self.process = ProteinProcess(noise_scale=config.model.noise_scale)
+        self.process = ProteinProcess.of_scale(config.model.noise_scale)
         self.model = Denoiser(config.model).to(self.world.device)
         if config.init is not None:
             load_weights(self.model, config.init)
@@ -151,12 +152,13 @@ class Trainer:
 
     def _predict(self, protein: NoisyProtein, looks: int) -> Prediction:
         """Predict after so many looks, each of which is shown the result of the one before (self-conditioning)."""
-        guess, network = None, self._network(protein.mask.shape[1])
+        guess: Frames | None = None
+        network = self._network(protein.mask.shape[1])
         with torch.no_grad():
             for _ in range(looks):
                 seen = network(protein, guess)
                 # The compiler may hand out the same buffers again, hence the copies.
-                guess = seen.rotations.clone(), seen.translations.clone()
+                guess = seen.frames.map(torch.Tensor.clone)
         return network(protein, guess)
 
     def _network(self, length: int) -> Callable[..., Prediction]:
@@ -170,13 +172,13 @@ class Trainer:
             save_checkpoint(self.folder, self.model, self.ema, self.optimizer, self.counters)
             self._saved = int(self.counters["step"])
         with self.averaged() as model:
-            save_weights(self.folder / "weights.safetensors", model, {**self.counters})
+            save_weights(self.folder / "weights.safetensors", model, {**self.counters}, process=self.process)
 
     def check(self, log: RunLog, step: int) -> None:
         """Validation losses and the geometry of a few generated samples, with the averaged weights."""
         with contextlib.suppress(_Stopped), self.averaged():
 
-            def predict(protein: NoisyProtein, guess: tuple[Tensor, Tensor] | None = None) -> Prediction:
+            def predict(protein: NoisyProtein, guess: Frames | None = None) -> Prediction:
                 if self._stop.asked:
                     raise _Stopped
                 with self.autocast():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from protgm.model import UNKNOWN_STRUCTURE
-from protgm.sample.lengths import Item
+from protgm.condition.base import Condition, Draw
+from protgm.layout import Layout
+from protgm.model.state import UNKNOWN_STRUCTURE
 from protgm.seeds import mix
 from protgm.structure.secondary import STATES
 
-__all__ = ["NATIVE", "check_secondary", "secondary_labels"]
+__all__ = ["NATIVE", "SecondaryStructure", "check_secondary"]
 
 #: Ask for the labels of a native of about the same length, another one for each sample, out of those with short
 #: loops and less coil than most natives of that length and composition (scripts/native_labels.py).
@@ -39,38 +41,53 @@ def check_secondary(text: str, lengths: tuple[int, ...] | range) -> None:
             _parse(text, length)
 
 
-def secondary_labels(text: str | None, item: Item, seed: int) -> Tensor:
-    """Labels of one protein.
+@dataclass(frozen=True)
+class SecondaryStructure(Condition):
+    """Secondary structure to aim for in the residues that are new.
 
     Parameters
     ----------
-    text : str or None
-        One letter per residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``), or
-        ``native``, which asks for nothing where no native has about that length; None asks for nothing.
-    item : Item
-    seed : int
-        Chooses the native, together with the item.
+    text : str
+        One letter per new residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``); or
+        ``native``: the labels of some native, another one for each sample, nothing where no native has about that
+        length.
+    """
+
+    text: str = NATIVE
+
+    def lay_out(self, layout: Layout, draw: Draw) -> Layout:
+        """The new residues' labels."""
+        new = layout.mask & (layout.time == 0) & (layout.body < 0)
+        secondary = layout.secondary.clone()
+        secondary[new] = _labels(self.text, int(new.sum()), draw)
+        return replace(layout, secondary=secondary)
+
+    def describe(self) -> dict[str, object]:
+        """The text."""
+        return {"condition": "SecondaryStructure", "text": self.text}
+
+
+def _labels(text: str, length: int, draw: Draw) -> Tensor:
+    """Labels of so many residues.
 
     Returns
     -------
     Tensor of int64, shape (L,)
         Indices into ``"HEC"``, `protgm.model.UNKNOWN_STRUCTURE` where nothing is asked.
     """
-    if text is None:
-        return torch.full((item.length,), UNKNOWN_STRUCTURE)
     if text != NATIVE:
-        return torch.tensor([_LETTERS[letter] for letter in _parse(text, item.length)])
-    alike = [labels for labels in _natives() if 1 / _STRETCH <= item.length / len(labels) <= _STRETCH]
+        return torch.tensor([_LETTERS[letter] for letter in _parse(text, length)])
+    alike = [labels for labels in _natives() if 1 / _STRETCH <= length / len(labels) <= _STRETCH]
     if not alike:
-        return torch.full((item.length,), UNKNOWN_STRUCTURE)
-    near = sorted(alike, key=lambda labels: abs(len(labels) - item.length))[:_NEAREST]
+        return torch.full((length,), UNKNOWN_STRUCTURE)
+    near = sorted(alike, key=lambda labels: abs(len(labels) - length))[:_NEAREST]
     # From all helix to all strand in steps of the golden ratio: any number of samples in a row has each native about as
     # often as any other, and helices and strands in about natives' shares.
     near.sort(key=lambda labels: (labels.count("E") - labels.count("H")) / len(labels))
-    place = mix(seed, item.length) / 2**63 + item.index * _GOLDEN
+    place = mix(draw.seed, length) / 2**63 + draw.index * _GOLDEN
     chosen = near[int(place % 1 * len(near))]
     # Stretched to the length wanted.
-    return torch.tensor([_LETTERS[chosen[i * len(chosen) // item.length]] for i in range(item.length)])
+    return torch.tensor([_LETTERS[chosen[i * len(chosen) // length]] for i in range(length)])
 
 
 def _parse(text: str, length: int) -> str:

@@ -1,0 +1,114 @@
+"""A structure noised to some time, and taken back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from os import PathLike
+
+import numpy as np
+import torch
+
+from protgm.condition.base import Condition, Draw
+from protgm.condition.source import given, load_source, residues_of
+from protgm.layout import FIXED, FREE, Layout
+from protgm.model.state import MASK_TOKEN
+from protgm.structure import Backbone
+from protgm.structure.contig import Segment, parse_contig
+from protgm.structure.frames import Frames, kabsch
+
+__all__ = ["Partial"]
+
+
+@dataclass(frozen=True, repr=False)
+class Partial(Condition):
+    """Vary a structure: all its chains start from where noise of a time leaves them.
+
+    Parameters
+    ----------
+    structure : path or Backbone
+    time : float
+        From 0 (all noise: nothing of it is left) to below 1 (hardly any).
+    fixed : str, optional
+        Residues that stay as they are, as in a contig: ``A10-20,A55``.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, a residue lacks atoms or is not there, or the time is out of range.
+    """
+
+    structure: str | PathLike[str] | Backbone
+    time: float
+    fixed: str | None = None
+    rank: int = field(default=0, init=False)
+    sizes: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.time < 1:
+            raise ValueError(f"start_time={self.time} must be at least 0 (all noise) and below 1 (the structure itself)")
+        source = load_source(self.structure)
+        lacking = np.flatnonzero(~source.complete)
+        if len(lacking):
+            i = int(lacking[0])
+            raise ValueError(
+                f"{source.name}: residue {source.chain_ids[i]}{source.residue_numbers[i]} lacks N, CA or C; "
+                "leave it out of the file"
+            )
+        still = np.zeros(len(source), dtype=bool)
+        for element in parse_contig(self.fixed) if self.fixed else ():
+            if not isinstance(element, Segment):
+                raise ValueError(f"fixed={self.fixed}: must name residues of the structure, such as A10-20,A55")
+            still[residues_of(source, element)] = True
+        if still.all():
+            raise ValueError(f"fixed={self.fixed}: holds all residues of {source.name}; nothing is left to vary")
+        object.__setattr__(self, "_source", source)
+        object.__setattr__(self, "_still", torch.from_numpy(still))
+
+    def __repr__(self) -> str:
+        return f"Partial({self._source.name}, time={self.time})"  # type: ignore[attr-defined]
+
+    def lay_out(self, layout: Layout, draw: Draw) -> Layout:
+        """The structure's residues under their own names, most of them at the start's time."""
+        source, still = self._source, self._still  # type: ignore[attr-defined]
+        whole = given(source, np.arange(len(source)), part="start")
+        chains = list(dict.fromkeys(source.chain_ids))
+        chain_index = torch.tensor([chains.index(chain) for chain in source.chain_ids])
+        order = torch.sort(chain_index, stable=True).indices
+        if not torch.equal(order, torch.arange(len(source))):
+            raise ValueError(f"{source.name}: the residues of each chain must follow one another in the file")
+        # A gap in the chain is as long as the numbering says.
+        apart = np.maximum(np.diff(source.residue_numbers, prepend=source.residue_numbers[:1]), 2)
+        steps = torch.from_numpy(np.where(np.roll(source.chain_breaks(), 1), apart, 1)).clamp_max(50)
+        begins = torch.cat((torch.tensor([True]), chain_index.diff() != 0))
+        index = torch.where(begins, 0, steps).cumsum(0)
+        index = index - torch.where(begins, index, 0).cummax(0).values + 10_000 * chain_index
+        whole = replace(
+            whole,
+            residue_index=index,
+            chain_index=chain_index,
+            time=torch.where(still, 1.0, self.time),
+            body=torch.where(still, FIXED, FREE),
+            sequence=torch.where(still, whole.sequence, MASK_TOKEN),
+            design=~still,
+            atoms=torch.where(still[:, None, None], whole.atoms, torch.nan),
+            oriented=still.any(),
+            sites=tuple(
+                replace(site, part="fixed" if kept else "start") for site, kept in zip(whole.sites, still, strict=True)
+            ),
+        )
+        return whole if bool(still.any()) else replace(whole, frames=whole.frames.centre(whole.mask))
+
+    def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
+        """Laid on the structure that it came from, where no residue of it held it there."""
+        if bool(self._still.any()):  # type: ignore[attr-defined]
+            return backbone
+        start = torch.from_numpy(self._source.coords[:, 1]).double()  # type: ignore[attr-defined]
+        here = torch.from_numpy(backbone.coords).double()
+        middle, centre = start.mean(0), here[:, 1].mean(0)
+        turn = kabsch(here[:, 1] - centre, start - middle)
+        return replace(backbone, coords=((here - centre) @ turn.mT + middle).float().numpy())
+
+    def describe(self) -> dict[str, object]:
+        """File, time and what is fixed."""
+        name = self._source.name  # type: ignore[attr-defined]
+        return {"condition": "Partial", "structure": name, "time": self.time, "fixed": self.fixed}

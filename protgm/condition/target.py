@@ -1,0 +1,136 @@
+"""A new chain against given ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from os import PathLike
+
+import numpy as np
+import torch
+
+from protgm.condition.base import Condition, Draw
+from protgm.condition.source import given, load_source, residues_of
+from protgm.layout import CHAIN_LETTERS, Layout
+from protgm.structure import Backbone
+from protgm.structure.contig import Segment, parse_contig
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True, repr=False)
+class Target(Condition):
+    """Chains that are there already, and stay as they are; what else is laid out is built against them.
+
+    Parameters
+    ----------
+    structure : path or Backbone
+    chains : sequence of str, optional
+        Which of its chains; by default all.
+    hotspots : sequence of str
+        Residues that the new chain shall touch, such as ``A45``; its noise starts in front of them.
+    crop : int, optional
+        Show the network only so many target residues, those nearest to the hotspots (to the centre without them). The
+        whole target is written all the same.
+
+    Raises
+    ------
+    ValueError
+        If a chain or hotspot is not there, or the file cannot be read.
+    """
+
+    structure: str | PathLike[str] | Backbone
+    chains: tuple[str, ...] = ()
+    hotspots: tuple[str, ...] = ()
+    crop: int | None = 256
+    rank: int = field(default=2, init=False)
+
+    def __post_init__(self) -> None:
+        source = load_source(self.structure)
+        there = list(dict.fromkeys(source.chain_ids))
+        for chain in self.chains:
+            if chain not in there:
+                raise ValueError(f"{source.name}: there is no chain {chain}; it has {', '.join(there)}")
+        wanted = self.chains or tuple(there)
+        rows = np.flatnonzero([chain in wanted for chain in source.chain_ids] & source.complete)
+        spots = set()
+        for text in self.hotspots:
+            for element in parse_contig(text):
+                if not isinstance(element, Segment) or element.first is None:
+                    raise ValueError(f"hotspots={text}: must name residues of the target, such as A45,A49")
+                if element.chain not in wanted:
+                    raise ValueError(f"hotspots={text}: chain {element.chain} is not part of the target ({', '.join(wanted)})")
+                spots |= {int(i) for i in residues_of(source, element)}
+        if self.crop is not None and self.crop < max(1, len(spots)):
+            raise ValueError(f"crop={self.crop} must be at least the number of hotspots, {len(spots)}")
+        object.__setattr__(self, "_source", source)
+        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_spots", spots)
+        object.__setattr__(self, "_seen", self._cropped(source, rows, sorted(spots)))
+
+    def _cropped(self, source: Backbone, rows: np.ndarray, spots: list[int]) -> np.ndarray:
+        """The residues that the network sees."""
+        if self.crop is None or len(rows) <= self.crop:
+            return rows
+        places = source.coords[:, 1].astype(float)
+        middle = places[spots] if spots else places[rows].mean(0, keepdims=True)
+        distance = np.linalg.norm(places[rows][:, None] - middle, axis=-1).min(1)
+        return np.sort(rows[np.argsort(distance, kind="stable")[: self.crop]])
+
+    def __repr__(self) -> str:
+        return f"Target({self._source.name}, hotspots={','.join(self.hotspots) or 'none'})"  # type: ignore[attr-defined]
+
+    def lay_out(self, layout: Layout, draw: Draw) -> Layout:
+        """The new chains first, under letters that the target does not use, then the target."""
+        source, seen, spots = self._source, self._seen, self._spots  # type: ignore[attr-defined]
+        if bool(layout.known.any()):
+            raise ValueError("target=: the new chains may hold no residue fixed in space; name them in one contig with it")
+        target = given(source, seen, part="target")
+        chains = list(dict.fromkeys(target.sites[i].chain for i in range(len(target))))
+        used = set(source.chain_ids)
+        free = [letter for letter in CHAIN_LETTERS if letter not in used]
+        first = int(layout.chain_index.max()) + 1
+        index = torch.tensor([first + chains.index(site.chain) for site in target.sites])
+        hotspot = torch.tensor([int(i) in spots for i in seen])
+        target = replace(target, chain_index=index, hotspot=hotspot, residue_index=self._index(source, seen))
+        letters = [free[chain] for chain in layout.chain_index.tolist()]
+        new = replace(
+            layout, sites=tuple(replace(s, chain=letter) for s, letter in zip(layout.sites, letters, strict=True))
+        )
+        target = replace(target, residue_index=target.residue_index + 10_000 * index)
+        return Layout.joined([new, target])
+
+    @staticmethod
+    def _index(source: Backbone, seen: np.ndarray) -> torch.Tensor:
+        """Places along the chains: gaps of the file and of the crop are gaps here."""
+        steps = np.where(source.chain_breaks(), 10, 1)
+        place = np.concatenate(([0], np.cumsum(steps)[:-1]))
+        return torch.from_numpy(place[seen] - place[seen].min())
+
+    def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
+        """With the whole target, as the file has it, behind the new chains."""
+        made = backbone.select(np.array([site.part != "target" for site in layout.sites]))
+        target = self._source.select(self._rows)  # type: ignore[attr-defined]
+        confidence = None
+        if made.confidence is not None:
+            confidence = np.concatenate((made.confidence, np.ones(len(target), dtype=np.float32)))
+        return replace(
+            backbone,
+            coords=np.concatenate((made.coords, target.coords)),
+            sequence=made.sequence + target.sequence,
+            chain_ids=made.chain_ids + target.chain_ids,
+            residue_numbers=np.concatenate((made.residue_numbers, target.residue_numbers)),
+            insertion_codes=made.insertion_codes + target.insertion_codes,
+            confidence=confidence,
+        )
+
+    def describe(self) -> dict[str, object]:
+        """File, chains, hotspots, and how much of it the network saw."""
+        return {
+            "condition": "Target",
+            "structure": self._source.name,  # type: ignore[attr-defined]
+            "chains": list(self.chains),
+            "hotspots": list(self.hotspots),
+            "crop": self.crop,
+            "seen": len(self._seen),  # type: ignore[attr-defined]
+            "residues": len(self._rows),  # type: ignore[attr-defined]
+        }

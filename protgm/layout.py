@@ -1,0 +1,208 @@
+"""What is to be made: residues and chains, and what is known of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from protgm.model.state import MASK_TOKEN, UNKNOWN_STRUCTURE
+from protgm.structure.frames import Frames
+
+__all__ = ["CHAIN_LETTERS", "FIXED", "FREE", "Layout", "Site"]
+
+#: `Layout.body` of residues that belong to no rigid body, and of those whose place in space is given.
+FREE, FIXED = -1, 0
+#: How far in front of the hotspots the noise of what shall bind there lies, Angstrom.
+OUTWARD = 8.0
+#: Residues that neighbouring chains lie apart in `Layout.residue_index`, as in training data.
+CHAIN_GAP = 200
+#: Chain identifiers of what is made, in order.
+CHAIN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a residue is called in a file, and where it comes from.
+
+    Parameters
+    ----------
+    chain, number, code : str, int, str
+        Chain identifier, residue number and insertion code of the output.
+    source : str
+        Chain, number and insertion code in the file that it was taken from, such as ``A95``; empty where it is new.
+    part : str
+        ``new``, ``motif``, ``target`` or ``start``.
+    """
+
+    chain: str
+    number: int
+    code: str = ""
+    source: str = ""
+    part: str = "new"
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """One protein of L residues, or a batch of B padded to L (all tensors then lead with B).
+
+    Parameters
+    ----------
+    mask : Tensor of bool, shape (L,)
+        False for padding.
+    residue_index, chain_index : Tensor of int64, shape (L,)
+    secondary : Tensor of int64, shape (L,)
+        Secondary structure asked for, `UNKNOWN_STRUCTURE` where nothing is.
+    sequence : Tensor of int64, shape (L,)
+        Residue types that are given, `MASK_TOKEN` elsewhere.
+    frames : Frames, shape (L,)
+        Clean frames where ``time`` is above 0 or ``body`` is not `FREE`; anything elsewhere.
+    time : Tensor, shape (L,)
+        Time that a residue's frame starts from: 0 noise, 1 known (it never moves), between: its frame noised to there.
+    body : Tensor of int64, shape (L,)
+        `FREE`; `FIXED`; or the number, from 1, of the rigid body that the residue is part of: the body's inside is
+        given, its place is found.
+    hotspot : Tensor of bool, shape (L,)
+        Known residues that new ones shall touch.
+    design : Tensor of bool, shape (L,)
+        Residues whose type is to be found, where types are.
+    atoms : Tensor, shape (L, 4, 3)
+        N, CA, C, O of given residues in their own frames, Angstrom; NaN where a residue is an ideal one.
+    anchor : Tensor, shape (L, 3)
+        What a residue's noise lies about (see `anchored`), Angstrom.
+    oriented : Tensor of bool, shape ()
+        Whether something (known residues, symmetry axes) says where in space the protein lies.
+    sites : tuple of Site, length L
+        Empty in a batch.
+    """
+
+    mask: Tensor
+    residue_index: Tensor
+    chain_index: Tensor
+    secondary: Tensor
+    sequence: Tensor
+    frames: Frames
+    time: Tensor
+    body: Tensor
+    hotspot: Tensor
+    design: Tensor
+    atoms: Tensor
+    anchor: Tensor
+    oriented: Tensor
+    sites: tuple[Site, ...] = ()
+
+    def __len__(self) -> int:
+        return self.mask.shape[-1]
+
+    @property
+    def known(self) -> Tensor:
+        """Residues whose frames never move, shape (L,)."""
+        return self.mask & (self.time >= 1)
+
+    @classmethod
+    def chain(cls, length: int, *, chain: str = "A") -> Layout:
+        """One new chain of so many residues, nothing asked of it."""
+        index = torch.arange(length)
+        none = torch.zeros(length, dtype=torch.bool)
+        return cls(
+            mask=~none,
+            residue_index=index,
+            chain_index=torch.zeros_like(index),
+            secondary=torch.full((length,), UNKNOWN_STRUCTURE),
+            sequence=torch.full((length,), MASK_TOKEN),
+            frames=Frames.identity(length),
+            time=torch.zeros(length),
+            body=torch.full((length,), FREE),
+            hotspot=none,
+            design=~none,
+            atoms=torch.full((length, 4, 3), torch.nan),
+            anchor=torch.zeros(length, 3),
+            oriented=torch.tensor(False),
+            sites=tuple(Site(chain, number + 1) for number in range(length)),
+        )
+
+    @classmethod
+    def batch(cls, layouts: Sequence[Layout]) -> Layout:
+        """Several proteins, padded to the longest."""
+        longest = max(map(len, layouts))
+        padded = [one.padded(longest) for one in layouts]
+
+        def stack(values: list[Any]) -> Any:
+            if isinstance(values[0], Frames):
+                return Frames(stack([v.rotations for v in values]), stack([v.translations for v in values]))
+            return torch.stack(values)
+
+        names = [f.name for f in fields(cls) if f.name != "sites"]
+        return cls(**{name: stack([getattr(one, name) for one in padded]) for name in names})
+
+    @classmethod
+    def unconditional(cls, lengths: Sequence[int]) -> Layout:
+        """A batch of single chains of the given lengths, nothing else asked."""
+        return cls.batch([cls.chain(length) for length in lengths])
+
+    def padded(self, length: int) -> Layout:
+        """One protein with padding behind it."""
+        extra = length - len(self)
+        empty = Layout.chain(extra)
+        empty = replace(empty, mask=empty.hotspot, design=empty.hotspot, residue_index=torch.arange(len(self), length))
+        return Layout.joined([self, empty]) if extra else self
+
+    @classmethod
+    def joined(cls, parts: Sequence[Layout]) -> Layout:
+        """Parts of one protein one after another, their indices as they are."""
+
+        def cat(values: list[Any]) -> Any:
+            if isinstance(values[0], Frames):
+                return Frames(cat([v.rotations for v in values]), cat([v.translations for v in values]))
+            return torch.cat(values)
+
+        names = [f.name for f in fields(cls) if f.name not in ("sites", "oriented")]
+        whole = {name: cat([getattr(part, name) for part in parts]) for name in names}
+        oriented = torch.stack([part.oriented for part in parts]).any()
+        return cls(**whole, oriented=oriented, sites=tuple(site for part in parts for site in part.sites))
+
+    @property
+    def given_atoms(self) -> Tensor:
+        """Whether an atom's place in its residue's frame is given, shape (L, 4)."""
+        return self.atoms.isfinite().all(-1)
+
+    def to_atoms(self, frames: Frames) -> Tensor:
+        """N, CA, C, O (..., L, 4, 3) of residues at ``frames``: given ones as they were, ideal ones elsewhere."""
+        ideal, present = frames.to_atoms(self.breaks), self.given_atoms
+        if not bool(present.any()):
+            return ideal
+        # Not NaN: a gradient of zero times that would be no number.
+        local = self.atoms.nan_to_num().to(ideal.dtype)
+        given = Frames(frames.rotations[..., None, :, :], frames.translations[..., None, :]).apply(local)
+        return torch.where(present[..., None], given, ideal)
+
+    @property
+    def breaks(self) -> Tensor:
+        """Whether residue i is not bonded to residue i + 1, bool of shape (L,)."""
+        last = torch.ones_like(self.mask[..., :1])
+        bonded = (self.residue_index.diff(dim=-1) == 1) & (self.chain_index.diff(dim=-1) == 0) & self.mask[..., 1:]
+        return torch.cat((~bonded, last), dim=-1)
+
+    def anchored(self) -> Layout:
+        """With noise about the known residues; or about a place in front of the hotspots, away from what is known."""
+        places, known = self.frames.translations, self.known
+        middle, spots = _mean(places, known), _mean(places, self.hotspot)
+        front = spots + OUTWARD * F.normalize(spots - middle, dim=-1)
+        anchor = torch.where(self.hotspot.any(-1)[..., None, None], front, middle)
+        anchor = torch.where(known.any(-1)[..., None, None], anchor, 0.0)
+        return replace(self, anchor=anchor.expand(places.shape).clone())
+
+    def numbered(self) -> Layout:
+        """With ``residue_index`` as training has it: consecutive in a chain, a gap between chains."""
+        index = torch.arange(len(self)) + CHAIN_GAP * self.chain_index
+        return replace(self, residue_index=index)
+
+
+def _mean(points: Tensor, mask: Tensor) -> Tensor:
+    """Mean of points (..., L, 3) over a mask (..., L), shape (..., 1, 3); zero where the mask is empty."""
+    weight = mask[..., None].to(points.dtype)
+    return (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)
