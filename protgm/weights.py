@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,7 @@ from protgm.model import Denoiser, DenoiserConfig
 from protgm.model.grow import with_inputs, with_stages
 from protgm.structure.errors import printable
 
-__all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
+__all__ = ["BUNDLED", "load_model", "load_weights", "not_finite", "save_weights", "weights_id"]
 
 #: The weights that come with the package.
 BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
@@ -31,9 +31,18 @@ def save_weights(path: str | PathLike[str], model: Denoiser, card: Mapping[str, 
     ----------
     half : bool
         Store float16: half the size, at a relative rounding of 5e-4.
+
+    Raises
+    ------
+    ValueError
+        If a weight is NaN or infinite, or becomes infinite in half precision.
+    OSError
+        If the file cannot be written.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: p.detach().to(dtype).contiguous() for name, p in model.named_parameters()}
+    if (name := not_finite(tensors.items())) is not None:
+        raise ValueError(f"{path}: not written, weights of {name} are not finite{' in half precision' if half else ''}")
     metadata = {"format": "protgm-1", "model": json.dumps(asdict(model.config)), "card": json.dumps(dict(card))}
     with atomic(path) as temporary:
         try:
@@ -48,7 +57,7 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[
     Raises
     ------
     ValueError
-        If the file is not there, is damaged, or is not of this format.
+        If the file is not there, is damaged, is not of this format, or holds weights that are not finite.
     """
     path = BUNDLED if path is None else Path(path)
     tensors, metadata = _read(path)
@@ -80,6 +89,11 @@ def weights_id(path: str | PathLike[str] | None = None) -> str:
     return sha256(BUNDLED if path is None else path)[:12]
 
 
+def not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
+    """Name of the first of named tensors that holds NaN or infinity; None where all are finite."""
+    return next((name for name, x in tensors if x.is_floating_point() and not bool(torch.isfinite(x).all())), None)
+
+
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -108,6 +122,10 @@ def _header(metadata: Mapping[str, str], count: int, path: Path) -> tuple[Denois
 
 def _fill(model: Denoiser, tensors: dict[str, torch.Tensor], path: Path) -> None:
     _check(model, tensors, path)
+    if (name := not_finite(tensors.items())) is not None:
+        raise ValueError(
+            f"{path}: weights of {name} are not finite: its training has diverged; use weights of before that"
+        )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[name])

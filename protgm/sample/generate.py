@@ -14,6 +14,7 @@ import torch
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
 from protgm.model.device import automatic_device, in_precision, placed
+from protgm.model.finite import finite
 from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
@@ -141,6 +142,7 @@ class BackboneModel:
             source = Streams([item.seed(seed) for item in chunk], lengths)
             network = partial(self.denoiser.to(self.device), neighbours=settings.attended(max(lengths)))
             denoiser = placed(in_precision(network, self.device, settings.precision == "bf16"), self.device)
+            denoiser = finite(denoiser, self.checkpoint)
             prediction = sample_frames(denoiser, self.process, task, settings, source)
             frames = raw = prediction.rotations, prediction.translations
             if refine:
