@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from os import PathLike
 
 import torch
 
+from protgm.checks import whole
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
 from protgm.model.device import automatic_device, in_precision, placed
 from protgm.model.finite import finite
+from protgm.model.memory import out_of_memory
 from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.refine import refine_frames
@@ -30,6 +33,8 @@ __all__ = ["BackboneModel", "Generated", "batches", "load"]
 
 #: Residues denoised together when nobody says how many proteins: what keeps one core busy at least memory.
 _TOKENS = 1024
+#: Memory that the bundled network takes for a pair of residues that see each other.
+_BYTES_A_PAIR = 1_400
 
 
 @dataclass(frozen=True)
@@ -135,34 +140,68 @@ class BackboneModel:
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
         settings = (settings or SamplerSettings()).on(self.device)
+        seed = whole("seed", seed, least=0)
         for chunk in batches(items, batch, settings):
-            start = time.perf_counter()
-            lengths = [item.length for item in chunk]
-            task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
-            source = Streams([item.seed(seed) for item in chunk], lengths)
-            network = partial(self.denoiser.to(self.device), neighbours=settings.attended(max(lengths)))
-            denoiser = placed(in_precision(network, self.device, settings.precision == "bf16"), self.device)
-            denoiser = finite(denoiser, self.checkpoint)
-            prediction = sample_frames(denoiser, self.process, task, settings, source)
-            frames = raw = prediction.rotations, prediction.translations
-            if refine:
-                frames = refine_frames(*raw, task.mask, task.residue_index, task.chain_index)
-            seconds = (time.perf_counter() - start) / len(chunk)
-            provenance = {
-                "version": __version__,
-                "checkpoint": self.checkpoint,
-                "seed": seed,
-                "refined": refine,
-                "secondary": secondary or "",
-                "settings": settings.to_dict(),
-            }
-            for i, item in enumerate(chunk):
-                confidence = prediction.confidence[i, : item.length]
-                made = [
-                    _backbone(item, rotations[i], translations[i], confidence, provenance)
-                    for rotations, translations in (frames, raw)
-                ]
-                yield Generated(item, made[0], made[1] if refine else made[0], seconds)
+            yield from self._batch(chunk, seed, settings, refine, secondary)
+
+    def _batch(
+        self, chunk: list[Item], seed: int, settings: SamplerSettings, refine: bool, secondary: str | None
+    ) -> list[Generated]:
+        """One batch; in halves where memory does not hold it."""
+        try:
+            return self._together(chunk, seed, settings, refine, secondary)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Outside of the handler: the error holds on to what the attempt has computed.
+        longest, half = chunk[0].length, len(chunk) // 2
+        if not half:
+            raise ValueError(
+                f"memory ran out: one protein of {longest} residues takes about {_gigabytes(1, longest, settings)} "
+                "GB; shorter chains or fewer neighbours= take less"
+            )
+        print(
+            f"protgm: memory ran out: {len(chunk)} proteins of {longest} residues take about "
+            f"{_gigabytes(len(chunk), longest, settings)} GB; going on with {half} at a time (batch={half} begins so)",
+            file=sys.stderr,
+        )
+        parts = chunk[:half], chunk[half:]
+        return [one for part in parts for one in self._batch(part, seed, settings, refine, secondary)]
+
+    # Whatever mode the caller computes in: the refinement needs gradients.
+    @torch.inference_mode(False)
+    def _together(
+        self, chunk: list[Item], seed: int, settings: SamplerSettings, refine: bool, secondary: str | None
+    ) -> list[Generated]:
+        start = time.perf_counter()
+        lengths = [item.length for item in chunk]
+        task = Task.chains([secondary_labels(secondary, item, seed) for item in chunk])
+        source = Streams([item.seed(seed) for item in chunk], lengths)
+        network = partial(self.denoiser.to(self.device), neighbours=settings.attended(max(lengths)))
+        denoiser = placed(in_precision(network, self.device, settings.precision == "bf16"), self.device)
+        denoiser = finite(denoiser, self.checkpoint)
+        prediction = sample_frames(denoiser, self.process, task, settings, source)
+        frames = raw = prediction.rotations, prediction.translations
+        if refine:
+            frames = refine_frames(*raw, task.mask, task.residue_index, task.chain_index)
+        seconds = (time.perf_counter() - start) / len(chunk)
+        provenance = {
+            "version": __version__,
+            "checkpoint": self.checkpoint,
+            "seed": seed,
+            "refined": refine,
+            "secondary": secondary or "",
+            "settings": settings.to_dict(),
+        }
+        found = []
+        for i, item in enumerate(chunk):
+            confidence = prediction.confidence[i, : item.length]
+            made = [
+                _backbone(item, rotations[i], translations[i], confidence, provenance)
+                for rotations, translations in (frames, raw)
+            ]
+            found.append(Generated(item, made[0], made[1] if refine else made[0], seconds))
+        return found
 
 
 def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
@@ -189,8 +228,14 @@ def batches(
 
     Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not
     depend on what is made with it.
+
+    Raises
+    ------
+    ValueError
+        If ``size`` is not a whole number of at least 1.
     """
     settings = settings or SamplerSettings()
+    size = None if size is None else whole("batch", size, least=1)
     for _, alike in groupby(items, key=lambda item: settings.attended(item.length)):
         rest = list(alike)
         while rest:
@@ -210,3 +255,9 @@ def _backbone(
     return Backbone.from_coords(
         atoms.numpy(), name=item.name, metadata=provenance | {"index": item.index}, confidence=confidence.numpy()
     )
+
+
+def _gigabytes(proteins: int, length: int, settings: SamplerSettings) -> str:
+    """Memory that a batch takes at its peak, as measured; pairs of residues are most of it."""
+    pairs = proteins * length * (settings.attended(length) or length)
+    return f"{pairs * _BYTES_A_PAIR / 1e9:.2g}"

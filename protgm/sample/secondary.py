@@ -34,6 +34,8 @@ def check_secondary(text: str, lengths: tuple[int, ...] | range) -> None:
     ValueError
         Naming what is wrong and what would be right.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"secondary={text!r}: must be text such as C3H14C4E6, {NATIVE}, or None")
     if text != NATIVE:
         for length in lengths:
             _parse(text, length)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from protgm.checks import check_numbers
 from protgm.model.device import bfloat16_is_fast
 from protgm.model.neighbours import FEWEST, attended
 
@@ -95,6 +96,7 @@ class SamplerSettings:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.generator not in _GENERATORS:
             raise ValueError(f"generator={self.generator!r}: must be one of {', '.join(_GENERATORS)}")
         if self.precision not in ("auto", "bf16", "fp32"):
