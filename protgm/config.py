@@ -26,8 +26,8 @@ PATHS = (
     "source",
 )  # fmt: skip
 TEXTS = (
-    "base", "clustering", "format", "generator", "model", "omit", "optimizer", "precision", "refold", "refold_command",
-    "secondary", "shard", "split", "strategy",
+    "base", "clustering", "device", "format", "generator", "model", "omit", "optimizer", "precision", "refold",
+    "refold_command", "secondary", "shard", "split", "strategy",
 )  # fmt: skip
 
 

@@ -18,8 +18,19 @@ from protgm.model import Denoiser, DenoiserConfig
 from protgm.model.grow import with_inputs, with_stages
 from protgm.structure.errors import printable
 
-__all__ = ["BUNDLED", "load_model", "load_weights", "not_finite", "save_weights", "weights_id"]
+__all__ = [
+    "BUNDLED",
+    "WEIGHTS",
+    "load_model",
+    "load_weights",
+    "not_finite",
+    "save_weights",
+    "weights_file",
+    "weights_id",
+]
 
+#: Name of the averaged weights in the folder of a run.
+WEIGHTS = "weights.safetensors"
 #: The weights that come with the package.
 BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
 
@@ -52,14 +63,19 @@ def save_weights(path: str | PathLike[str], model: Denoiser, card: Mapping[str, 
 
 
 def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, dict[str, object]]:
-    """The network stored in a file of `save_weights` (default: the bundled one) in evaluation mode, and its card.
+    """The network stored in a file of `save_weights` in evaluation mode, and its card.
+
+    Parameters
+    ----------
+    path : path, optional
+        The file, or the folder of a run; by default the weights that come with the package.
 
     Raises
     ------
     ValueError
         If the file is not there, is damaged, is not of this format, or holds weights that are not finite.
     """
-    path = BUNDLED if path is None else Path(path)
+    path = weights_file(path)
     tensors, metadata = _read(path)
     config, card = _header(metadata, len(tensors), path)
     # A network that holds nothing is compared with the file first: what a header asks for is not made unseen.
@@ -80,13 +96,32 @@ def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:
     Settings must agree (`ValueError` otherwise), except that a model may have more stages than the file: those begin
     as faint copies of the file's last (`protgm.model.grow`).
     """
-    tensors, _ = _read(Path(path))
-    _fill(model, with_stages(tensors, model.config.stages), Path(path))
+    path = weights_file(path)
+    tensors, _ = _read(path)
+    _fill(model, with_stages(tensors, model.config.stages), path)
 
 
 def weights_id(path: str | PathLike[str] | None = None) -> str:
     """First 12 hex digits of the SHA-256 of a weights file: what provenance records name."""
-    return sha256(BUNDLED if path is None else path)[:12]
+    return sha256(weights_file(path))[:12]
+
+
+def weights_file(path: str | PathLike[str] | None = None) -> Path:
+    """The file that weights are in: that of the package for None, of a run for its folder, or ``path`` itself.
+
+    Raises
+    ------
+    ValueError
+        If a folder has no weights in it.
+    """
+    path = BUNDLED if path is None else Path(path)
+    if not path.is_dir():
+        return path
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS
+    run = next((p for p in path.absolute().parents if (p / WEIGHTS).is_file()), None)
+    hint = "" if run is None else f"; the run that it is part of has {run / WEIGHTS}"
+    raise ValueError(f"{path}: a folder without {WEIGHTS} in it{hint}")
 
 
 def not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,7 +16,7 @@ import torch
 from protgm.checks import whole
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
-from protgm.model.device import automatic_device, in_precision, placed
+from protgm.model.device import automatic_device, in_precision, placed, usable_device
 from protgm.model.finite import finite
 from protgm.model.memory import out_of_memory
 from protgm.process import ProteinProcess
@@ -68,12 +69,16 @@ class BackboneModel:
         What its weights file says about its training.
     checkpoint : str
         Identifier of the weights, for provenance.
+    device : torch.device, optional
+        Where the network computes; by default a GPU where there is one.
     """
 
-    def __init__(self, denoiser: Denoiser, card: dict[str, object], checkpoint: str) -> None:
+    def __init__(
+        self, denoiser: Denoiser, card: dict[str, object], checkpoint: str, device: torch.device | None = None
+    ) -> None:
         self.denoiser = denoiser.eval()
         #: Where the network computes; everything else stays on the processor, so that the noise is the same everywhere.
-        self.device = automatic_device()
+        self.device = device or automatic_device()
         self.card = card
         self.checkpoint = checkpoint
         self.process = ProteinProcess(noise_scale=denoiser.config.noise_scale)
@@ -81,6 +86,17 @@ class BackboneModel:
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.denoiser.parameters())
         return f"BackboneModel({size / 1e6:.1f} M parameters, checkpoint {self.checkpoint})"
+
+    def beyond(self, lengths: Iterable[int]) -> str | None:
+        """A word where proteins are asked for that are shorter or longer than any that the weights were trained on."""
+        trained = self.card.get("lengths")
+        if not (isinstance(trained, list) and len(trained) == 2):
+            return None
+        outside = sorted({n for n in lengths if not trained[0] <= n <= trained[1]})
+        if not outside:
+            return None
+        asked = f"{outside[0]}" if len(outside) == 1 else f"{outside[0]} to {outside[-1]}"
+        return f"length {asked}: the weights were trained on {trained[0]} to {trained[1]} residues; look closely"
 
     def sample(
         self,
@@ -125,6 +141,8 @@ class BackboneModel:
         if secondary is not None:
             check_secondary(secondary, lengths)
         items = work_list(lengths, num, seed)
+        if (word := self.beyond(item.length for item in items)) is not None:
+            warnings.warn(word, stacklevel=2)
         made = self.generate(items, seed=seed, settings=settings, refine=refine, secondary=secondary, batch=batch)
         return [g.backbone for g in sorted(made, key=lambda g: g.item)]
 
@@ -204,21 +222,25 @@ class BackboneModel:
         return found
 
 
-def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
+def load(checkpoint: str | PathLike[str] | None = None, *, device: str | torch.device | None = None) -> BackboneModel:
     """Load trained weights.
 
     Parameters
     ----------
     checkpoint : path, optional
-        A .safetensors file written by `protgm train`; by default the weights that come with the package.
+        A .safetensors file written by `protgm train`, or the folder of its run; by default the weights that come with
+        the package.
+    device : str or torch.device, optional
+        Where the network computes: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; by default a GPU where there is one.
 
     Raises
     ------
     ValueError
-        If there is no such file, or it holds something else.
+        If there is no such file, it holds something else, or there is no such device.
     """
+    where = None if device is None else usable_device(device)
     denoiser, card = load_model(checkpoint)
-    return BackboneModel(denoiser, card, weights_id(checkpoint))
+    return BackboneModel(denoiser, card, weights_id(checkpoint), where)
 
 
 def batches(

@@ -13,13 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
-from protgm.files import remove_temporary
+from protgm.files import remove_temporary, sha256
 from protgm.sample.generate import BackboneModel, Generated, batches, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
 from protgm.sample.secondary import NATIVE, check_secondary
 from protgm.sample.settings import SamplerSettings
 from protgm.structure.errors import printable
+from protgm.structure.write import is_ours
 from protgm.version import __version__
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class SampleConfig(SamplerSettings):
     shard: str | None = None
     design: bool = False
     num_seqs: int = 8
+    device: str | None = None
+    progress: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,17 +100,19 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     with only_writer(out, shard):
         own = {item.name for item in items}
         remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in own)
-        model = load(config.checkpoint)
+        model = load(config.checkpoint, device=config.device)
+        if (word := model.beyond(item.length for item in request)) is not None:
+            console.print(word, highlight=False, soft_wrap=True)
         recipe = _recipe(config, model)
         rows = {row["name"]: row for row in read_manifest(out)}
-        missing = {item for item in items if not _made(item, rows, recipe, out)}
+        missing = {item for item in items if not _made(item, rows.get(item.name), recipe, config.format, out)}
         if len(missing) < len(items):
             there = f"{printable(out, 1000)}: {len(items) - len(missing)} of {len(items)} are there already"
             console.print(there, highlight=False, soft_wrap=True)
         # Batches are cut from the whole list and made whole, whatever is missing of them: rounding depends on what is
         # multiplied together, and a run that was stopped is to end in the same bytes as one that was not.
         todo = [chunk for chunk in batches(items, config.batch, config.sampler) if missing.intersection(chunk)]
-        with _progress(console) as progress:
+        with _progress(console, config.progress) as progress:
             total = sum(item.length for chunk in todo for item in chunk)
             bar = progress.add_task("sample", total=total, proteins=0, all=len(missing))
             done = 0
@@ -139,7 +144,9 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
         from protgm.design.samples import design_samples
 
         files = [row["file"] for row in wanted]
-        made_in = design_samples(out, files, num_seqs=config.num_seqs, seed=config.seed, designer=designer)
+        made_in = design_samples(
+            out, files, num_seqs=config.num_seqs, seed=config.seed, designer=designer, progress=config.progress
+        )
         console.print(f"{config.num_seqs} sequences for each in {made_in}", highlight=False, soft_wrap=True)
     return wanted
 
@@ -157,17 +164,36 @@ def _recipe(config: SampleConfig, model: BackboneModel) -> dict[str, Any]:
     return {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
 
 
-def _made(item: Item, rows: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, Any], out: Path) -> bool:
-    row = rows.get(item.name)
-    if row is None or not (out / str(row["file"])).is_file():
+def _made(item: Item, row: Mapping[str, Any] | None, recipe: Mapping[str, Any], form: str, out: Path) -> bool:
+    """Whether a protein is there, whole and as it is wanted; what else has its name is left alone."""
+    path = out / (f"{item.name}.{form}" if row is None else str(row["file"]))
+    if not path.is_file():
         return False
-    for key, value in recipe.items():
-        if row.get(key) != value:
-            raise ValueError(
-                f"{out / MANIFEST}: {item.name} was made with {key}={row.get(key)}, now {key}={value}; "
-                "use another out= folder"
-            )
+    if row is None:  # a killed run leaves files that are in no manifest yet
+        if not is_ours(path):
+            raise ValueError(f"{path}: is there, and not from protgm sample; use another out= folder")
+        return False
+    if differences := _differences(dict(row) | {"format": path.suffix[1:]}, dict(recipe) | {"format": form}):
+        raise ValueError(f"{out / MANIFEST}: {item.name} was made with {differences}; use another out= folder")
+    if "sha256" in row and sha256(path) != row["sha256"]:
+        raise ValueError(
+            f"{path}: has changed since it was made (its checksum is not that of {MANIFEST}); move it away to have it "
+            "made again, or use another out= folder"
+        )
     return True
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is not now as it was before, in words; empty where everything is."""
+    found = []
+    for key, value in now.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            names = [name for name in {**old, **value} if old.get(name) != value.get(name)]
+            found += [f"{name}={old.get(name)}, now {name}={value.get(name)}" for name in names]
+        elif old != value:
+            found.append(f"{key}={old}, now {key}={value}")
+    return "; ".join(found)
 
 
 def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, out: Path) -> dict[str, Any]:
@@ -179,6 +205,7 @@ def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig
     row = {
         "name": item.name,
         "file": path.name,
+        "sha256": sha256(path),
         "length": item.length,
         "index": item.index,
         **recipe,
@@ -197,7 +224,7 @@ def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, shown: bool) -> Progress:
     return Progress(
         TextColumn("sample"),
         BarColumn(),
@@ -205,5 +232,5 @@ def _progress(console: Console) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )

@@ -32,7 +32,7 @@ from protgm.train.monitor import sample_geometry, validation_losses
 from protgm.train.optim import EMA, descend, make_optimizer
 from protgm.train.parallel import World
 from protgm.train.progress import TrainProgress
-from protgm.weights import load_weights, not_finite, save_weights
+from protgm.weights import WEIGHTS, load_weights, not_finite, save_weights
 
 __all__ = ["Trainer"]
 
@@ -192,7 +192,7 @@ class Trainer:
             save_checkpoint(self.folder, self.model, self.ema, self.optimizer, self.counters)
             self._saved = int(self.counters["step"])
         with self.averaged() as model:
-            save_weights(self.folder / "weights.safetensors", model, {**self.counters})
+            save_weights(self.folder / WEIGHTS, model, self._card())
 
     def check(self, log: RunLog, step: int) -> None:
         """Validation losses and the geometry of a few generated samples, with the averaged weights.
@@ -214,7 +214,7 @@ class Trainer:
                 losses = validation_losses(denoise, self.process, self.config)
                 log.write("validation", step, losses)
                 if losses["loss"] < best(self.folder)[1]:
-                    card = {**self.counters, "validation_loss": losses["loss"]}
+                    card = self._card() | {"validation_loss": losses["loss"]}
                     save_weights(self.folder / "best.safetensors", self.model, card)
                     note_best(self.folder, step, losses["loss"])
             with contextlib.suppress(NotFinite):  # a run that stands badly stands in its losses
@@ -234,6 +234,9 @@ class Trainer:
             with torch.no_grad():
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(present[name])
+
+    def _card(self) -> dict[str, object]:
+        return {**self.counters, "lengths": [self.config.min_length, self.config.max_length]}
 
     def _diverged(self, what: str) -> Diverged:
         """The error that says what happened, what to turn, and what there is to go on from."""
