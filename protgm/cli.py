@@ -21,7 +21,7 @@ __all__ = ["main"]
 class _Command:
     """A command: what it does in one line, and a function of its settings that returns an exit status.
 
-    ``first`` is the setting that the first argument is for where it has no key. A command that ``heeds`` takes SIGTERM
+    ``first`` is the setting that an argument without a key is for. A command that ``heeds`` takes SIGTERM
     and Ctrl-C as requests to stop, which it ends upon with status 0.
     """
 
@@ -146,8 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(describe(command), end="")
         return 0
     first = COMMANDS[command].first
-    if first and rest and "=" not in rest[0] and not rest[0].startswith("-"):
-        rest[0] = f"{first}={rest[0]}"
+    bare = [i for i, argument in enumerate(rest) if "=" not in argument and not argument.startswith("-")]
+    if first and len(bare) == 1:
+        rest[bare[0]] = f"{first}={rest[bare[0]]}"
     with heeded() if COMMANDS[command].heeds else nullcontext():  # from here on: torch takes seconds to import
         return _execute(command, rest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import difflib
+import os
 import re
 import types
 import typing
@@ -18,6 +19,17 @@ T = TypeVar("T")
 
 #: Keys whose value may be a plain comma-separated list, which hydra alone would take for a sweep.
 _LISTS = ("length", "sample_lengths")
+
+#: Keys whose value is a path, and keys whose value is other text: taken as typed, whatever it looks like.
+PATHS = (
+    "checkpoint", "data", "directory", "folder", "ids", "init", "manifest", "out", "reference", "refold_weights",
+    "source", "start", "target",
+)  # fmt: skip
+TEXTS = (
+    "base", "chains", "clustering", "contig", "device", "fixed", "format", "generator", "hotspots", "model", "motif",
+    "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "split", "strategy",
+    "symmetry",
+)  # fmt: skip
 
 
 def config_folder() -> Path:
@@ -40,13 +52,15 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
     command : str
         Name of a file in `configs/`.
     overrides : sequence of str
-        ``key=value``, in hydra's grammar; dots reach into groups (``filters.max_length=512``).
+        ``key=value``; dots reach into groups (``filters.max_length=512``). Numbers, lists and the like are written as
+        in hydra's grammar. Text is taken as it is typed, in a path ``~`` is the home folder; ``null`` is no value, and
+        quotes around all of it are taken off (``out='"null"'`` is a folder of that name).
 
     Raises
     ------
     ValueError
         With one line that names the argument: not of the form key=value, an unknown key (and the nearest one that
-        exists), a value that does not parse, or a required key that is not given.
+        exists), a value that does not parse, a path that is empty, or a required key that is not given.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -57,9 +71,15 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
 
     folder = str(config_folder())
     with initialize_config_dir(folder, version_base="1.3"):
-        defaults = OmegaConf.to_container(hydra_compose(command))
-    known = _keys(typing.cast(dict, defaults))
-    arguments = [_checked(argument, known) for argument in overrides]
+        defaults = typing.cast(dict, OmegaConf.to_container(hydra_compose(command)))
+    known = _keys(defaults)
+    arguments, texts = [], {}
+    for argument in overrides:
+        key, value = _split(argument, known)
+        if key in PATHS + TEXTS and not isinstance(defaults[key], dict):
+            texts[key] = _text(key, value, optional=defaults[key] is None or key == "secondary")
+        else:
+            arguments.append(_for_hydra(key, value))
     parser = OverridesParser.create()
     for argument in arguments:
         try:
@@ -72,10 +92,10 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(folder, version_base="1.3"):
             config = hydra_compose(command, overrides=arguments)
-        missing = sorted(OmegaConf.missing_keys(config))
+        missing = sorted(set(map(str, OmegaConf.missing_keys(config))) - set(texts))
         if missing:
             raise ValueError(f"{missing[0]}= must be given (see `protgm {command} --help`)")
-        return typing.cast(dict, OmegaConf.to_container(config, resolve=True))
+        return typing.cast(dict, OmegaConf.to_container(config, resolve=True)) | texts
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"settings of {command}: {str(error).splitlines()[0]}") from None
 
@@ -140,25 +160,48 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     return keys
 
 
-def _checked(argument: str, known: Sequence[str]) -> str:
+def _split(argument: str, known: Sequence[str]) -> tuple[str, str]:
+    """Key and value of an argument, the key one that there is."""
     key, equals, value = argument.partition("=")
     if not equals or not key:
         raise ValueError(f"{argument}: arguments have the form key=value{_suggest(argument.lstrip('-'), known)}")
     if key not in known:
         raise ValueError(f"{key}: no such setting{_suggest(key, known)}")
+    return key, value
+
+
+def _text(key: str, value: str, *, optional: bool) -> str | None:
+    """A value that is text, as it is meant."""
+    if optional and value == "null":
+        return None
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    value = value[1:-1] if quoted else value
+    if key in PATHS:
+        if not value.strip():
+            raise ValueError(f"{key}=: is empty; a path is wanted ({'null: none' if optional else '. is this folder'})")
+        if "\0" in value:
+            raise ValueError(f"{key}={value}: a path has no zero byte in it")
+        if not quoted and value.startswith("~"):
+            return os.path.expanduser(value)
+    return value
+
+
+def _for_hydra(key: str, value: str) -> str:
+    """A value that may be something else than text, in hydra's grammar."""
     if key in _LISTS and "," in value and not value.startswith("["):
         return f"{key}=[{value}]"
-    # A path or a command with characters of hydra's grammar in it is quoted for the user.
+    # Text with characters of the grammar in it is quoted for the user.
     if re.search(r"[\s(){}:=,]", value) and value[:1] not in "'\"[{":
         escaped = value.replace('"', '\\"')
         return f'{key}="{escaped}"'
-    return argument
+    return f"{key}={value}"
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     ends = [k for k in known if k.rsplit(".", 1)[-1] == key]
-    found = (ends or near)[:1]
+    begun = [k for k in known if len(key) > 2 and k.startswith(key)]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)  # motif is not out, symmetry not recursive
+    found = (ends or begun or near)[:1]
     return f"; did you mean {found[0]}=?" if found else f"; there are: {', '.join(k for k in known if '.' not in k)}"
 
 

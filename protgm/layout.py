@@ -13,12 +13,14 @@ from torch.nn import functional as F
 from protgm.model.state import MASK_TOKEN, UNKNOWN_STRUCTURE
 from protgm.structure.frames import Frames
 
-__all__ = ["CHAIN_LETTERS", "FIXED", "FREE", "Layout", "Site"]
+__all__ = ["CHAIN_LETTERS", "FIXED", "FREE", "MAX_LENGTH", "Layout", "Site"]
 
 #: `Layout.body` of residues that belong to no rigid body, and of those whose place in space is given.
 FREE, FIXED = -1, 0
 #: How far in front of the hotspots the noise of what shall bind there lies, Angstrom.
 OUTWARD = 8.0
+#: Longer proteins are refused: pair features of one such protein already take gigabytes.
+MAX_LENGTH = 2048
 #: Residues that neighbouring chains lie apart in `Layout.residue_index`, as in training data.
 CHAIN_GAP = 200
 #: Chain identifiers of what is made, in order.

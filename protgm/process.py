@@ -5,16 +5,16 @@ path from the uniform law, sequence tokens the masking path. Time is a field ove
 
 Where nothing says how a protein lies in space, its noise is turned onto it, the nearest of all rotated copies: paths
 are straighter, and an equivariant network cannot tell. That couples noise and data. The flow along the coupled path is
-``(z - x) / (1 - t)`` as ever. A reverse SDE must respect the coupling: its noise is that of an Ornstein-Uhlenbeck process
-on noise modulo rotations, which is what turning the deviation onto the prediction again after each refill comes to
-(exact for one protein; docs/method.md says what is lost for several). Where known residues or symmetry axes do say how
-a protein lies, noise is drawn about them, as it comes.
+``(z - x) / (1 - t)`` as ever. A reverse SDE must respect the coupling: its noise is that of an Ornstein-Uhlenbeck
+process on noise modulo rotations, which is what turning the deviation onto the prediction again after each refill
+comes to (exact for one protein; docs/method.md says what is lost for several). Where known residues or symmetry axes do
+say how a protein lies, noise is drawn about them, as it comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -84,7 +84,7 @@ class ProteinProcess:
 
     def to_dict(self) -> dict[str, Any]:
         """What a weights file keeps of it."""
-        return {"positions": {"scale": self.positions.scale}, "rotations": asdict(self.rotations.schedule)}
+        return {"positions": {"scale": self.positions.scale}, "rotations": vars(self.rotations.schedule).copy()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProteinProcess:
@@ -103,7 +103,7 @@ class ProteinProcess:
         return self.rotations.schedule.kappa(time).clamp(max=MAX_CONCENTRATION)
 
     def noise(self, layout: Layout, source: Source = None) -> Tensor:
-        """Draws of the prior of translations, shape (B, L, 3), Angstrom; what is free is centred, what is not is not."""
+        """Draws of the prior of translations, shape (B, L, 3), Angstrom; those of free proteins are centred."""
         noise = self.positions.prior((*layout.mask.shape, 3), generator=source, device=layout.mask.device)
         return torch.where(layout.oriented[:, None, None], noise, centre(noise, layout.mask))
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from protgm.layout import Layout
 from protgm.lie import so3
-from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
+from protgm.model import Denoiser, NoisyProtein
 from protgm.process import ProteinProcess
+from protgm.structure.frames import Frames
 
 __all__ = ["Equivariance", "measure_equivariance"]
 
@@ -55,34 +57,27 @@ def measure_equivariance(denoiser: Denoiser, *, length: int = 48, seed: int = 0)
     generator = torch.Generator().manual_seed(seed)
     size = 4
     time = torch.linspace(0.0, 0.95, size)[:, None].expand(size, length)
-    index = torch.arange(length).expand(size, length)
-    process = ProteinProcess(noise_scale=denoiser.config.noise_scale)
-    mask = torch.ones(size, length, dtype=torch.bool)
+    process = ProteinProcess.of_scale(denoiser.config.noise_scale)
+    layout = Layout.unconditional([length] * size)
     protein = NoisyProtein(
-        rotations=so3.random_uniform((size, length), generator=generator),
-        translations=process.sample_prior(mask, generator),
+        frames=Frames(so3.random_uniform((size, length), generator=generator), process.noise(layout, generator)),
         time=time,
         concentration=process.concentration(time),
-        sequence=torch.full((size, length), MASK_TOKEN),
-        secondary=torch.full((size, length), UNKNOWN_STRUCTURE),
-        residue_index=index,
-        chain_index=torch.zeros_like(index),
-        mask=mask,
-        hotspot=torch.zeros_like(mask),
+        sequence=layout.sequence,
+        secondary=layout.secondary,
+        residue_index=layout.residue_index,
+        chain_index=layout.chain_index,
+        mask=layout.mask,
+        hotspot=layout.hotspot,
     )
     turn = so3.random_uniform((size, 1), generator=generator)
     shift = torch.randn(size, 1, 3, generator=generator) * 20
 
-    def place(rotations: torch.Tensor, translations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return turn @ rotations, (turn @ translations[..., None])[..., 0] + shift
-
-    rotations, translations = place(protein.rotations, protein.translations)
     still = denoiser(protein)
-    moved = denoiser(replace(protein, rotations=rotations, translations=translations))
-    expected_rotations, expected_translations = place(still.rotations, still.translations)
-    angles = so3.angle(so3.relative(moved.rotations, expected_rotations))
+    moved = denoiser(replace(protein, frames=protein.frames.moved(turn, shift))).frames
+    expected = still.frames.moved(turn, shift)
     return Equivariance(
-        translations=float((moved.translations - expected_translations).norm(dim=-1).max()),
-        rotations=float(angles.max()),
-        scale=float((still.translations - protein.translations).norm(dim=-1).square().mean().sqrt()),
+        translations=float((moved.translations - expected.translations).norm(dim=-1).max()),
+        rotations=float(so3.angle(so3.relative(moved.rotations, expected.rotations)).max()),
+        scale=float((still.frames.translations - protein.frames.translations).norm(dim=-1).square().mean().sqrt()),
     )

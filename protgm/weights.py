@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -19,8 +19,19 @@ from protgm.model.grow import with_inputs, with_stages
 from protgm.process import ProteinProcess
 from protgm.structure.errors import printable
 
-__all__ = ["BUNDLED", "load_model", "load_weights", "save_weights", "weights_id"]
+__all__ = [
+    "BUNDLED",
+    "WEIGHTS",
+    "load_model",
+    "load_weights",
+    "not_finite",
+    "save_weights",
+    "weights_file",
+    "weights_id",
+]
 
+#: Name of the averaged weights in the folder of a run.
+WEIGHTS = "weights.safetensors"
 #: The weights that come with the package.
 BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
 
@@ -41,9 +52,18 @@ def save_weights(
         The process that it was trained on; by default the usual one with the network's own scale.
     half : bool
         Store float16: half the size, at a relative rounding of 5e-4.
+
+    Raises
+    ------
+    ValueError
+        If a weight is NaN or infinite, or becomes infinite in half precision.
+    OSError
+        If the file cannot be written.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: p.detach().to(dtype).contiguous() for name, p in model.named_parameters()}
+    if (name := not_finite(tensors.items())) is not None:
+        raise ValueError(f"{path}: not written, weights of {name} are not finite{' in half precision' if half else ''}")
     process = process or ProteinProcess.of_scale(model.config.noise_scale)
     parts = {"model": asdict(model.config), "process": process.to_dict(), "card": dict(card)}
     metadata = {"format": "protgm-1"} | {key: json.dumps(value) for key, value in parts.items()}
@@ -55,14 +75,19 @@ def save_weights(
 
 
 def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, ProteinProcess, dict[str, object]]:
-    """The network in a file of `save_weights` (default: the bundled one) in evaluation mode, its process, its card.
+    """The network in a file of `save_weights` in evaluation mode, its process, and its card.
+
+    Parameters
+    ----------
+    path : path, optional
+        The file, or the folder of a run; by default the weights that come with the package.
 
     Raises
     ------
     ValueError
-        If the file is not there, is damaged, or is not of this format.
+        If the file is not there, is damaged, is not of this format, or holds weights that are not finite.
     """
-    path = BUNDLED if path is None else Path(path)
+    path = weights_file(path)
     tensors, metadata = _read(path)
     config, process, card = _header(metadata, len(tensors), path)
     # A network that holds nothing is compared with the file first: what a header asks for is not made unseen.
@@ -83,13 +108,37 @@ def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:
     Settings must agree (`ValueError` otherwise), except that a model may have more stages than the file: those begin
     as faint copies of the file's last (`protgm.model.grow`).
     """
-    tensors, _ = _read(Path(path))
-    _fill(model, with_stages(tensors, model.config.stages), Path(path))
+    path = weights_file(path)
+    tensors, _ = _read(path)
+    _fill(model, with_stages(tensors, model.config.stages), path)
 
 
 def weights_id(path: str | PathLike[str] | None = None) -> str:
     """First 12 hex digits of the SHA-256 of a weights file: what provenance records name."""
-    return sha256(BUNDLED if path is None else path)[:12]
+    return sha256(weights_file(path))[:12]
+
+
+def weights_file(path: str | PathLike[str] | None = None) -> Path:
+    """The file that weights are in: that of the package for None, of a run for its folder, or ``path`` itself.
+
+    Raises
+    ------
+    ValueError
+        If a folder has no weights in it.
+    """
+    path = BUNDLED if path is None else Path(path)
+    if not path.is_dir():
+        return path
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS
+    run = next((p for p in path.absolute().parents if (p / WEIGHTS).is_file()), None)
+    hint = "" if run is None else f"; the run that it is part of has {run / WEIGHTS}"
+    raise ValueError(f"{path}: a folder without {WEIGHTS} in it{hint}")
+
+
+def not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
+    """Name of the first of named tensors that holds NaN or infinity; None where all are finite."""
+    return next((name for name, x in tensors if x.is_floating_point() and not bool(torch.isfinite(x).all())), None)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -125,6 +174,10 @@ def _header(
 
 def _fill(model: Denoiser, tensors: dict[str, torch.Tensor], path: Path) -> None:
     _check(model, tensors, path)
+    if (name := not_finite(tensors.items())) is not None:
+        raise ValueError(
+            f"{path}: weights of {name} are not finite: its training has diverged; use weights of before that"
+        )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[name])

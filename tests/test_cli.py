@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
 import subprocess
 import sys
+import typing
+from os import PathLike
+from typing import Any
 
 import pytest
 
 from protgm.cli import COMMANDS, main
-from protgm.config import arguments_of, build, compose, describe
-from protgm.data import Filters
+from protgm.config import PATHS, TEXTS, _Names, arguments_of, build, compose, describe
+from protgm.data import Filters, prepare
+from protgm.data.fetch import fetch
+from protgm.design import design
+from protgm.doctor import report
+from protgm.evaluate import evaluate
+from protgm.refold import make_refolder
 from protgm.sample import SampleConfig
 from protgm.train import TrainConfig
 
@@ -59,7 +68,14 @@ from protgm.train import TrainConfig
         (["sample", "checkpoint=none.safetensors"], 1, "none.safetensors: no such checkpoint"),
         (["train", "data=nowhere", "out=OUT", "steps=1"], 1, "nowhere: not a dataset"),
         (["prepare", "source=nowhere", "out=OUT"], 1, "nowhere"),
-        (["sample", "out=[1"], 2, "out=[1: the value cannot be read"),
+        (["sample", "length=[1"], 2, "length=[1: the value cannot be read"),
+        (["sample", "symmetry=C3"], 2, "symmetry: no such setting; there are: length, num, out"),
+        (["evaluate", "contig=5"], 2, "contig: no such setting; there are: directory, out"),
+        (["sample", "temp=1"], 2, "temp: no such setting; did you mean temperature=?"),
+        (["sample", "checkpoint="], 2, "checkpoint=: is empty; a path is wanted (null: none)"),
+        (["prepare", "source=", "out=o"], 2, "source=: is empty; a path is wanted (. is this folder)"),
+        (["fetch", "ids=x", "out=  "], 2, "out=: is empty"),
+        (["evaluate", "a", "b"], 2, "a: arguments have the form key=value"),
     ],
 )
 def test_mistakes_get_one_line(arguments, status, message, capsys, tmp_path, monkeypatch):
@@ -102,10 +118,64 @@ def test_yaml_files_say_what_the_dataclasses_say():
         ('out="quoted"', "out", "quoted"),
         ("out=C:\\x=y", "out", "C:\\x=y"),
         ("checkpoint=null", "checkpoint", None),
+        ("checkpoint='null'", "checkpoint", "null"),
+        ("secondary=null", "secondary", None),
+        ("out=null", "out", "null"),
+        ("out=1_000", "out", "1_000"),
+        ("out=007", "out", "007"),
+        ("out=1e3", "out", "1e3"),
+        ("out=0x1F", "out", "0x1F"),
+        ("out=.inf", "out", ".inf"),
+        ("out=True", "out", "True"),
+        ("out=größe/蛋白 ü", "out", "größe/蛋白 ü"),
+        ('out=bob\'s "best" run', "out", 'bob\'s "best" run'),
+        ("out=\\\\server\\share\\", "out", "\\\\server\\share\\"),
+        ("out=${oc.env:HOME}", "out", "${oc.env:HOME}"),
+        ("out=[a,b]{c}", "out", "[a,b]{c}"),
+        ("out=a*b?#c!", "out", "a*b?#c!"),
+        ("out=x~", "out", "x~"),
+        ("out='~/x'", "out", "~/x"),
+        ("out=~nobody_of_that_name/x", "out", "~nobody_of_that_name/x"),
+        ("secondary=E5", "secondary", "E5"),
+        ("shard=1/2", "shard", "1/2"),
     ],
 )
 def test_values_as_users_write_them(argument, key, value):
     assert compose("sample", [argument])[key] == value
+
+
+def test_a_path_may_begin_with_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for command, key in (("train", "init"), ("evaluate", "reference"), ("prepare", "manifest"), ("fetch", "ids")):
+        given = {"train": ["data=d", "out=o"], "prepare": ["source=s", "out=o"], "fetch": ["out=o"]}
+        arguments = [*given.get(command, ["directory=d"]), f"{key}=~/a b"]
+        assert compose(command, arguments)[key] == str(tmp_path / "a b")
+
+
+def test_every_text_is_taken_as_typed():
+    """What the functions and dataclasses say is text or a path is known as such, and nothing else is."""
+    read: list[Any] = [fetch, prepare, TrainConfig, SampleConfig, evaluate, make_refolder, design, report]
+    names = {"kind": "refold", "weights": "refold_weights", "command": "refold_command"}
+    found: dict[str, set[str]] = {"path": set(), "text": set()}
+    for function in read:
+        names_of = _Names(vars(builtins) | getattr(function, "__globals__", {}))
+        for name, hint in typing.get_type_hints(function, localns=names_of).items():
+            options = {typing.get_origin(o) or o for o in (typing.get_args(hint) or (hint,))} - {type(None)}
+            if name != "return" and str in options and int not in options:
+                found["path" if PathLike in options else "text"].add(names.get(name, name))
+    assert found["path"] <= set(PATHS)
+    assert found["path"] | found["text"] == set(PATHS) | set(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["5e10", "2026_11_27", "~", "it's", "données", "-x"])
+def test_a_folder_of_any_name_is_the_one_that_is_looked_in(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "~"))
+    (tmp_path / name).mkdir()
+    for arguments in (["evaluate", f"directory={name}"], ["design", "num_seqs=1", f"directory={name}"]):
+        assert main(arguments) == 1
+        assert f"{name}: no structure file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_first_argument_may_be_the_folder(tmp_path, capsys):
@@ -114,6 +184,8 @@ def test_first_argument_may_be_the_folder(tmp_path, capsys):
     for command in ("evaluate", "design"):
         assert main([command, str(empty)]) == 1
         assert "a folder: no structure file" in capsys.readouterr().err
+    assert main(["evaluate", "progress=false", str(empty), "html=false"]) == 1
+    assert "a folder: no structure file" in capsys.readouterr().err
     assert main(["evaluate"]) == 2
     assert "directory= must be given" in capsys.readouterr().err
 

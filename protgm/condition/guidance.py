@@ -66,7 +66,7 @@ class Potential(Condition):
         ``energy(frames, layout)`` gives one number per protein, shape (B,), from frames (B, L) in Angstrom.
     scale : float
         Squared Angstrom per unit of energy.
-    start, end : float
+    after, until : float
         Times of the translations between which it pulls.
     largest : float
         Angstrom a residue and step.
@@ -76,8 +76,8 @@ class Potential(Condition):
 
     energy: Energy
     scale: float = 1.0
-    start: float = 0.0
-    end: float = 0.8
+    after: float = 0.0
+    until: float = 0.8
     largest: float = 3.0
     name: str = "potential"
     rank: int = field(default=4, init=False)
@@ -92,13 +92,14 @@ class Potential(Condition):
             (gradient,) = torch.autograd.grad(energy.sum(), places)
         pull = -self.scale * gradient.nan_to_num()
         pull = pull * (self.largest / pull.norm(dim=-1, keepdim=True).clamp_min(self.largest))
-        now = (state.time >= self.start) & (state.time < self.end) & ~layout.known & layout.mask
+        now = (state.time >= self.after) & (state.time < self.until) & ~layout.known & layout.mask
         moved = prediction.frames.translations + pull * now[..., None]
         return replace(prediction, frames=Frames(prediction.frames.rotations, moved))
 
     def describe(self) -> dict[str, object]:
         """Name and numbers."""
-        return {"condition": "Potential", "name": self.name, "scale": self.scale, "start": self.start, "end": self.end}
+        names = ("name", "scale", "after", "until", "largest")
+        return {"condition": "Potential", **{name: getattr(self, name) for name in names}}
 
 
 def radius_of_gyration(target: float | None = None) -> Energy:

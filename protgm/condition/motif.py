@@ -20,6 +20,7 @@ from protgm.structure.contig import Break, New, Segment, parse_contig
 
 __all__ = ["Motif"]
 
+
 @dataclass(frozen=True, repr=False)
 class Motif(Condition):
     """Keep residues of a structure, exactly, and build new ones around them.

@@ -14,7 +14,7 @@ from protgm.layout import FIXED, FREE, Layout
 from protgm.model.state import MASK_TOKEN
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
-from protgm.structure.frames import Frames, kabsch
+from protgm.structure.frames import kabsch
 
 __all__ = ["Partial"]
 
@@ -45,7 +45,9 @@ class Partial(Condition):
 
     def __post_init__(self) -> None:
         if not 0 <= self.time < 1:
-            raise ValueError(f"start_time={self.time} must be at least 0 (all noise) and below 1 (the structure itself)")
+            raise ValueError(
+                f"start_time={self.time} must be at least 0 (all noise) and below 1 (the structure itself)"
+            )
         source = load_source(self.structure)
         lacking = np.flatnonzero(~source.complete)
         if len(lacking):

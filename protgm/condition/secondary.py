@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from protgm.condition.base import Condition, Draw
-from protgm.layout import Layout
+from protgm.layout import MAX_LENGTH, Layout
 from protgm.model.state import UNKNOWN_STRUCTURE
 from protgm.seeds import mix
+from protgm.structure.errors import printable
 from protgm.structure.secondary import STATES
 
 __all__ = ["NATIVE", "SecondaryStructure", "check_secondary"]
@@ -31,14 +33,28 @@ _TABLE = Path(__file__).with_name("native_labels.txt")
 def check_secondary(text: str, lengths: tuple[int, ...] | range) -> None:
     """Refuse a request that does not parse or does not fit the lengths.
 
+    With a range of lengths it is stretched or squeezed to each, by a quarter at most; otherwise it has the length.
+
     Raises
     ------
     ValueError
         Naming what is wrong and what would be right.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"secondary={text!r}: must be text such as C3H14C4E6, {NATIVE}, or None")
     if text != NATIVE:
+        letters = _parse(text)
+        if isinstance(lengths, range):
+            least, most = math.ceil(len(letters) / _STRETCH), math.floor(len(letters) * _STRETCH)
+            if not least <= lengths[0] <= lengths[-1] <= most:
+                raise ValueError(
+                    f"secondary={text}: says {len(letters)} residues, which can be stretched to lengths of {least} to "
+                    f"{most}; length={lengths[0]}-{lengths[-1]}"
+                )
+            return
         for length in lengths:
-            _parse(text, length)
+            if len(letters) != length:
+                raise ValueError(f"secondary={text}: says {len(letters)} residues, length={length}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ def _labels(text: str, length: int, draw: Draw) -> Tensor:
         Indices into ``"HEC"``, `protgm.model.UNKNOWN_STRUCTURE` where nothing is asked.
     """
     if text != NATIVE:
-        return torch.tensor([_LETTERS[letter] for letter in _parse(text, length)])
+        return _stretched(_parse(text), length)
     alike = [labels for labels in _natives() if 1 / _STRETCH <= length / len(labels) <= _STRETCH]
     if not alike:
         return torch.full((length,), UNKNOWN_STRUCTURE)
@@ -86,20 +102,24 @@ def _labels(text: str, length: int, draw: Draw) -> Tensor:
     near.sort(key=lambda labels: (labels.count("E") - labels.count("H")) / len(labels))
     place = mix(draw.seed, length) / 2**63 + draw.index * _GOLDEN
     chosen = near[int(place % 1 * len(near))]
-    # Stretched to the length wanted.
-    return torch.tensor([_LETTERS[chosen[i * len(chosen) // length]] for i in range(length)])
+    return _stretched(chosen, length)
 
 
-def _parse(text: str, length: int) -> str:
+def _stretched(letters: str, length: int) -> Tensor:
+    """Labels of so many residues, each element longer or shorter in proportion."""
+    return torch.tensor([_LETTERS[letters[i * len(letters) // length]] for i in range(length)])
+
+
+def _parse(text: str) -> str:
     if not re.fullmatch(r"([HEC?]\d*)+", text):
         raise ValueError(
             f"secondary={text}: must be {NATIVE}, or letters H (helix), E (strand), C (coil), ? (free), each with a "
             "number after it if it stands for several residues, such as C3H14C4E6"
         )
-    letters = "".join(letter * int(number or 1) for letter, number in re.findall(r"([HEC?])(\d*)", text))
-    if len(letters) != length:
-        raise ValueError(f"secondary={text}: says {len(letters)} residues, length={length}")
-    return letters
+    parts = [(letter, int(number or 1)) for letter, number in re.findall(r"([HEC?])(\d*)", text)]
+    if sum(number for _, number in parts) > MAX_LENGTH:
+        raise ValueError(f"secondary={printable(text)}: says more than {MAX_LENGTH} residues")
+    return "".join(letter * number for letter, number in parts)
 
 
 @cache

@@ -17,7 +17,7 @@ from protgm.structure.contig import Segment
 from protgm.structure.frames import Frames
 from protgm.structure.residues import AMINO_ACIDS
 
-__all__ = ["given", "load_source", "label", "letters_to_tokens", "residues_of", "tokens_to_letters"]
+__all__ = ["given", "label", "letters_to_tokens", "load_source", "residues_of", "tokens_to_letters"]
 
 
 def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
@@ -75,7 +75,9 @@ def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
         rows = np.arange(at[segment.first], at[segment.last] + 1)
         wanted = segment.last[0] - segment.first[0] + 1
         if not segment.first[1] and not segment.last[1] and len(rows) < wanted:
-            missing = sorted(set(range(segment.first[0], segment.last[0] + 1)) - {int(n) for n in structure.residue_numbers[rows]})
+            missing = sorted(
+                set(range(segment.first[0], segment.last[0] + 1)) - {int(n) for n in structure.residue_numbers[rows]}
+            )
             raise ValueError(
                 f"{structure.name}: {segment.text} lacks residue {segment.chain}{missing[0]}; name the stretches on "
                 "both sides and how many residues to build between them"

@@ -20,9 +20,6 @@ from protgm.structure.frames import Frames
 
 __all__ = ["Symmetry", "point_group"]
 
-#: How far from the axes the noise of a unit lies, in radii of gyration of a globular unit, for two units about an axis.
-_OFFSET = 0.8
-
 
 @cache
 def point_group(name: str) -> Tensor:
@@ -93,26 +90,23 @@ class Symmetry(Condition):
         if bool((layout.time > 0).any() & ~layout.known.any()):
             raise ValueError(f"symmetry={self.group}: cannot vary a structure (start=); its copies would not fit")
         unit = self._free(layout)
-        radius = _OFFSET * 2.2 * len(unit) ** 0.38 / math.sin(math.pi / max(2, round(self.units**0.5 * 1.4)))
-        anchor = torch.tensor([radius, 0.0, 0.3 * radius if self.group.upper()[0] != "C" else 0.0])
         copies = []
-        for number, rotation in enumerate(point_group(self.group).float()):
+        for number in range(self.units):
             copies.append(
                 replace(
                     unit,
                     chain_index=unit.chain_index + number * chains,
                     body=torch.where(unit.body > FIXED, unit.body + number * int(unit.body.max()), unit.body),
-                    anchor=(rotation @ anchor).expand(len(unit), 3).clone(),
                     sites=_renamed(unit, number, chains),
                 )
             )
-        return replace(Layout.joined(copies).numbered(), oriented=torch.tensor(True))
+        return Layout.joined(copies).numbered()
 
     def _free(self, layout: Layout) -> Layout:
         """The unit with what was fixed in space as a body of its own."""
         fixed = layout.body == FIXED
         body = torch.where(fixed, int(layout.body.max()) + 1, layout.body)
-        return replace(layout, body=body, time=torch.where(fixed, 0.0, layout.time))
+        return replace(layout, body=body, time=torch.where(fixed, 0.0, layout.time), oriented=torch.tensor(False))
 
     def constrain(self, state: State, layout: Layout) -> State:
         """The state with all units as the first one's copies."""
@@ -128,8 +122,9 @@ class Symmetry(Condition):
         places = prediction.frames.translations.unflatten(1, (units, -1))
         mean = torch.einsum("kji,bklj->bli", group, places) / units
         first = prediction.frames.rotations.unflatten(1, (units, -1))
-        summed = torch.einsum("kji,bkljm->blim", group, first)
-        return replace(prediction, frames=self._spread(Frames(so3.orthonormalize(summed), mean)))
+        # An equivariant network predicts alike units but for rounding: their mean is a rotation but for that.
+        turned = torch.einsum("kji,bkljm->blim", group, first) / units
+        return replace(prediction, frames=self._spread(Frames(so3.orthonormalize(turned), mean)))
 
     def _orbit(self, frames: Frames) -> Frames:
         return self._spread(frames[:, : frames.shape[1] // self.units])

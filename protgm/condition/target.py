@@ -58,7 +58,9 @@ class Target(Condition):
                 if not isinstance(element, Segment) or element.first is None:
                     raise ValueError(f"hotspots={text}: must name residues of the target, such as A45,A49")
                 if element.chain not in wanted:
-                    raise ValueError(f"hotspots={text}: chain {element.chain} is not part of the target ({', '.join(wanted)})")
+                    raise ValueError(
+                        f"hotspots={text}: chain {element.chain} is not part of the target ({', '.join(wanted)})"
+                    )
                 spots |= {int(i) for i in residues_of(source, element)}
         if self.crop is not None and self.crop < max(1, len(spots)):
             raise ValueError(f"crop={self.crop} must be at least the number of hotspots, {len(spots)}")
@@ -83,7 +85,9 @@ class Target(Condition):
         """The new chains first, under letters that the target does not use, then the target."""
         source, seen, spots = self._source, self._seen, self._spots  # type: ignore[attr-defined]
         if bool(layout.known.any()):
-            raise ValueError("target=: the new chains may hold no residue fixed in space; name them in one contig with it")
+            raise ValueError(
+                "target=: the new chains may hold no residue fixed in space; name them in one contig with it"
+            )
         target = given(source, seen, part="target")
         chains = list(dict.fromkeys(target.sites[i].chain for i in range(len(target))))
         used = set(source.chain_ids)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["automatic_device", "bfloat16_is_fast", "in_precision", "moved", "placed"]
+__all__ = ["automatic_device", "bfloat16_is_fast", "in_precision", "moved", "placed", "usable_device"]
 
 T = TypeVar("T")
 
@@ -19,6 +19,28 @@ def automatic_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """A device by its name, once something has been put there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        here = ["cpu"]
+        here += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        reason = str(error).strip().splitlines()[0][:120]
+        raise ValueError(f"device={device}: cannot be used ({reason}); there are {', '.join(here)}") from None
+    if found.type == "meta":
+        raise ValueError("device=meta: holds no numbers")
+    return found
 
 
 def bfloat16_is_fast(device: torch.device | None = None) -> bool:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from os import PathLike
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from protgm.condition.base import Condition, Conditions, Draw
-from protgm.condition.secondary import NATIVE, SecondaryStructure
+from protgm.checks import whole
+from protgm.condition.base import Condition, Conditions
+from protgm.condition.secondary import NATIVE
 from protgm.condition.source import tokens_to_letters
 from protgm.layout import Layout
 from protgm.lie.random import Streams
 from protgm.model import Denoiser
-from protgm.model.device import automatic_device, in_precision, placed
+from protgm.model.device import automatic_device, in_precision, placed, usable_device
+from protgm.model.finite import finite
+from protgm.model.memory import out_of_memory
 from protgm.process import ProteinProcess, State
-from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
+from protgm.sample.lengths import Item
 from protgm.sample.refine import refine_frames
+from protgm.sample.request import batches, lay_out, requested, with_labels
 from protgm.sample.sampler import Sampled, sample_frames
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.structure import Backbone
@@ -29,10 +35,10 @@ from protgm.structure.frames import Frames
 from protgm.version import __version__
 from protgm.weights import load_model, weights_id
 
-__all__ = ["BackboneModel", "Generated", "batches", "lay_out", "load", "requested", "with_labels"]
+__all__ = ["BackboneModel", "Generated", "load"]
 
-#: Residues denoised together when nobody says how many proteins: what keeps one core busy at least memory.
-_TOKENS = 1024
+#: Memory that the bundled network takes for a pair of residues that see each other.
+_BYTES_A_PAIR = 1_400
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,17 @@ class Generated:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all batches of a request."""
+
+    conditions: Condition
+    seed: int
+    settings: SamplerSettings
+    execution: Execution
+    refine: bool
+
+
 class BackboneModel:
     """A trained denoiser with the process it was trained on.
 
@@ -70,14 +87,21 @@ class BackboneModel:
         What its weights file says about its training.
     checkpoint : str
         Identifier of the weights, for provenance.
+    device : torch.device, optional
+        Where the network computes.
     """
 
     def __init__(
-        self, denoiser: Denoiser, process: ProteinProcess, card: dict[str, object], checkpoint: str
+        self,
+        denoiser: Denoiser,
+        process: ProteinProcess,
+        card: dict[str, object],
+        checkpoint: str,
+        device: torch.device | None = None,
     ) -> None:
         self.denoiser = denoiser.eval()
         #: Where the network computes; everything else stays on the processor, so that the noise is the same everywhere.
-        self.device = automatic_device()
+        self.device = device or automatic_device()
         self.card = card
         self.checkpoint = checkpoint
         self.process = process
@@ -86,9 +110,20 @@ class BackboneModel:
         size = sum(p.numel() for p in self.denoiser.parameters())
         return f"BackboneModel({size / 1e6:.1f} M parameters, checkpoint {self.checkpoint})"
 
+    def beyond(self, lengths: Iterable[int]) -> str | None:
+        """A word where proteins are asked for that are shorter or longer than any that the weights were trained on."""
+        trained = self.card.get("lengths")
+        if not (isinstance(trained, list) and len(trained) == 2):
+            return None
+        outside = sorted({n for n in lengths if not trained[0] <= n <= trained[1]})
+        if not outside:
+            return None
+        asked = f"{outside[0]}" if len(outside) == 1 else f"{outside[0]} to {outside[-1]}"
+        return f"length {asked}: the weights were trained on {trained[0]} to {trained[1]} residues; look closely"
+
     def sample(
         self,
-        length: int | str | Sequence[int] = 100,
+        length: int | str | Sequence[int] | None = None,
         num: int = 1,
         *,
         conditions: Condition | None = None,
@@ -102,14 +137,15 @@ class BackboneModel:
 
         Parameters
         ----------
-        length : int, str or sequence of int
-            Residues: ``100``, ``"60-128"`` (each protein draws its length), or ``[64, 96]`` (``num`` of each). Not
-            asked where a condition says how long the protein is.
+        length : int, str or sequence of int, optional
+            Residues of the new chain: ``100`` (the default), ``"60-128"`` (each protein draws its length), or ``[64,
+            96]`` (``num`` of each). Not given where a condition says how long the protein is.
         num : int
         conditions : Condition, optional
             What else is asked (see `protgm.condition`): ``Motif("x.pdb", "10-20,A5-12,10-20") & Symmetry("C3")``.
         seed : int
-            A protein depends on (seed, its length, its index) and what is asked alone, not on what is generated with it.
+            A protein depends on (seed, its length, its index) and on what is asked alone, not on what is generated with
+            it.
         settings : SamplerSettings, optional
             Steps, generator, ...
         execution : Execution, optional
@@ -130,8 +166,11 @@ class BackboneModel:
         ValueError
             If a length or number is out of range, or what is asked for cannot be laid out.
         """
+        seed = whole("seed", seed, least=0)
         conditions = with_labels(conditions, secondary)
         items = requested(conditions, length, num, seed)
+        if (word := self.beyond(item.length for item in items)) is not None:
+            warnings.warn(word, stacklevel=2)
         made = self.generate(
             items, conditions=conditions, seed=seed, settings=settings, execution=execution, refine=refine
         )
@@ -149,110 +188,93 @@ class BackboneModel:
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
         execution = (execution or Execution()).on(self.device)
-        settings, conditions = settings or SamplerSettings(), conditions or Conditions()
+        seed = whole("seed", seed, least=0)
+        job = _Job(conditions or Conditions(), seed, settings or SamplerSettings(), execution, refine)
         for chunk in batches(items, execution):
-            start = time.perf_counter()
-            layouts = [lay_out(conditions, item, seed) for item in chunk]
-            sizes = [len(layout) for layout in layouts]
-            layout = Layout.batch(layouts)
-            source = Streams([item.seed(seed) for item in chunk], sizes)
-            network = partial(self.denoiser.to(self.device), neighbours=execution.attended(max(sizes)))
-            denoiser = placed(in_precision(network, self.device, execution.precision == "bf16"), self.device)
-            sampled = sample_frames(denoiser, self.process, layout, settings, source, conditions=conditions)
-            raw = frames = sampled.frames
-            if refine:
-                frames = refine_frames(raw, layout)
-                state = State(frames, sampled.sequence, layout.time, layout.time, layout.time)
-                frames = conditions.constrain(state, layout).frames
-            seconds = (time.perf_counter() - start) / len(chunk)
-            provenance = {
-                "version": __version__,
-                "checkpoint": self.checkpoint,
-                "seed": seed,
-                "refined": refine,
-                "settings": settings.to_dict(),
-                **conditions.describe(),
-            }
-            for i, (item, own) in enumerate(zip(chunk, layouts, strict=True)):
-                made = [
-                    conditions.finish(_backbone(item, own, result[i], sampled, i, provenance), own)
-                    for result in ((frames, raw) if refine else (raw,))
-                ]
-                yield Generated(item, own, made[0], made[-1], seconds)
+            yield from self._batch(chunk, job)
+
+    def _batch(self, chunk: list[Item], job: _Job) -> list[Generated]:
+        """One batch; in halves where memory does not hold it."""
+        try:
+            return self._together(chunk, job)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Outside of the handler: the error holds on to what the attempt has computed.
+        longest, half = max(item.residues for item in chunk), len(chunk) // 2
+        if not half:
+            raise ValueError(
+                f"memory ran out: one protein of {longest} residues takes about {_gigabytes(1, longest, job)} "
+                "GB; shorter chains or fewer neighbours= take less"
+            )
+        print(
+            f"protgm: memory ran out: {len(chunk)} proteins of {longest} residues take about "
+            f"{_gigabytes(len(chunk), longest, job)} GB; going on with {half} at a time (batch={half} begins so)",
+            file=sys.stderr,
+        )
+        return [one for part in (chunk[:half], chunk[half:]) for one in self._batch(part, job)]
+
+    # Whatever mode the caller computes in: the refinement needs gradients.
+    @torch.inference_mode(False)
+    def _together(self, chunk: list[Item], job: _Job) -> list[Generated]:
+        start, conditions = time.perf_counter(), job.conditions
+        layouts = [lay_out(conditions, item, job.seed) for item in chunk]
+        sizes = [len(layout) for layout in layouts]
+        layout = Layout.batch(layouts)
+        source = Streams([item.seed(job.seed) for item in chunk], sizes)
+        network = partial(self.denoiser.to(self.device), neighbours=job.execution.attended(max(sizes)))
+        denoiser = placed(in_precision(network, self.device, job.execution.precision == "bf16"), self.device)
+        denoiser = finite(denoiser, self.checkpoint)
+        sampled = sample_frames(denoiser, self.process, layout, job.settings, source, conditions=conditions)
+        raw = frames = sampled.frames
+        if job.refine:
+            frames = refine_frames(raw, layout)
+            state = State(frames, sampled.sequence, layout.time, layout.time, layout.time)
+            frames = conditions.constrain(state, layout).frames
+        seconds = (time.perf_counter() - start) / len(chunk)
+        provenance = {
+            "version": __version__,
+            "checkpoint": self.checkpoint,
+            "seed": job.seed,
+            "refined": job.refine,
+            "settings": job.settings.to_dict(),
+            **conditions.describe(),
+        }
+        found = []
+        for i, (item, own) in enumerate(zip(chunk, layouts, strict=True)):
+            made = [
+                conditions.finish(_backbone(item, own, result[i], sampled, i, provenance), own)
+                for result in ((frames, raw) if job.refine else (raw,))
+            ]
+            found.append(Generated(item, own, made[0], made[-1], seconds))
+        return found
 
 
-def load(checkpoint: str | PathLike[str] | None = None) -> BackboneModel:
+def load(checkpoint: str | PathLike[str] | None = None, *, device: str | torch.device | None = None) -> BackboneModel:
     """Load trained weights.
 
     Parameters
     ----------
     checkpoint : path, optional
-        A .safetensors file written by `protgm train`; by default the weights that come with the package.
+        A .safetensors file written by `protgm train`, or the folder of a run; by default the weights that come with the
+        package.
+    device : str or torch.device, optional
+        Where the network computes: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; by default a GPU where there is one.
 
     Raises
     ------
     ValueError
-        If there is no such file, or it holds something else.
+        If there is no such file, it holds something else, or there is no such device.
     """
+    where = None if device is None else usable_device(device)
     denoiser, process, card = load_model(checkpoint)
-    return BackboneModel(denoiser, process, card, weights_id(checkpoint))
+    return BackboneModel(denoiser, process, card, weights_id(checkpoint), where)
 
 
-def with_labels(conditions: Condition | None, secondary: str | None) -> Conditions:
-    """The conditions with the secondary structure that is asked for; natives' labels are for whole new chains only."""
-    conditions = Conditions() & (conditions or Conditions())
-    if secondary is None or (secondary == NATIVE and conditions.sizes):
-        return conditions
-    return conditions & SecondaryStructure(secondary)
-
-
-def requested(conditions: Condition, length: int | str | Sequence[int] | None, num: int, seed: int) -> list[Item]:
-    """The work list of a request, each protein laid out once, so that what cannot be made is refused at once.
-
-    Raises
-    ------
-    ValueError
-        As `BackboneModel.sample`.
-    """
-    if not conditions.sizes:
-        items = work_list(parse_length(100 if length is None else length), num, seed)
-        for item in {item.length: item for item in items}.values():
-            lay_out(conditions, item, seed)
-        return items
-    indices = work_list((MAX_LENGTH,), num, seed)  # checks num and seed
-    items = [Item(len(lay_out(conditions, replace(item, length=1), seed)), item.index) for item in indices]
-    return sorted(items, key=lambda item: (-item.length, item.index))
-
-
-def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
-    """The layout of one protein of a request.
-
-    Raises
-    ------
-    ValueError
-        If what is asked for cannot be laid out, or is too long.
-    """
-    layout = conditions.lay_out(Layout.chain(item.length), Draw(seed, item.index))
-    if len(layout) > MAX_LENGTH:
-        raise ValueError(f"{len(layout)} residues in all are more than the {MAX_LENGTH} that can be made")
-    if bool(layout.known.all()) and not bool(layout.design.any()):
-        raise ValueError("everything is given and nothing is left to be made")
-    return layout if bool(layout.anchor.any()) else layout.anchored()
-
-
-def batches(items: Sequence[Item], execution: Execution | None = None) -> Iterator[list[Item]]:
-    """Cut a work list (longest first) into batches of at most the size asked, or of about a thousand residues.
-
-    Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not
-    depend on what is made with it.
-    """
-    execution = execution or Execution()
-    for _, alike in groupby(items, key=lambda item: execution.attended(item.length)):
-        rest = list(alike)
-        while rest:
-            most = execution.batch or max(1, _TOKENS // rest[0].length)
-            yield rest[:most]
-            rest = rest[most:]
+def _gigabytes(proteins: int, length: int, job: _Job) -> str:
+    """Memory that a batch takes at its peak, as measured; pairs of residues are most of it."""
+    pairs = proteins * length * (job.execution.attended(length) or length)
+    return f"{pairs * _BYTES_A_PAIR / 1e9:.2g}"
 
 
 def _backbone(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from protgm.checks import whole
+from protgm.layout import MAX_LENGTH
 from protgm.seeds import mix
 
 __all__ = ["MAX_LENGTH", "Item", "Shard", "parse_length", "work_list"]
 
-#: Longer chains are refused: pair features of one such protein already take gigabytes.
-MAX_LENGTH = 2048
 _MIN_LENGTH = 4
 
 
@@ -28,10 +28,17 @@ class Item:
         Residues.
     index : int
         Which sample of that length (of the whole request for a range of lengths).
+    residues : int
+        In all: those of a target and of further units too; ``length`` where nothing else is said.
     """
 
     length: int
     index: int
+    residues: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.residues:
+            object.__setattr__(self, "residues", self.length)
 
     @property
     def name(self) -> str:
@@ -114,8 +121,12 @@ def parse_length(length: int | str | Sequence[int]) -> tuple[int, ...] | range:
         if not re.fullmatch(r"\d+(,\d+)*", text):
             raise ValueError(f"length={length!r}: must be a number (100), a range (60-128) or a list (64,96,128)")
         return parse_length([int(part) for part in text.split(",")])
-    lengths = (length,) if isinstance(length, int) else tuple(length)
-    if not lengths or not all(isinstance(n, int) and not isinstance(n, bool) for n in lengths):
+    try:
+        given = (length,) if hasattr(length, "__index__") and not getattr(length, "ndim", 0) else tuple(length)  # type: ignore[arg-type]
+        lengths = tuple(whole("length", n) for n in given)
+    except (TypeError, ValueError):
+        lengths = ()
+    if not lengths:
         raise ValueError(f"length={length!r}: must be whole numbers of residues")
     for n in lengths:
         _check(n)
@@ -133,8 +144,7 @@ def work_list(lengths: tuple[int, ...] | range, num: int, seed: int) -> list[Ite
     ValueError
         If ``num`` is not positive, or ``seed`` is negative.
     """
-    if num < 1:
-        raise ValueError(f"num={num} must be at least 1")
+    num, seed = whole("num", num, least=1), whole("seed", seed)
     if seed < 0:
         raise ValueError(f"seed={seed} must not be negative")
     if isinstance(lengths, range):

@@ -96,7 +96,9 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
             if step and step % _RENEW == 0:
                 pairs = _near_pairs(moved.translations.detach(), mask, residue_index, chain_index)
             atoms = layout.to_atoms(moved)
-            energy = _BOND * (_peptides(atoms, bonded) + _to_given_oxygen(atoms, held)) + _CLASH * _clashes(atoms, pairs)
+            energy = _BOND * (_peptides(atoms, bonded) + _to_given_oxygen(atoms, held)) + _CLASH * _clashes(
+                atoms, pairs
+            )
             energy = energy + _DIHEDRAL * _turns(atoms, wanted, bonded) + _TIE * (shift * free).square().sum()
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
             optimizer.zero_grad()

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from protgm.condition import Conditions
+from protgm.condition.secondary import NATIVE, check_secondary
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
-from protgm.files import remove_temporary
-from protgm.sample.generate import BackboneModel, Generated, batches, load
+from protgm.files import remove_temporary, sha256
+from protgm.layout import MAX_LENGTH
+from protgm.sample.asked import Asked
+from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
-from protgm.sample.secondary import NATIVE, check_secondary
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.request import batches, requested, with_labels
+from protgm.sample.settings import Execution, SamplerSettings
 from protgm.structure.errors import printable
+from protgm.structure.write import is_ours
 from protgm.version import __version__
 
 if TYPE_CHECKING:
@@ -31,7 +37,7 @@ _FORMATS = ("pdb", "cif")
 
 
 @dataclass(frozen=True)
-class SampleConfig(SamplerSettings):
+class SampleConfig(Asked, Execution, SamplerSettings):
     """Settings of ``protgm sample``; `configs/sample.yaml` explains each.
 
     Raises
@@ -40,38 +46,56 @@ class SampleConfig(SamplerSettings):
         If a value is out of range.
     """
 
-    length: int | str | tuple[int, ...] = 100
+    length: int | str | tuple[int, ...] | None = None
     num: int = 8
     out: str = "samples"
     seed: int = 0
     checkpoint: str | None = None
     format: str = "pdb"
-    batch: int | None = None
     refine: bool = True
     secondary: str | None = NATIVE
     shard: str | None = None
     design: bool = False
     num_seqs: int = 8
+    device: str | None = None
+    progress: bool = True
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        SamplerSettings.__post_init__(self)
+        Execution.__post_init__(self)
         if self.format not in _FORMATS:
             raise ValueError(f"format={self.format!r}: must be one of {', '.join(_FORMATS)}")
-        if self.batch is not None and self.batch < 1:
-            raise ValueError(f"batch={self.batch} must be at least 1")
         if self.num_seqs < 1:
             raise ValueError(f"num_seqs={self.num_seqs} must be at least 1")
-        work_list(parse_length(self.length), self.num, self.seed)
-        if self.secondary is not None:
-            check_secondary(self.secondary, parse_length(self.length))
+        work_list((MAX_LENGTH,), self.num, self.seed)
+        if self.length is not None:
+            lengths = parse_length(self.length)
+            if self.secondary is not None:
+                check_secondary(self.secondary, lengths)
         if self.shard is not None:
             Shard.parse(self.shard)
 
     @property
     def sampler(self) -> SamplerSettings:
         """The part that the sampler is told."""
-        names = SamplerSettings.__dataclass_fields__
-        return SamplerSettings(**{name: getattr(self, name) for name in names})
+        values = {name: getattr(self, name) for name in SamplerSettings.__dataclass_fields__}
+        return SamplerSettings(**values | {"cogenerate": self.sequence is True})
+
+    @property
+    def execution(self) -> Execution:
+        """How it computes."""
+        return Execution(**{name: getattr(self, name) for name in Execution.__dataclass_fields__})
+
+    def request(self) -> tuple[Conditions, list[Item]]:
+        """What is asked for, and the work list.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be laid out, or a file that it names cannot be read.
+        """
+        conditions = with_labels(self.conditions(self.length), self.secondary)
+        return conditions, requested(conditions, None if conditions.sizes else self.length, self.num, self.seed)
 
 
 def sample(config: SampleConfig, console: Console | None = None) -> list[dict[str, Any]]:
@@ -88,43 +112,45 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
         If the folder holds proteins made with other settings under the same names, or another process writes to it.
     """
     console = console or Console(stderr=True, markup=False)
+    conditions, request = config.request()
     designer = _designer() if config.design else None
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     shard = None if config.shard is None else Shard.parse(config.shard)
-    request = work_list(parse_length(config.length), config.num, config.seed)
     items = request if shard is None else shard.take(request)
     with only_writer(out, shard):
         own = {item.name for item in items}
         remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in own)
-        model = load(config.checkpoint)
-        recipe = _recipe(config, model)
+        model = load(config.checkpoint, device=config.device)
+        if (word := model.beyond(item.length for item in request)) is not None:
+            console.print(word, highlight=False, soft_wrap=True)
+        recipe = _recipe(config, conditions, model)
         rows = {row["name"]: row for row in read_manifest(out)}
-        missing = {item for item in items if not _made(item, rows, recipe, out)}
+        missing = {item for item in items if not _made(item, rows.get(item.name), recipe, config.format, out)}
         if len(missing) < len(items):
             there = f"{printable(out, 1000)}: {len(items) - len(missing)} of {len(items)} are there already"
             console.print(there, highlight=False, soft_wrap=True)
         # Batches are cut from the whole list and made whole, whatever is missing of them: rounding depends on what is
         # multiplied together, and a run that was stopped is to end in the same bytes as one that was not.
-        todo = [chunk for chunk in batches(items, config.batch, config.sampler) if missing.intersection(chunk)]
-        with _progress(console) as progress:
-            total = sum(item.length for chunk in todo for item in chunk)
+        todo = [chunk for chunk in batches(items, config.execution) if missing.intersection(chunk)]
+        with _progress(console, config.progress) as progress:
+            total = sum(item.residues for chunk in todo for item in chunk)
             bar = progress.add_task("sample", total=total, proteins=0, all=len(missing))
             done = 0
             for chunk in todo:
                 made = model.generate(
                     chunk,
+                    conditions=conditions,
                     seed=config.seed,
                     settings=config.sampler,
+                    execution=replace(config.execution, batch=len(chunk)),
                     refine=config.refine,
-                    secondary=config.secondary,
-                    batch=len(chunk),
                 )
                 new = [_write(generated, recipe, config, out) for generated in made if generated.item in missing]
                 append(out, new, shard)
                 rows.update((row["name"], row) for row in new)
                 done += len(new)
-                progress.update(bar, advance=sum(item.length for item in chunk), proteins=done)
+                progress.update(bar, advance=sum(item.residues for item in chunk), proteins=done)
     if {item.name for item in request} <= {row["name"] for row in read_manifest(out)}:
         merge(out)
     wanted = [rows[item.name] for item in sorted(items)]
@@ -139,7 +165,9 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
         from protgm.design.samples import design_samples
 
         files = [row["file"] for row in wanted]
-        made_in = design_samples(out, files, num_seqs=config.num_seqs, seed=config.seed, designer=designer)
+        made_in = design_samples(
+            out, files, num_seqs=config.num_seqs, seed=config.seed, designer=designer, progress=config.progress
+        )
         console.print(f"{config.num_seqs} sequences for each in {made_in}", highlight=False, soft_wrap=True)
     return wanted
 
@@ -151,23 +179,44 @@ def _designer() -> Designer:
     return ProteinMPNN()
 
 
-def _recipe(config: SampleConfig, model: BackboneModel) -> dict[str, Any]:
+def _recipe(config: SampleConfig, conditions: Conditions, model: BackboneModel) -> dict[str, Any]:
     """What, beside length and index, determines a protein."""
-    settings = config.sampler.on(model.device).to_dict() | {"refine": config.refine, "secondary": config.secondary}
-    return {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
+    asked = json.loads(json.dumps(conditions.describe()))
+    settings = config.sampler.to_dict() | {"refine": config.refine}
+    recipe = {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
+    return recipe | asked
 
 
-def _made(item: Item, rows: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, Any], out: Path) -> bool:
-    row = rows.get(item.name)
-    if row is None or not (out / str(row["file"])).is_file():
+def _made(item: Item, row: Mapping[str, Any] | None, recipe: Mapping[str, Any], form: str, out: Path) -> bool:
+    """Whether a protein is there, whole and as it is wanted; what else has its name is left alone."""
+    path = out / (f"{item.name}.{form}" if row is None else str(row["file"]))
+    if not path.is_file():
         return False
-    for key, value in recipe.items():
-        if row.get(key) != value:
-            raise ValueError(
-                f"{out / MANIFEST}: {item.name} was made with {key}={row.get(key)}, now {key}={value}; "
-                "use another out= folder"
-            )
+    if row is None:  # a killed run leaves files that are in no manifest yet
+        if not is_ours(path):
+            raise ValueError(f"{path}: is there, and not from protgm sample; use another out= folder")
+        return False
+    if differences := _differences(dict(row) | {"format": path.suffix[1:]}, dict(recipe) | {"format": form}):
+        raise ValueError(f"{out / MANIFEST}: {item.name} was made with {differences}; use another out= folder")
+    if "sha256" in row and sha256(path) != row["sha256"]:
+        raise ValueError(
+            f"{path}: has changed since it was made (its checksum is not that of {MANIFEST}); move it away to have it "
+            "made again, or use another out= folder"
+        )
     return True
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is not now as it was before, in words; empty where everything is."""
+    found = []
+    for key, value in now.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            names = [name for name in {**old, **value} if old.get(name) != value.get(name)]
+            found += [f"{name}={old.get(name)}, now {name}={value.get(name)}" for name in names]
+        elif old != value:
+            found.append(f"{key}={old}, now {key}={value}")
+    return "; ".join(found)
 
 
 def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, out: Path) -> dict[str, Any]:
@@ -179,6 +228,7 @@ def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig
     row = {
         "name": item.name,
         "file": path.name,
+        "sha256": sha256(path),
         "length": item.length,
         "index": item.index,
         **recipe,
@@ -197,7 +247,7 @@ def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, shown: bool) -> Progress:
     return Progress(
         TextColumn("sample"),
         BarColumn(),
@@ -205,5 +255,5 @@ def _progress(console: Console) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )

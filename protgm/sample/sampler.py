@@ -85,7 +85,7 @@ def sample_frames(
         guess = aim.frames
     last = walk.predict(state, guess, settings.steps)
     sequence = state.sequence
-    if settings.sequence:
+    if settings.cogenerate:
         sequence = complete_sequence(last, state, layout, settings.sequence_temperature, source)
     return Sampled(last, sequence)
 
@@ -105,7 +105,7 @@ class _Walk:
     def moves(self, state: State, later: Tensor) -> bool:
         """Whether anything is to move until then."""
         waits = (state.time < later) | (state.rotation_time < later)
-        if self.settings.sequence:
+        if self.settings.cogenerate:
             waits = waits | (self.layout.design & (state.sequence_time < later))
         return bool((waits & self.layout.mask).any())
 

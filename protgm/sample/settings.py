@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from protgm.checks import check_numbers
 from protgm.model.device import bfloat16_is_fast
 from protgm.model.neighbours import FEWEST, attended
 
@@ -39,7 +40,7 @@ class SamplerSettings:
         (docs/training.md).
     guidance, guidance_until : float
         As `protgm.condition.Autoguidance` takes them; 1 and any: none.
-    sequence : bool
+    cogenerate : bool
         Find residue types with the frames, by the masking chain; otherwise only given ones are there.
     sequence_temperature : float
         Of the types drawn; 1 draws from the network's posterior, near 0 takes the likeliest.
@@ -60,11 +61,12 @@ class SamplerSettings:
     temperature: float = 0.7
     guidance: float = 1.5
     guidance_until: float = 0.6
-    sequence: bool = False
+    cogenerate: bool = False
     sequence_temperature: float = 0.2
     sequence_noise: float = 0.0
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.generator not in _GENERATORS:
             raise ValueError(f"generator={self.generator!r}: must be one of {', '.join(_GENERATORS)}")
         if self.steps < 2:
@@ -126,6 +128,7 @@ class Execution:
     batch: int | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision={self.precision!r}: must be auto, bf16 or fp32")
         if self.neighbours is not None and self.neighbours < FEWEST:

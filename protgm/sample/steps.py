@@ -62,10 +62,10 @@ def take_step(
         generator=source,
     )
     sequence, sequence_time = state.sequence, state.sequence_time
-    if settings.sequence:
+    if settings.cogenerate:
         sequence_time = torch.maximum(state.sequence_time, later)
         sequence = _tokens(process, layout, state, prediction, sequence_time, settings, source)
-    return State(Frames(rotations, translations), sequence, *times, sequence_time)
+    return State(Frames(rotations, translations), sequence, times[0], times[1], sequence_time)
 
 
 def _translations(
@@ -132,7 +132,9 @@ def draw_clean_rotations(posterior: RotationPosterior, source: Source = None) ->
     return location @ exp(sample_vmf(concentration, generator=source))
 
 
-def complete_sequence(prediction: Prediction, state: State, layout: Layout, temperature: float, source: Source) -> Tensor:
+def complete_sequence(
+    prediction: Prediction, state: State, layout: Layout, temperature: float, source: Source
+) -> Tensor:
     """The state's tokens with types drawn for what is still masked and to be designed, (B, L)."""
     drawn = draw_sequence(prediction, temperature, source)
     return torch.where(layout.design & layout.mask & (state.sequence == MASK_TOKEN), drawn, state.sequence)

@@ -4,15 +4,16 @@
     10-40/A163-181/10-40/0 B1-50        slashes; ``/0`` ends a chain
 
 An element is a number of new residues (``12``), a range out of which each sample draws (``8-15``), a stretch of a
-structure (``A92-99``), one residue of it (``A95``), a whole chain (``A``), or ``0``, which begins a new chain. A stretch
-may name its file (``2:A92-99``, the second file given) and the body that it moves with (``A92-99@2``): bodies move
-independently of each other.
+structure (``A92-99``), one residue of it (``A95``), a whole chain (``A``), or ``0``, which begins a new chain. A
+stretch may name its file (``2:A92-99``, the second file given) and the body that it moves with (``A92-99@2``): bodies
+move independently of each other.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Break", "New", "Segment", "parse_contig"]
 
@@ -72,7 +73,7 @@ def parse_contig(text: str) -> tuple[New | Break | Segment, ...]:
     if not elements:
         raise ValueError(f"contig={text!r} is empty; write something like 8-15,A92-99,16-30")
     if isinstance(elements[0], Break) or any(
-        isinstance(a, Break) and isinstance(b, Break) for a, b in zip(elements, elements[1:], strict=False)
+        isinstance(a, Break) and isinstance(b, Break) for a, b in pairwise(elements)
     ):
         raise ValueError(f"contig={text}: a chain break (0) must have residues on both sides")
     return tuple(elements)

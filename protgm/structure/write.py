@@ -18,7 +18,7 @@ from protgm.structure.backbone import ATOM_NAMES, Backbone
 from protgm.structure.errors import StructureError, malformed, printable
 from protgm.structure.residues import THREE_LETTER
 
-__all__ = ["format_cif", "format_pdb", "write_cif", "write_pdb"]
+__all__ = ["format_cif", "format_pdb", "is_ours", "write_cif", "write_pdb"]
 
 #: What the reader puts into ``metadata`` that has its own record, or speaks of the file that was read.
 _NOT_PROVENANCE = frozenset(
@@ -90,6 +90,16 @@ def _write(path: str | os.PathLike[str], text: str) -> None:
     except OSError as error:
         # The message should name the file that was asked for, not the temporary one.
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as those do that are written here with provenance."""
+    opener = gzip.open if os.fspath(path).lower().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            return b"PROTGM " in (start := file.read(20_000)) or b"_protgm_provenance." in start
+    except (OSError, EOFError):
+        return False
 
 
 def _ascii(value: object, limit: int = 100_000) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -15,10 +16,13 @@ from torch import Tensor, nn
 
 from protgm.files import fsync, read_json, sha256, unwritable, write_json
 from protgm.train.optim import EMA, Optimizer
+from protgm.weights import not_finite
 
-__all__ = ["Damaged", "latest_checkpoint", "load_checkpoint", "resume", "save_checkpoint"]
+__all__ = ["BEST", "Damaged", "best", "latest_checkpoint", "load_checkpoint", "note_best", "resume", "save_checkpoint"]
 
 _KEPT = 3
+#: In a run's folder: the step with the lowest validation loss so far, and that loss.
+BEST = "best.json"
 _FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
 
 
@@ -27,7 +31,7 @@ class Damaged(ValueError):
 
 
 def save_checkpoint(run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer, counters: dict[str, float]) -> Path:
-    """Write ``run/checkpoints/step-N`` under a temporary name, rename it, and drop all but the last three.
+    """Write ``run/checkpoints/step-N`` under a temporary name, rename it, and drop all but the last three and the best.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ def save_checkpoint(run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer,
         for key, value in optimizer.state(parameter).items():
             moments[f"{name}:{key}"] = torch.as_tensor(value).clone()
     folder = run / "checkpoints"
-    final = folder / f"step-{int(counters['step']):08d}"
+    final = _folder(run, int(counters["step"]))
     temporary = folder / f".{final.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -72,10 +76,25 @@ def save_checkpoint(run: Path, model: nn.Module, ema: EMA, optimizer: Optimizer,
         raise unwritable(final, error if isinstance(error, OSError) else OSError(0, str(error))) from error
     # What lies beyond this step was damaged, or it would have been gone on from.
     before = [other for other in _complete(run) if other <= final]
+    kept = {*before[-_KEPT:], _folder(run, best(run)[0])}
     for other in _complete(run):
-        if other not in before[-_KEPT:]:
+        if other not in kept:
             shutil.rmtree(other, ignore_errors=True)
     return final
+
+
+def best(run: Path) -> tuple[int, float]:
+    """Step and validation loss of the checkpoint that was validated best; (-1, inf) where there is none."""
+    try:
+        found = read_json(run / BEST)
+        return int(found["step"]), float(found["loss"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1, math.inf
+
+
+def note_best(run: Path, step: int, loss: float) -> None:
+    """Keep the checkpoint of a step, which there must be, until another one is validated better."""
+    write_json(run / BEST, {"step": step, "loss": loss})
 
 
 def latest_checkpoint(run: Path) -> Path | None:
@@ -90,7 +109,7 @@ def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: Optimiz
     Raises
     ------
     Damaged
-        If a file is missing or its checksum is wrong.
+        If a file is missing, its checksum is wrong, or its weights are not finite.
     ValueError
         If its parameters are not those of the model.
     """
@@ -99,6 +118,8 @@ def load_checkpoint(folder: Path, model: nn.Module, ema: EMA, optimizer: Optimiz
     named = dict(model.named_parameters())
     if set(named) != set(parameters) or any(named[n].shape != parameters[n].shape for n in named):
         raise ValueError(f"{folder}: was trained with other model settings; use a new out= folder")
+    if (name := not_finite([*parameters.items(), *averaged.items()])) is not None:
+        raise Damaged(f"{folder}: weights of {name} are not finite")
     with torch.no_grad():
         for name, parameter in named.items():
             parameter.copy_(parameters[name])
@@ -153,6 +174,10 @@ def _verified(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{folder}: damaged ({type(error).__name__})") from None
     return state
+
+
+def _folder(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"step-{step:08d}"
 
 
 def _complete(run: Path) -> list[Path]:

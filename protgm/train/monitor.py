@@ -12,13 +12,13 @@ import torch
 from protgm.data.batches import EpochSampler
 from protgm.data.dataset import Dataset
 from protgm.evaluate.geometry import geometry
+from protgm.layout import Layout
 from protgm.lie.random import Streams
 from protgm.model import Prediction
 from protgm.process import ProteinProcess
-from protgm.sample.sampler import Task, sample_frames
+from protgm.sample.sampler import sample_frames
 from protgm.sample.settings import SamplerSettings
 from protgm.structure import Backbone
-from protgm.structure.geometry import atoms_from_frames
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import corrupt
 from protgm.train.losses import denoising_losses, total_loss
@@ -59,13 +59,13 @@ def sample_geometry(
 ) -> dict[str, float]:
     """Generate a few proteins from fixed seeds and average their geometry; the latest are kept in ``folder``."""
     lengths = [length for length in config.sample_lengths for _ in range(config.sample_num)]
-    task = Task.unconditional(lengths)
+    layout = Layout.unconditional(lengths)
     source = Streams(range(len(lengths)), lengths)
     settings = SamplerSettings(steps=config.sample_steps)
-    prediction = sample_frames(model, process, task, settings, source)
+    frames = sample_frames(model, process, layout, settings, source).frames
     figures = []
     for i, length in enumerate(lengths):
-        atoms = atoms_from_frames(prediction.rotations[i, :length], prediction.translations[i, :length])
+        atoms = frames[i, :length].to_atoms()
         backbone = Backbone.from_coords(atoms.float().numpy(), name=f"{length}_{i}")
         if folder is not None:
             folder.mkdir(exist_ok=True)

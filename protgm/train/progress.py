@@ -42,3 +42,9 @@ class TrainProgress:
         self._bar.update(self._task, completed=done, note=note)
         if self._lines:
             self._bar.console.print(f"{100 * done:5.1f} % {note}", highlight=False)
+
+    def end(self, step: int, done: float) -> None:
+        """How far the run has come when it ends, whatever has been shown of it before."""
+        self._bar.update(self._task, completed=done)
+        if self._lines:
+            self._bar.console.print(f"{100 * done:5.1f} % step {step}", highlight=False)

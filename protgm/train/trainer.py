@@ -16,22 +16,24 @@ from protgm.data.dataset import Dataset, DatasetError
 from protgm.lie.random import Streams
 from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.model.device import bfloat16_is_fast, placed
+from protgm.model.finite import NotFinite, finite
 from protgm.model.neighbours import attended
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
 from protgm.stopping import Stop, heeded
 from protgm.structure.errors import printable
 from protgm.structure.frames import Frames
-from protgm.train.checkpoint import resume, save_checkpoint
+from protgm.train.checkpoint import best, latest_checkpoint, note_best, resume, save_checkpoint
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import corrupt
+from protgm.train.divergence import Diverged, Divergence
 from protgm.train.log import Clock, RunLog, Window
 from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
 from protgm.train.optim import EMA, descend, make_optimizer
 from protgm.train.parallel import World
 from protgm.train.progress import TrainProgress
-from protgm.weights import load_weights, save_weights
+from protgm.weights import WEIGHTS, load_weights, not_finite, save_weights
 
 __all__ = ["Trainer"]
 
@@ -75,22 +77,31 @@ class Trainer:
         if config.compile:
             self.model.compile_blocks()
         half = config.precision == "bf16" or (config.precision == "auto" and bfloat16_is_fast(self.world.device))
-        half = bool(self.world.agree(float(half)))
-        self.autocast = partial(torch.autocast, self.world.device.type, dtype=torch.bfloat16, enabled=half)
+        self.half = bool(self.world.agree(float(half)))
+        self.autocast = partial(torch.autocast, self.world.device.type, dtype=torch.bfloat16, enabled=self.half)
         self._stop = Stop()
         self._saved = -1 if resumed is None else int(resumed["step"])
 
     def run(self) -> None:
-        """Train until done or told to stop; always leaves a checkpoint."""
-        with heeded() as self._stop:
-            self._run()
+        """Train until done or told to stop; leaves a checkpoint.
 
-    def _run(self) -> None:
+        Raises
+        ------
+        Diverged
+            When gradients or weights are not finite any more: the checkpoints of before are left as they are.
+        """
+        with heeded() as self._stop, contextlib.ExitStack() as closing:
+            log = None
+            if self.world.first:
+                log = RunLog(self.folder, int(self.counters["step"]))
+                closing.callback(log.close)
+            self._run(log)
+
+    def _run(self, log: RunLog | None) -> None:
         config, first, stopped = self.config, self.world.first, False
-        log = RunLog(self.folder, int(self.counters["step"])) if first else None
         clock = Clock(self.counters["seconds"])
         saved, checked = clock.seconds, clock.seconds
-        window = Window()
+        window, divergence = Window(), Divergence()
         with TrainProgress(config, enabled=first) as progress:
             for batch in self._batches():
                 self.counters["seconds"] = clock.seconds
@@ -98,11 +109,15 @@ class Trainer:
                 done = self.world.agree(done)
                 stopped = self.world.any(self._stop.asked)
                 if stopped or done >= 1:
+                    progress.end(int(self.counters["step"]), done)
                     break
                 rate = config.schedule.rate(int(self.counters["step"]), done)
                 residues = int(batch.mask.sum()) * self.world.size
-                window.add(self.step(batch, rate), len(batch) * self.world.size, residues)
+                found = self.step(batch, rate)
+                window.add(found, len(batch) * self.world.size, residues)
                 step = int(self.counters["step"])
+                if divergence.goes_on(found["gradient"]):
+                    raise self._diverged("gradients are not finite")
                 if step % config.log_every == 0:
                     figures = {**window.means(self.world), "rate": rate, "samples": self.counters["samples"]}
                     if log is not None:
@@ -122,7 +137,6 @@ class Trainer:
             self.save()
             if not stopped:  # who sends a signal does not wait for long
                 self.check(log, int(self.counters["step"]))
-            log.close()
 
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """One optimizer step; returns the loss terms.
@@ -166,16 +180,28 @@ class Trainer:
         return partial(self.model, neighbours=attended(length, self.config.neighbours))
 
     def save(self) -> None:
-        """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes."""
+        """Write a checkpoint, and the averaged weights as a file that `protgm sample checkpoint=` takes.
+
+        Raises
+        ------
+        Diverged
+            If weights are not finite; nothing is written then.
+        """
+        if (name := not_finite([*self.model.named_parameters(), *self.ema.state().items()])) is not None:
+            raise self._diverged(f"weights of {name} are not finite")
         if self._saved != self.counters["step"]:
             self.counters["epoch_steps"] = self.sampler.steps(int(self.counters["epoch"]))
             save_checkpoint(self.folder, self.model, self.ema, self.optimizer, self.counters)
             self._saved = int(self.counters["step"])
         with self.averaged() as model:
-            save_weights(self.folder / "weights.safetensors", model, {**self.counters}, process=self.process)
+            save_weights(self.folder / WEIGHTS, model, self._card(), process=self.process)
 
     def check(self, log: RunLog, step: int) -> None:
-        """Validation losses and the geometry of a few generated samples, with the averaged weights."""
+        """Validation losses and the geometry of a few generated samples, with the averaged weights.
+
+        The checkpoint that is validated best stays, and its averaged weights are ``best.safetensors``.
+        """
+        self.save()
         with contextlib.suppress(_Stopped), self.averaged():
 
             def predict(protein: NoisyProtein, guess: Frames | None = None) -> Prediction:
@@ -184,11 +210,17 @@ class Trainer:
                 with self.autocast():
                     return self._network(protein.mask.shape[1])(protein, guess)
 
-            denoise = placed(predict, self.world.device)
+            denoise = finite(placed(predict, self.world.device), "of this run")
 
-            with contextlib.suppress(DatasetError):  # a dataset need not have a validation split
-                log.write("validation", step, validation_losses(denoise, self.process, self.config))
-            log.write("samples", step, sample_geometry(denoise, self.process, self.config, self.folder / "samples"))
+            with contextlib.suppress(DatasetError, NotFinite):  # a dataset need not have a validation split
+                losses = validation_losses(denoise, self.process, self.config)
+                log.write("validation", step, losses)
+                if losses["loss"] < best(self.folder)[1]:
+                    card = self._card() | {"validation_loss": losses["loss"]}
+                    save_weights(self.folder / "best.safetensors", self.model, card)
+                    note_best(self.folder, step, losses["loss"])
+            with contextlib.suppress(NotFinite):  # a run that stands badly stands in its losses
+                log.write("samples", step, sample_geometry(denoise, self.process, self.config, self.folder / "samples"))
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[Denoiser]:
@@ -204,6 +236,23 @@ class Trainer:
             with torch.no_grad():
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(present[name])
+
+    def _card(self) -> dict[str, object]:
+        return {**self.counters, "lengths": [self.config.min_length, self.config.max_length]}
+
+    def _diverged(self, what: str) -> Diverged:
+        """The error that says what happened, what to turn, and what there is to go on from."""
+        config, run, newest = self.config, printable(self.folder, 1000), latest_checkpoint(self.folder)
+        turn = f"lower schedule.peak (now {config.schedule.peak:g}) or clip (now {config.clip:g})"
+        if self.half:
+            turn += ", or try precision=fp32"
+        if newest is None:
+            left = "there is no checkpoint yet: start again"
+        else:
+            left = f"the same command then goes on from {newest.name}"
+            if best(self.folder)[0] >= 0:
+                left += f", and init={run}/best.safetensors begins a new run with the weights that were validated best"
+        return Diverged(f"{run}: training has diverged at step {int(self.counters['step'])}: {what}; {turn}; {left}")
 
     def _keep_place(self) -> None:
         """After a restart with another number of processes or tokens: as far into the epoch as before.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from protgm.sample import SampleConfig
 from protgm.sample.lengths import Item
 from protgm.sample.sampler import Task
 from protgm.sample.secondary import check_secondary, secondary_labels
+from protgm.structure.secondary import STATES
 
 
 def test_letters_and_numbers():
@@ -52,3 +55,21 @@ def test_a_batch_keeps_each_chain_apart():
 @pytest.mark.parametrize("length", [20, 400])
 def test_no_native_is_stretched_to_lengths_far_from_its_own(length):
     assert (secondary_labels("native", Item(length, 0), 0) == UNKNOWN_STRUCTURE).all()
+
+
+def test_with_a_range_of_lengths_what_is_asked_is_stretched():
+    """Every element keeps its share; the order stays, and the length that is written is asked for as it is."""
+    text = "C4H12C4E8C4"
+    check_secondary(text, range(26, 41))
+    for length in range(26, 41):
+        labels = secondary_labels(text, Item(length, 0), 0).tolist()
+        runs = [(key, len(list(group))) for key, group in itertools.groupby(labels)]
+        assert [key for key, _ in runs] == [STATES.index(letter) for letter in "CHCEC"]
+        assert all(abs(n - m * length / 32) <= 1 for (_, n), m in zip(runs, (4, 12, 4, 8, 4), strict=True))
+    assert [n for _, n in runs] != [4, 12, 4, 8, 4]
+    with pytest.raises(ValueError, match=r"says 32 residues, which can be stretched to lengths of 26 to 40; l"):
+        check_secondary(text, range(26, 42))
+    with pytest.raises(ValueError, match="says 32 residues, length=33"):
+        check_secondary(text, (32, 33))
+    with pytest.raises(ValueError, match="says more than 2048 residues"):
+        check_secondary("H999999999999", (50,))

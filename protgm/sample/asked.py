@@ -1,0 +1,112 @@
+"""Conditions from what a command line or a campaign file says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from protgm.condition import Condition, Conditions, Motif, Partial, Potential, Sequence, Symmetry, Target
+from protgm.condition.guidance import contacts, radius_of_gyration
+from protgm.sample.lengths import parse_length
+
+__all__ = ["Asked"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a protein beside its length, by the names that `configs/sample.yaml` explains.
+
+    Raises
+    ------
+    ValueError
+        If something contradicts something else, or a file cannot be read.
+    """
+
+    motif: str | None = None
+    contig: str | None = None
+    unordered: bool = False
+    redesign: str | None = None
+    start: str | None = None
+    start_time: float = 0.6
+    fixed: str | None = None
+    symmetry: str | None = None
+    target: str | None = None
+    chains: str | None = None
+    hotspots: str | None = None
+    crop: int | None = 256
+    sequence: bool | str = False
+    compact: float = 0.0
+    contacts: float = 0.0
+
+    def conditions(self, length: int | str | tuple[int, ...] | None) -> Conditions:
+        """The conditions, files read and checked; ``length`` bounds a motif's scaffold where it is given."""
+        self._check()
+        parts: list[Condition] = []
+        if self.motif is not None and self.contig is not None:
+            files = [part for part in self.motif.split(",") if part]
+            parts.append(Motif(files, self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign))))
+        if self.start is not None:
+            parts.append(Partial(self.start, self.start_time, self.fixed))
+        if isinstance(self.sequence, str):
+            parts.append(Sequence(_letters(self.sequence)))
+        if self.target is not None:
+            parts.append(Target(self.target, tuple(_words(self.chains)), tuple(_words(self.hotspots)), self.crop))
+        if self.symmetry is not None:
+            parts.append(Symmetry(self.symmetry))
+        if self.compact:
+            parts.append(Potential(radius_of_gyration(), self.compact, name="compact"))
+        if self.contacts:
+            parts.append(Potential(contacts(), self.contacts, name="contacts"))
+        return Conditions(tuple(parts))
+
+    def _check(self) -> None:
+        for key, other in _NEEDS:
+            if getattr(self, key) and getattr(self, other) is None:
+                raise ValueError(f"{key}={getattr(self, key)} says nothing without {other}=")
+
+
+#: Keys that say nothing without another.
+_NEEDS = (
+    ("contig", "motif"),
+    ("motif", "contig"),
+    ("redesign", "motif"),
+    ("unordered", "motif"),
+    ("fixed", "start"),
+    ("chains", "target"),
+    ("hotspots", "target"),
+)
+
+
+def _words(text: str | None) -> list[str]:
+    return [word for word in re.split(r"[,\s]+", text or "") if word]
+
+
+def _bounds(length: int | str | tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Least and largest of the lengths asked for."""
+    if length is None:
+        return None
+    lengths = parse_length(length)
+    if not isinstance(lengths, range) and len(lengths) > 1:
+        raise ValueError(f"length={length}: a motif's scaffold takes one length or a range such as 60-80, not a list")
+    return lengths[0], lengths[-1]
+
+
+def _letters(text: str) -> str:
+    """One-letter codes as they are, or those of the first entry of a FASTA file."""
+    path = Path(text)
+    if not path.suffix and not path.exists():
+        return text.upper()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"sequence={text}: cannot be read ({error})") from None
+    first = next((i for i, line in enumerate(lines) if line.startswith(">")), -1)
+    letters = []
+    for line in lines[first + 1 :]:
+        if line.startswith(">"):
+            break
+        letters.append(line.strip())
+    if not "".join(letters):
+        raise ValueError(f"{path}: there is no sequence in it")
+    return "".join(letters).upper()

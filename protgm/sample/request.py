@@ -1,0 +1,99 @@
+"""From what is asked to a work list: every protein's layout, and which proteins are made together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import torch
+
+from protgm.condition.base import Condition, Conditions, Draw
+from protgm.condition.secondary import NATIVE, SecondaryStructure, check_secondary
+from protgm.layout import Layout
+from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
+from protgm.sample.settings import Execution
+
+__all__ = ["batches", "lay_out", "requested", "with_labels"]
+
+#: Residues denoised together when nobody says how many proteins: what keeps one core busy at least memory.
+_TOKENS = 1024
+
+
+def with_labels(conditions: Condition | None, secondary: str | None) -> Conditions:
+    """The conditions with the secondary structure that is asked for; natives' labels are for whole new chains only."""
+    conditions = Conditions() & (conditions or Conditions())
+    if secondary is None or (secondary == NATIVE and conditions.sizes):
+        return conditions
+    return conditions & SecondaryStructure(secondary)
+
+
+def requested(conditions: Conditions, length: int | str | Sequence[int] | None, num: int, seed: int) -> list[Item]:
+    """The work list of a request, its layouts tried once, so that what cannot be made is refused before computing.
+
+    Parameters
+    ----------
+    conditions : Conditions
+    length : int, str or sequence of int, optional
+        As `protgm.sample.lengths.parse_length` takes it, 100 if not given; None where a condition says how long the
+        protein is.
+    num, seed : int
+
+    Returns
+    -------
+    list of Item
+        Longest first.
+
+    Raises
+    ------
+    ValueError
+        If something is out of range or cannot be laid out.
+    """
+    if conditions.sizes:
+        if length is not None:
+            raise ValueError(f"length={length}: what is asked for says itself how long the protein is")
+        items = [
+            replace(item, length=len(lay_out(conditions, item, seed))) for item in work_list((MAX_LENGTH,), num, seed)
+        ]
+        return sorted((replace(item, residues=item.length) for item in items), key=lambda i: (-i.length, i.index))
+    lengths = parse_length(100 if length is None else length)
+    for part in conditions:
+        if isinstance(part, SecondaryStructure):
+            check_secondary(part.text, lengths)
+    items = work_list(lengths, num, seed)
+    # Chains that conditions add are the same for all samples of a length.
+    residues = {item.length: len(lay_out(conditions, item, seed)) for item in items}
+    return [replace(item, residues=residues[item.length]) for item in items]
+
+
+def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
+    """The layout of one protein of a request.
+
+    Raises
+    ------
+    ValueError
+        If what is asked for cannot be laid out, or is too long.
+    """
+    layout = conditions.lay_out(Layout.chain(item.length), Draw(seed, item.index))
+    if len(layout) > MAX_LENGTH:
+        raise ValueError(f"{len(layout)} residues in all are more than the {MAX_LENGTH} that can be made")
+    if bool(layout.known.all()) and not bool(layout.design.any()):
+        raise ValueError("everything is given, and nothing is left to be made")
+    if not torch.equal(layout.chain_index, layout.chain_index.sort().values):
+        raise ValueError("the chains of a layout must be numbered in their order")
+    return layout if bool(layout.anchor.any()) else layout.anchored()
+
+
+def batches(items: Sequence[Item], execution: Execution | None = None) -> Iterator[list[Item]]:
+    """Cut a work list (longest first) into batches of at most the size asked, or of about a thousand residues.
+
+    Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not
+    depend on what is made with it.
+    """
+    execution = execution or Execution()
+    for _, alike in groupby(items, key=lambda item: execution.attended(item.residues)):
+        rest = list(alike)
+        while rest:
+            most = execution.batch or max(1, _TOKENS // rest[0].residues)
+            yield rest[:most]
+            rest = rest[most:]
