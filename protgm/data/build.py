@@ -41,6 +41,7 @@ def build(
     out: str | PathLike[str],
     *,
     filters: Filters,
+    complexes: bool,
     manifest: str | PathLike[str] | None,
     workers: int | None,
     val_share: float,
@@ -61,6 +62,7 @@ def build(
         "val_share": val_share,
         "test_share": test_share,
         "clustering": clustering,
+        **({"complexes": True} if complexes else {}),
     }
     # Where the files lie does not matter, what they are does: names, sizes, times, and the manifest's contents.
     contents = [VERSION, result, listed, None if table is None else sha256(table)]
@@ -76,7 +78,7 @@ def build(
                 tasks = [Task(file, resolutions.get(file.file)) for file in listed]
                 parts = Parts(out, key)
                 read = len(tasks) - parts.files
-                _extract(tasks, parts, Extractor(str(source), filters), workers or cores(), progress)
+                _extract(tasks, parts, Extractor(str(source), filters, complexes), workers or cores(), progress)
                 origin = {"source": str(source), "manifest": None if table is None else str(table)}
                 info = {"key": key, "settings": origin | result, "files": len(listed)}
                 info = _write(out, parts, known, info, workers or cores())

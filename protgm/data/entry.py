@@ -123,7 +123,7 @@ def _require(passed: bool, what: str, detail: str) -> None:
 
 
 def entry(chain: Backbone, filters: Filters, resolution: float | None = None) -> dict[str, Any]:
-    """Columns of `protgm.data.schema.SCHEMA` that follow from the structure of one chain.
+    """Columns of `protgm.data.schema.SCHEMA` that follow from the structure of one chain, or of a complex of several.
 
     Raises
     ------
@@ -143,8 +143,11 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
         _require(missing <= filters.max_missing, "missing atoms", detail)
     # Without this there is no frame to learn from, whatever the filters say.
     _require(bool(complete.any()), "missing atoms", "no residue has all of N, CA and C")
-    breaks = chain_breaks(chain.coords)
-    inner = int(breaks[:-1].sum())
+    ids = list(dict.fromkeys(chain.chain_ids))
+    chain_index = np.array([ids.index(name) for name in chain.chain_ids], dtype=np.int32)
+    ends = np.append(np.diff(chain_index) != 0, True)
+    breaks = chain_breaks(chain.coords) | ends
+    inner = int((breaks & ~ends).sum())
     if filters.max_breaks is not None:
         _require(inner <= filters.max_breaks, "chain breaks", f"{inner} breaks, {filters.max_breaks} at most wanted")
     rg, ratio = rg_ratio(chain.coords[complete, 1])
@@ -161,7 +164,6 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
     if filters.max_coil is not None:
         coil = secondary.count("C") / length
         _require(coil <= filters.max_coil, "coil", f"{coil:.1%} of the residues, {filters.max_coil:.1%} at most wanted")
-    chain_index = np.zeros(length, dtype=np.int32)
     return {
         "length": length,
         "coords": np.ascontiguousarray(coords, dtype=np.float32).reshape(-1),

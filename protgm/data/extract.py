@@ -66,10 +66,13 @@ class Extractor:
     source : str
         Folder that the tasks' paths start from, or tar file that they are in.
     filters : Filters
+    complexes : bool
+        All chains of a file are one entry.
     """
 
     source: str
     filters: Filters
+    complexes: bool = False
 
     def __call__(self, tasks: Sequence[Task]) -> Extracted:
         rows: list[dict[str, Any]] = []
@@ -90,7 +93,7 @@ class Extractor:
         try:
             with _file(self.source, task.source) as path:
                 backbone = _structure(path)
-            chains = list(split_chains(backbone))
+            chains = [("", backbone)] if self.complexes else list(split_chains(backbone))
             resolution = _number(backbone.metadata.get("resolution")) or task.resolution
             pdb_id = _pdb_id(backbone.metadata.get("entry"))
             for chain_id, part in chains:

@@ -59,6 +59,7 @@ def prepare(
     out: str | PathLike[str],
     *,
     filters: Filters | None = None,
+    complexes: bool = False,
     manifest: str | PathLike[str] | None = None,
     workers: int | None = None,
     val_share: float = 0.05,
@@ -81,6 +82,8 @@ def prepare(
         Folder for the dataset, to be read with `protgm.data.Dataset`. ``rejected.csv`` in it names every file and chain
         that was left out, with the reason.
     filters : Filters, optional
+    complexes : bool
+        Keep the chains of a file together, as one entry; otherwise each is an entry of its own.
     manifest : path, optional
         CSV with clusters and splits (see `protgm.data.manifest.read_manifest`); ``manifest.csv`` in ``source`` by
         default, where there is one. What it does not name is clustered by sequence.
@@ -119,6 +122,7 @@ def prepare(
         source,
         out,
         filters=filters,
+        complexes=complexes,
         manifest=manifest,
         workers=workers,
         val_share=val_share,

@@ -16,6 +16,9 @@ from protgm.structure.frames import Frames, centre
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]
 
+#: CA atoms of residues that touch lie nearer than this, Angstrom.
+_TOUCHING = 9.0
+
 
 @dataclass(frozen=True)
 class CorruptionConfig:
@@ -38,6 +41,8 @@ class CorruptionConfig:
         Secondary-structure labels are given; in half of those cases only for a part of the residues.
     sequence : float
         A random share of the sequence is given; otherwise it is masked.
+    target : float
+        Of proteins with several chains: all but one are given, most of the time with hotspots.
     breaks : float
         A stretch is taken out of the protein; what follows it is then, half of the time each, the same chain with a gap
         in its numbering or another chain.
@@ -49,6 +54,7 @@ class CorruptionConfig:
     structure: float = 0.0
     secondary_structure: float = 0.5
     sequence: float = 0.3
+    target: float = 0.5
     breaks: float = 0.1
 
 
@@ -103,11 +109,15 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     time = until * uniform(size, 1)
     rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, until * uniform(size, 1))
     whole = uniform(size, 1) < config.structure
-    known = (_motif(mask, batch.translations, uniform) & (uniform(size, 1) < config.motif)) | (mask & whole)
+    known = _motif(mask, batch.translations, uniform) & (uniform(size, 1) < config.motif)
+    against, hotspot = _target(batch, uniform)
+    given = (uniform(size, 1) < config.target) & against.any(1, keepdim=True) & ~whole
+    known = torch.where(given, against, known | (mask & whole))
+    hotspot = hotspot & given
     time = torch.where(known, 1.0, time.expand(size, length))
     rotation_time = torch.where(known, 1.0, rotation_time.expand(size, length))
 
-    layout = _layout(batch, known)
+    layout = _layout(batch, known, hotspot)
     frames = process.noised(layout, time, process.noise(layout, generator), rotation_time, generator)
     protein = NoisyProtein(
         frames=Frames(frames.rotations, frames.translations * mask[..., None]),
@@ -130,7 +140,7 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     )
 
 
-def _layout(batch: Batch, known: Tensor) -> Layout:
+def _layout(batch: Batch, known: Tensor, hotspot: Tensor) -> Layout:
     """What sampling would be told of proteins of which this much is known."""
     return Layout(
         mask=batch.mask,
@@ -141,7 +151,7 @@ def _layout(batch: Batch, known: Tensor) -> Layout:
         frames=Frames(batch.rotations, batch.translations),
         time=known.float(),
         body=torch.where(known, FIXED, FREE),
-        hotspot=torch.zeros_like(known),
+        hotspot=hotspot,
         design=batch.mask,
         atoms=torch.full((*known.shape, 4, 3), torch.nan, device=known.device),
         anchor=torch.zeros_like(batch.translations),
@@ -193,6 +203,18 @@ def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:
     motif = torch.where(kind < 0.75, several, near)
     motif = torch.where(kind < 0.45, scattered, motif)
     return torch.where(kind < 0.3, stretch, motif) & mask
+
+
+def _target(batch: Batch, uniform) -> tuple[Tensor, Tensor]:
+    """All chains but a random one, and some of their residues that touch it, both (B, L); empty for single chains."""
+    mask, chain, places = batch.mask, batch.chain_index, batch.translations
+    count = (chain * mask).amax(1, keepdim=True) + 1
+    new = mask & (chain == (uniform(len(mask), 1) * count).long())
+    known = mask & ~new & new.any(1, keepdim=True)
+    pairs = new[:, :, None] & known[:, None]
+    nearest = torch.cdist(places, places).masked_fill(~pairs, torch.inf).amin(1)
+    chosen = uniform(*mask.shape) < 0.05 + 0.45 * uniform(len(mask), 1)
+    return known, known & (nearest < _TOUCHING) & chosen & (uniform(len(mask), 1) < 0.85)
 
 
 def _mask_sequence(sequence: Tensor, known: Tensor, probability: float, uniform) -> Tensor:
