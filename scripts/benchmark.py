@@ -37,7 +37,8 @@ from protgm.lie import so3
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
 from protgm.model.device import bfloat16_is_fast, in_precision
 from protgm.process import ProteinProcess
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.settings import Execution
+from protgm.structure.frames import Frames
 from protgm.train.corrupt import CorruptionConfig, corrupt
 from protgm.train.losses import LossWeights, denoising_losses, total_loss
 from protgm.train.optim import EMA, descend, make_optimizer
@@ -113,7 +114,7 @@ def training_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
             if looks:
                 with torch.no_grad():
                     first = model(noised.protein, neighbours=neighbours)
-                guess = first.rotations.clone(), first.translations.clone()
+                guess = first.frames.map(torch.clone)
             prediction = model(noised.protein, guess, neighbours=neighbours)
         loss = total_loss(denoising_losses(prediction, noised), LossWeights())
         descend(loss, model, optimizer, ema, rate=1e-4, clip=1.0)
@@ -130,8 +131,7 @@ def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
     time_ = torch.full(batch.mask.shape, 0.5)
     process = ProteinProcess()
     protein = NoisyProtein(
-        rotations=batch.rotations,
-        translations=batch.translations,
+        frames=Frames(batch.rotations, batch.translations),
         time=time_,
         concentration=process.concentration(time_),
         sequence=torch.full_like(batch.sequence, MASK_TOKEN),
@@ -141,7 +141,7 @@ def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
         mask=batch.mask,
         hotspot=torch.zeros_like(batch.mask),
     )
-    guess = batch.rotations.roll(1, 1), batch.translations * 0.9
+    guess = Frames(batch.rotations.roll(1, 1), batch.translations * 0.9)
     network = in_precision(partial(model, neighbours=neighbours), "cpu", half)
 
     @torch.no_grad()
@@ -180,7 +180,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     torch.manual_seed(0)
     keep_freed_memory()
     size = max(1, (settings.train_tokens if task == "train" else settings.sample_tokens) // length)
-    neighbours = SamplerSettings(neighbours=settings.neighbours).attended(length)
+    neighbours = Execution(neighbours=settings.neighbours).attended(length)
     rates = [gemm_rate(dtype) for dtype in (torch.float32, torch.bfloat16)]
     model, batch, half = Denoiser(), random_batch(size, length), bfloat16_is_fast()
     if settings.compile:
@@ -209,7 +209,7 @@ def measurements(settings: Settings) -> list[dict]:
         (task, n, settings.neighbours) for task, of in (("train", settings.lengths), ("sample", sampled)) for n in of
     ]
     if settings.longest and settings.neighbours is None:
-        wanted.append(("sample", GROWTH_FROM, SamplerSettings().attended(settings.longest)))
+        wanted.append(("sample", GROWTH_FROM, Execution().attended(settings.longest)))
     given = [f"{key}={getattr(settings, key)}" for key in ("threads", "train_tokens", "sample_tokens", "seconds")]
     rows = []
     for task, length, neighbours in wanted:

@@ -1,4 +1,4 @@
-"""Write protgm/sample/native_labels.txt: secondary structure of native chains, for `protgm sample secondary=native`.
+"""Write protgm/condition/native_labels.txt: secondary structure of native chains, for `protgm sample secondary=native`.
 
 python scripts/native_labels.py DATASET
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from protgm.data import Dataset
 from protgm.structure.secondary import STATES
 
-OUT = Path(__file__).parents[1] / "protgm" / "sample" / "native_labels.txt"
+OUT = Path(__file__).parents[1] / "protgm" / "condition" / "native_labels.txt"
 _ALIKE = 40  # natives that a chain's coil is compared with
 _LONGEST = 10  # residues of a loop or of a loose end
 

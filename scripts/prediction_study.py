@@ -29,10 +29,12 @@ from torch import Tensor
 from protgm.data import Dataset, collate
 from protgm.data.batches import Batch
 from protgm.files import atomic
+from protgm.layout import Layout
 from protgm.lie.random import Streams
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
 from protgm.model.device import bfloat16_is_fast
-from protgm.process import ProteinProcess, centre, superposed
+from protgm.process import ProteinProcess, superposed
+from protgm.structure.frames import Frames, centre
 from protgm.weights import load_model, weights_id
 
 INPUTS = ("secondary", "sequence", "motif", "gap", "chains")
@@ -69,16 +71,20 @@ def noised(batch: Batch, question: Question, process: ProteinProcess, seed: int)
     """The natives on the path at one time, with the inputs that are given."""
     mask, given = batch.mask, question.given
     source = Streams(range(seed, seed + len(batch)), [batch.padded_length] * len(batch))
-    noise = superposed(process.sample_prior(mask, source), batch.translations, mask)
     time = torch.full(mask.shape, question.time)
     if "motif" in given:
         place = (torch.arange(mask.shape[1]) + 0.5) / mask.sum(1, keepdim=True)
         time = time.masked_fill((place > 1 / 3) & (place < 2 / 3), 1.0)
-    turned = process.rotation_path.sample(batch.rotations, time, generator=source)
-    known = (time == 1)[..., None]
+    layout = replace(
+        Layout.unconditional([batch.padded_length] * len(batch)),
+        mask=mask,
+        frames=Frames(batch.rotations, batch.translations),
+        time=time,
+        oriented=torch.full((len(batch),), "motif" in given),
+    ).anchored()
+    frames = process.noised(layout, time, process.noise(layout, source), time, source)
     return NoisyProtein(
-        rotations=torch.where(known[..., None], batch.rotations, turned),
-        translations=torch.lerp(noise, batch.translations, time[..., None]) * mask[..., None],
+        frames=Frames(frames.rotations, frames.translations * mask[..., None]),
         time=time,
         concentration=process.concentration(time),
         sequence=batch.sequence if "sequence" in given else torch.full_like(batch.sequence, MASK_TOKEN),
@@ -108,10 +114,9 @@ def tm_scores(predicted: Tensor, native: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def answers(
-    model: Denoiser, data: Sequence[Batch], question: Question, looks: Sequence[int], seed: int
+    model: Denoiser, process: ProteinProcess, data: Sequence[Batch], question: Question, looks: Sequence[int], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """TM-scores (looks, natives), and the share of hidden residues (natives,) whose type is guessed."""
-    process = ProteinProcess(noise_scale=model.config.noise_scale)
     scores: list[list[Tensor]] = [[] for _ in looks]
     guessed = []
     for number, whole in enumerate(data):
@@ -120,9 +125,9 @@ def answers(
         for look in range(1, max(looks) + 1):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16_is_fast(torch.device("cpu"))):
                 seen = model(protein, guess)
-            guess = seen.rotations, seen.translations
+            guess = seen.frames
             if look in looks:
-                made = centre(seen.translations, batch.mask)
+                made = centre(seen.frames.translations, batch.mask)
                 scores[looks.index(look)].append(tm_scores(made, batch.translations, batch.mask))
         hidden = batch.mask & (protein.sequence == MASK_TOKEN) & (batch.sequence < 20)
         right = hidden & (seen.sequence_logits.argmax(-1) == batch.sequence)
@@ -164,12 +169,12 @@ def main(arguments: Sequence[str]) -> None:
         table.append("|---" * (table[0].count("|") - 1) + "|")
     first: list[NDArray[np.float64]] = []
     for checkpoint in options["checkpoint"].split(","):
-        model = load_model(checkpoint or None)[0].eval()
+        model, process, _ = load_model(checkpoint or None)
         for text in options["given"].split(";"):
             given = frozenset(text.split("+")) - {"nothing"}
             if not given <= set(INPUTS):
                 raise SystemExit(f"given={text}: should be nothing, or some of {', '.join(INPUTS)} joined by +")
-            found = [answers(model, data, Question(t, given), looks, int(options["seed"])) for t in times]
+            found = [answers(model, process, data, Question(t, given), looks, int(options["seed"])) for t in times]
             scores, types = np.concatenate([f[0] for f in found]), np.array([f[1] for f in found])
             named = [weights_id(checkpoint or None), text.replace("+", ", ")]
             first = first or [scores, types]

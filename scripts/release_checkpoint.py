@@ -32,8 +32,9 @@ from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import Geometry, geometry
 from protgm.evaluate.novelty import nearest_natives
 from protgm.evaluate.similarity import SAME_FOLD
-from protgm.sample.generate import Generated, batches
+from protgm.sample.generate import Generated
 from protgm.sample.lengths import parse_length, work_list
+from protgm.sample.request import batches
 from protgm.sample.settings import SamplerSettings
 from protgm.structure import Backbone
 from protgm.train.checkpoint import latest_checkpoint
@@ -57,7 +58,7 @@ FIGURES = {
 def counted(run: Path) -> dict[str, float]:
     """Steps, samples and seconds of a run, or in all of released weights."""
     if run.is_file():
-        _, card = load_model(run)
+        *_, card = load_model(run)
         seconds = 3600 * float(str(card["hours"]))
         return {"step": float(str(card["steps"])), "samples": float(str(card["samples_seen"])), "seconds": seconds}
     checkpoint = latest_checkpoint(run)
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     validation = last_row(run / "validation.csv")
     info = Dataset.open(options["data"]).info
-    model, _ = load_model(run / "weights.safetensors")
+    model, process, _ = load_model(run / "weights.safetensors")
     card = {
         "steps": int(counters["step"]),
         "samples_seen": int(counters["samples"]),
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str]) -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
     BUNDLED.parent.mkdir(exist_ok=True)
-    save_weights(BUNDLED, model, card, half=True)
+    save_weights(BUNDLED, model, card, process=process, half=True)
     lengths = tuple(parse_length(options["length"]))
     items = work_list(lengths, int(options["num"]), 0)
     with ProcessPoolExecutor(processes, get_context("spawn"), start, (None,)) as pool:

@@ -1,7 +1,7 @@
 """How the sampler's settings change what is generated: one row per variant, as a Markdown table with intervals.
 
 python scripts/sampling_study.py checkpoint=run/weights.safetensors length=64,96,128 num=8 \
-    "variants=generator=flow;generator=jump;steps=50;noise_scale=0.8,steps=200"
+    "variants=generator=flow;generator=jump;steps=50;temperature=1,steps=200"
 python scripts/sampling_study.py preset=superposition base=steps=40 data=dataset num=64 processes=2 \
     page=docs/studies/superposition.md
 
@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,39 +29,51 @@ import torch
 from numpy.typing import NDArray
 
 from protgm.allocator import keep_freed_memory
+from protgm.condition.secondary import NATIVE
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
 from protgm.evaluate.novelty import nearest_natives
 from protgm.evaluate.similarity import SAME_FOLD, clusters, tm_matrix
 from protgm.files import atomic
-from protgm.sample.generate import BackboneModel, Generated, batches, load
+from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import Item, parse_length, work_list
-from protgm.sample.secondary import NATIVE
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.request import batches, with_labels
+from protgm.sample.settings import Execution, SamplerSettings
 from protgm.weights import weights_id
 
 RAW = ("cn_ok", "trans", "rama_favoured", "ca_clashes", "rg_ratio", "helix", "strand")
 #: What drives the rotations, on the same weights, noise and steps.
 SUPERPOSITION = (
-    "generator=flow;generator=flow,flow_draws=0;generator=jump;generator=jump,point=true;flow_draws=0;jump_weight=0.25;"
-    "jump_weight=0.75;generator=diffusion;rotation_power=2;rotation_power=2,generator=flow;translation_noise=0,guidance=2"
+    "generator=flow;generator=jump;jump_weight=0.25;jump_weight=0.75;generator=diffusion;rotation_noise=0.5;"
+    "temperature=1;translation_noise=0;translation_noise=0,guidance=2"
 )
 
 
-def parse_variant(text: str) -> tuple[SamplerSettings, str | None]:
-    """Settings and the secondary structure asked for, from ``key=value,key=value``; empty for the defaults."""
-    settings, secondary = SamplerSettings(), NATIVE
-    kinds = {f.name: type(getattr(settings, f.name)) for f in fields(settings)}
-    for part in filter(None, text.split(",")):
-        key, _, value = part.partition("=")
-        if key == "secondary":
-            secondary = None if value == "null" else value
-            continue
-        if key not in kinds:
-            raise SystemExit(f"{key}: no such setting; there are {', '.join(kinds)}, secondary")
-        kind = kinds[key]
-        settings = replace(settings, **{key: value == "true" if kind is bool else kind(value)})
-    return settings, secondary
+@dataclass(frozen=True)
+class Variant:
+    """What a row of the table is made with."""
+
+    settings: SamplerSettings = field(default_factory=SamplerSettings)
+    execution: Execution = field(default_factory=Execution)
+    secondary: str | None = NATIVE
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """From ``key=value,key=value``; empty for the defaults."""
+        parts, secondary = [SamplerSettings(), Execution()], NATIVE
+        kinds = [{f.name: type(getattr(part, f.name)) for f in fields(part)} for part in parts]
+        for word in filter(None, text.split(",")):
+            key, _, value = word.partition("=")
+            if key == "secondary":
+                secondary = None if value == "null" else value
+                continue
+            if not any(key in names for names in kinds):
+                raise SystemExit(f"{key}: no such setting; there are {', '.join((*kinds[0], *kinds[1]))}, secondary")
+            where = int(key in kinds[1])
+            kind = kinds[where][key]
+            kind = int if kind is type(None) else kind
+            parts[where] = replace(parts[where], **{key: value == "true" if kind is bool else kind(value)})
+        return cls(parts[0], parts[1], secondary)
 
 
 def interval(values: NDArray[np.floating], statistic: Callable[[NDArray], float] = np.nanmean) -> str:
@@ -95,8 +107,11 @@ def start(checkpoint: str | None) -> None:
 
 def generate(variant: str, chunk: Sequence[Item], seed: int) -> list[Generated]:
     """The samples of one batch, in a worker."""
-    settings, secondary = parse_variant(variant)
-    return list(_MODEL[0].generate(chunk, seed=seed, settings=settings, secondary=secondary))
+    asked = Variant.parse(variant)
+    conditions = with_labels(None, asked.secondary)
+    return list(
+        _MODEL[0].generate(chunk, conditions=conditions, seed=seed, settings=asked.settings, execution=asked.execution)
+    )
 
 
 def row(name: str, made: Sequence[Generated], natives: Sequence[NDArray], aligned: int) -> str:
@@ -148,8 +163,8 @@ def main(arguments: Sequence[str]) -> None:
     with ProcessPoolExecutor(int(options["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
         for text in dict.fromkeys((*first, *options["variants"].split(";"))):
             variant = ",".join(filter(None, (base, text)))
-            parse_variant(variant)
-            made = [one for part in pool.map(partial(generate, variant, seed=seed), batches(items)) for one in part]
+            chunks = batches(items, Variant.parse(variant).execution)
+            made = [one for part in pool.map(partial(generate, variant, seed=seed), chunks) for one in part]
             lines.append(row(text or base, made, natives, int(options["aligned"])))
             print(lines[-1], flush=True)
             if options["save"]:

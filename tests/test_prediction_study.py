@@ -11,8 +11,10 @@ import torch
 
 from protgm.evaluate.similarity import tm_score
 from protgm.lie import so3
+from protgm.lie.random import Streams
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE
-from protgm.process import ProteinProcess, centre
+from protgm.process import ProteinProcess
+from protgm.structure.frames import centre
 from protgm.weights import save_weights
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prediction_study.py"
@@ -56,10 +58,16 @@ def test_only_what_is_given_is_shown(study, batch):
     assert torch.equal(everything.secondary, batch.secondary)
     known = (everything.time == 1) & batch.mask
     assert 0.3 < known.sum() / batch.mask.sum() < 0.37
-    torch.testing.assert_close(everything.translations[known], batch.translations[known])
-    assert torch.equal(everything.rotations[known], batch.rotations[known])
-    # The rest is noised as before.
-    assert torch.equal(everything.translations[~known], nothing.translations[~known])
+    torch.testing.assert_close(everything.frames.translations[known], batch.translations[known])
+    assert torch.equal(everything.frames.rotations[known], batch.rotations[known])
+    # The rest is turned as before, and its noise lies about what is known.
+    assert torch.equal(everything.frames.rotations[~known], nothing.frames.rotations[~known])
+    middle = torch.stack([x[k].mean(0) for x, k in zip(batch.translations, known, strict=True)])[:, None]
+    streams = Streams(range(len(batch)), [batch.padded_length] * len(batch))
+    noise = ProteinProcess().positions.prior(batch.translations.shape, generator=streams) + middle
+    rest = batch.mask & ~known
+    expected = torch.lerp(noise, batch.translations, 0.3)[rest]
+    torch.testing.assert_close(everything.frames.translations[rest], expected, atol=1e-4, rtol=0)
 
 
 def test_a_gap_is_a_tenth_in_the_middle(study, batch):

@@ -10,7 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from protgm.matching.euclidean import GaussianPath
+from protgm.matching.kappa import QuadraticKappa
+from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.model import Denoiser
+from protgm.process import ProteinProcess
 from protgm.weights import load_model, load_weights, save_weights
 
 
@@ -30,10 +34,20 @@ def saved(small_denoiser, tmp_path):
 
 def test_there_and_back(small_denoiser, tmp_path):
     save_weights(tmp_path / "w.safetensors", small_denoiser, {"steps": 3})
-    model, card = load_model(tmp_path / "w.safetensors")
+    model, process, card = load_model(tmp_path / "w.safetensors")
     assert card == {"steps": 3}
+    assert process == ProteinProcess.of_scale(small_denoiser.config.noise_scale)
     for a, b in zip(model.parameters(), small_denoiser.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_process_is_kept_with_the_weights(small_denoiser, saved, tmp_path):
+    path = tmp_path / "p.safetensors"
+    process = ProteinProcess(GaussianPath(scale=7.0), AntipodalVMFPath(QuadraticKappa(scale=3.0)))
+    save_weights(path, small_denoiser, {}, process=process)
+    assert load_model(path)[1] == process
+    # Files from before it was written down were trained on the usual one.
+    assert load_model(saved())[1] == ProteinProcess.of_scale(small_denoiser.config.noise_scale)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +65,9 @@ def test_there_and_back(small_denoiser, tmp_path):
         ({"model": "[" * 100_000}, "its header does not describe a network"),
         ({"card": "[]"}, "does not describe the network"),
         ({"model": '{"\\u001b[2J": 1}'}, "no such setting"),
+        ({"process": "{"}, "its header does not describe a network"),
+        ({"process": "{}"}, "its header does not describe a network"),
+        ({"process": '{"positions": {"scale": "x"}, "rotations": {}}'}, "its header does not describe a network"),
     ],
 )
 def test_headers_that_lie(saved, metadata, message):

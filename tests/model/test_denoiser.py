@@ -9,6 +9,7 @@ import torch
 
 from protgm.lie import so3
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, DenoiserConfig, NoisyProtein, Prediction
+from protgm.structure.frames import Frames
 
 
 def noisy_protein(size: int = 3, length: int = 21, *, seed: int = 0) -> NoisyProtein:
@@ -24,8 +25,10 @@ def noisy_protein(size: int = 3, length: int = 21, *, seed: int = 0) -> NoisyPro
     chain = torch.zeros_like(index)
     chain[2, 12:] = 1
     return NoisyProtein(
-        rotations=so3.random_uniform((size, length), generator=generator),
-        translations=torch.randn(size, length, 3, generator=generator) * 8,
+        frames=Frames(
+            so3.random_uniform((size, length), generator=generator),
+            torch.randn(size, length, 3, generator=generator) * 8,
+        ),
         time=uniform(size, length),
         concentration=100 * uniform(size, length) ** 3,
         sequence=torch.randint(0, MASK_TOKEN + 1, (size, length), generator=generator),
@@ -41,18 +44,17 @@ def select(protein: NoisyProtein, rows: slice, residues: slice = slice(None)) ->
     return NoisyProtein(**{f.name: getattr(protein, f.name)[rows, residues] for f in fields(protein)})
 
 
-def guess_for(protein: NoisyProtein) -> tuple[torch.Tensor, torch.Tensor]:
-    return protein.rotations.roll(1, 1), protein.translations * 0.8
+def guess_for(protein: NoisyProtein) -> Frames:
+    return Frames(protein.frames.rotations.roll(1, 1), protein.frames.translations * 0.8)
 
 
 def outputs(prediction: Prediction) -> dict[str, torch.Tensor]:
     return {
-        "rotations": prediction.rotations,
-        "translations": prediction.translations,
+        "rotations": prediction.frames.rotations,
+        "translations": prediction.frames.translations,
         "locations": prediction.posterior.rotations,
         "logits": prediction.posterior.logits,
         "concentration": prediction.posterior.concentration.log(),
-        "flow": prediction.rotation_flow,
         "sequence": prediction.sequence_logits,
         "confidence": prediction.confidence,
     }
@@ -65,30 +67,28 @@ def test_moving_the_input_moves_the_frames_and_nothing_else(small_denoiser, shif
     turn = so3.random_uniform((3, 1), generator=torch.Generator().manual_seed(5))
     move = shift * torch.tensor([[[1.0, -0.5, 0.3]]])
 
-    def place(rotations, translations):
-        return turn @ rotations, (turn @ translations[..., None])[..., 0] + move
+    def place(frames: Frames) -> Frames:
+        return frames.moved(turn, move)
 
-    rotations, translations = place(protein.rotations, protein.translations)
     guess = guess_for(protein) if conditioned else None
     with torch.no_grad():
         one = outputs(small_denoiser(protein, guess))
-        two = outputs(
-            small_denoiser(
-                replace(protein, rotations=rotations, translations=translations), place(*guess) if guess else None
-            )
-        )
-    one["rotations"], one["translations"] = place(one["rotations"], one["translations"])
+        moved = replace(protein, frames=place(protein.frames))
+        two = outputs(small_denoiser(moved, None if guess is None else place(guess)))
+    placed = place(Frames(one["rotations"], one["translations"]))
+    one["rotations"], one["translations"] = placed.rotations, placed.translations
     one["locations"] = turn[:, :, None] @ one["locations"]
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=2e-3, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
     # The network does move frames: the test would pass with an identity otherwise.
-    assert (one["translations"] - translations).norm(dim=-1).mean() > 1
+    assert (one["translations"] - moved.frames.translations).norm(dim=-1).mean() > 1
 
 
 def test_a_mirror_image_is_another_protein(small_denoiser):
     protein = noisy_protein()
     flip = torch.diag(torch.tensor([1.0, 1.0, -1.0]))
-    mirrored = replace(protein, rotations=flip @ protein.rotations @ flip, translations=protein.translations @ flip)
+    frames = Frames(flip @ protein.frames.rotations @ flip, protein.frames.translations @ flip)
+    mirrored = replace(protein, frames=frames)
     with torch.no_grad():
         difference = small_denoiser(protein).sequence_logits - small_denoiser(mirrored).sequence_logits
     assert difference.abs().mean() > 0.01
@@ -98,9 +98,7 @@ def test_neither_batch_nor_padding_matters(small_denoiser):
     protein = noisy_protein()
     with torch.no_grad():
         together = outputs(small_denoiser(protein, guess_for(protein)))
-        alone = outputs(
-            small_denoiser(select(protein, slice(0, 1), slice(0, 17)), tuple(g[:1, :17] for g in guess_for(protein)))
-        )
+        alone = outputs(small_denoiser(select(protein, slice(0, 1), slice(0, 17)), guess_for(protein)[:1, :17]))
     for name, value in alone.items():
         torch.testing.assert_close(together[name][:1, :17], value, atol=2e-4, rtol=1e-4)
 
@@ -110,10 +108,11 @@ def test_known_residues_stay_where_they_are(small_denoiser):
     time = protein.time.clone()
     time[:, 3:9] = 1.0
     with torch.no_grad():
-        prediction = small_denoiser(replace(protein, time=time))
-    torch.testing.assert_close(prediction.translations[:, 3:9], protein.translations[:, 3:9], atol=1e-5, rtol=0)
-    torch.testing.assert_close(prediction.rotations[:, 3:9], protein.rotations[:, 3:9], atol=1e-5, rtol=0)
-    assert (prediction.translations - protein.translations)[:, 10:].norm(dim=-1).min() > 1e-3
+        predicted = small_denoiser(replace(protein, time=time)).frames
+    here = protein.frames
+    torch.testing.assert_close(predicted.translations[:, 3:9], here.translations[:, 3:9], atol=1e-5, rtol=0)
+    torch.testing.assert_close(predicted.rotations[:, 3:9], here.rotations[:, 3:9], atol=1e-5, rtol=0)
+    assert (predicted.translations - here.translations)[:, 10:].norm(dim=-1).min() > 1e-3
 
 
 def test_a_guess_that_is_not_listened_to_changes_nothing(small_denoiser):
@@ -153,7 +152,7 @@ def test_proper_rotations_and_finite_gradients_at_the_ends_of_time(small_denoise
         )
         prediction = small_denoiser(at)
         identity = torch.eye(3).expand(3, 21, 3, 3)
-        gram = prediction.rotations.transpose(-1, -2) @ prediction.rotations
+        gram = prediction.frames.rotations.mT @ prediction.frames.rotations
         torch.testing.assert_close(gram.detach(), identity, atol=1e-5, rtol=0)
         loss = sum(value.square().mean() for value in outputs(prediction).values())
         gradients = torch.autograd.grad(loss, list(small_denoiser.parameters()), allow_unused=True)

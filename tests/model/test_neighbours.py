@@ -11,6 +11,7 @@ from protgm.lie import so3
 from protgm.model import UNKNOWN_STRUCTURE, NoisyProtein, Prediction
 from protgm.model.features import pair_features, relation_features
 from protgm.model.neighbours import choose_edges, dot, mix, take
+from protgm.structure.frames import Frames
 
 
 def random_walk(size: int = 2, length: int = 150, *, padding: int = 30, seed: int = 0) -> NoisyProtein:
@@ -21,8 +22,7 @@ def random_walk(size: int = 2, length: int = 150, *, padding: int = 30, seed: in
     mask[0, length - padding :] = False
     index = torch.arange(length).expand(size, length)
     return NoisyProtein(
-        rotations=so3.random_uniform((size, length), generator=generator),
-        translations=3.8 * steps.cumsum(1),
+        frames=Frames(so3.random_uniform((size, length), generator=generator), 3.8 * steps.cumsum(1)),
         time=torch.full((size, length), 0.5),
         concentration=torch.full((size, length), 20.0),
         sequence=torch.randint(0, 20, (size, length), generator=generator),
@@ -34,16 +34,15 @@ def random_walk(size: int = 2, length: int = 150, *, padding: int = 30, seed: in
     )
 
 
-def guess_for(protein: NoisyProtein) -> tuple[torch.Tensor, torch.Tensor]:
-    return protein.rotations.roll(1, 1), protein.translations.roll(3, 1) * 0.8
+def guess_for(protein: NoisyProtein) -> Frames:
+    return Frames(protein.frames.rotations.roll(1, 1), protein.frames.translations.roll(3, 1) * 0.8)
 
 
 def outputs(prediction: Prediction) -> dict[str, torch.Tensor]:
     return {
-        "rotations": prediction.rotations,
-        "translations": prediction.translations,
+        "rotations": prediction.frames.rotations,
+        "translations": prediction.frames.translations,
         "locations": prediction.posterior.rotations,
-        "flow": prediction.rotation_flow,
         "sequence": prediction.sequence_logits,
         "confidence": prediction.confidence,
     }
@@ -51,10 +50,10 @@ def outputs(prediction: Prediction) -> dict[str, torch.Tensor]:
 
 def test_chosen_are_the_chain_neighbours_some_spread_over_the_chain_and_the_nearest_in_space():
     protein = random_walk(padding=40)
-    edges = choose_edges([(protein.translations, None)], protein.mask, 50)
+    edges = choose_edges([(protein.frames.translations, None)], protein.mask, 50)
     assert edges.shape == (2, 150, 50)
     for protein_number, length, stride in ((0, 110, 5), (1, 150, 6)):
-        distance = torch.cdist(protein.translations[protein_number], protein.translations[protein_number])
+        distance = torch.cdist(protein.frames.translations[protein_number], protein.frames.translations[protein_number])
         for i in (0, 37, length - 1):
             seen = edges[protein_number, i].tolist()
             assert seen == sorted(set(seen))
@@ -66,8 +65,8 @@ def test_chosen_are_the_chain_neighbours_some_spread_over_the_chain_and_the_near
 
 def test_a_guess_that_is_heeded_makes_neighbours_too():
     protein = random_walk(padding=0)
-    other = protein.translations.roll(60, 1)
-    place = (protein.translations, None)
+    other = protein.frames.translations.roll(60, 1)
+    place = (protein.frames.translations, None)
     both = choose_edges([place, (other, torch.tensor([True, False]))], protein.mask, 40)
     one = choose_edges([place], protein.mask, 40)
     assert torch.equal(both[1], one[1])
@@ -76,12 +75,12 @@ def test_a_guess_that_is_heeded_makes_neighbours_too():
 
 def test_pair_functions_agree_with_picking_from_all_pairs():
     protein = random_walk()
-    edges = choose_edges([(protein.translations, None)], protein.mask, 50)
+    edges = choose_edges([(protein.frames.translations, None)], protein.mask, 50)
 
     def picked(everything: torch.Tensor) -> torch.Tensor:
         return torch.take_along_dim(everything, edges[:, None], dim=3)
 
-    frames = protein.rotations, protein.translations * 0.1
+    frames = protein.frames.rotations, protein.frames.translations * 0.1
     # All pairs at once go through differences of large products, which shows where a residue meets itself.
     for some, everything in zip(pair_features(*frames, edges), pair_features(*frames), strict=True):
         torch.testing.assert_close(some, picked(everything), atol=2e-3, rtol=1e-4)
@@ -115,7 +114,7 @@ def test_gradients_are_those_of_the_dense_mode(small_denoiser):
     for neighbours in (None, 60):
         small_denoiser.zero_grad()
         prediction = small_denoiser(protein, guess_for(protein), neighbours=neighbours)
-        (prediction.translations.square().mean() + prediction.sequence_logits.square().mean()).backward()
+        (prediction.frames.translations.square().mean() + prediction.sequence_logits.square().mean()).backward()
         gradients.append({n: p.grad.clone() for n, p in small_denoiser.named_parameters() if p.grad is not None})
     small_denoiser.zero_grad(set_to_none=True)
     for name, value in gradients[0].items():
@@ -128,7 +127,7 @@ def test_neither_batch_nor_padding_matters(small_denoiser):
     guess = guess_for(protein)
     with torch.no_grad():
         together = outputs(small_denoiser(protein, guess, neighbours=48))
-        single = outputs(small_denoiser(alone, (guess[0][:1, :120], guess[1][:1, :120]), neighbours=48))
+        single = outputs(small_denoiser(alone, guess[:1, :120], neighbours=48))
     for name, value in single.items():
         torch.testing.assert_close(together[name][:1, :120], value, atol=2e-4, rtol=1e-4)
 
@@ -138,16 +137,16 @@ def test_moving_the_input_moves_the_frames_and_nothing_else(small_denoiser):
     turn = so3.random_uniform((2, 1), generator=torch.Generator().manual_seed(5))
     move = torch.tensor([[[30.0, -15.0, 9.0]]])
 
-    def place(rotations, translations):
-        return turn @ rotations, (turn @ translations[..., None])[..., 0] + move
+    def place(frames: Frames) -> Frames:
+        return frames.moved(turn, move)
 
-    rotations, translations = place(protein.rotations, protein.translations)
     guess = guess_for(protein)
     with torch.no_grad():
         one = outputs(small_denoiser(protein, guess, neighbours=48))
-        moved = replace(protein, rotations=rotations, translations=translations)
-        two = outputs(small_denoiser(moved, place(*guess), neighbours=48))
-    one["rotations"], one["translations"] = place(one["rotations"], one["translations"])
+        moved = replace(protein, frames=place(protein.frames))
+        two = outputs(small_denoiser(moved, place(guess), neighbours=48))
+    placed = place(Frames(one["rotations"], one["translations"]))
+    one["rotations"], one["translations"] = placed.rotations, placed.translations
     one["locations"] = turn[:, :, None] @ one["locations"]
     for name, value in one.items():
         torch.testing.assert_close(two[name][protein.mask], value[protein.mask], atol=2e-3, rtol=1e-3)

@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 import torch
+from protgm.sample.secondary import check_secondary, secondary_labels
 
 from protgm.model import UNKNOWN_STRUCTURE
 from protgm.sample import SampleConfig
 from protgm.sample.lengths import Item
 from protgm.sample.sampler import Task
-from protgm.sample.secondary import check_secondary, secondary_labels
 from protgm.structure.secondary import STATES
 
 

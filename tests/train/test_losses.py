@@ -11,6 +11,7 @@ from protgm.data import Dataset, collate
 from protgm.lie import so3
 from protgm.model import Prediction, RotationPosterior
 from protgm.process import ProteinProcess
+from protgm.structure.frames import Frames
 from protgm.train.corrupt import CorruptionConfig, Noised, corrupt
 from protgm.train.losses import LossWeights, denoising_losses, posterior_log_density, total_loss
 
@@ -24,13 +25,13 @@ def noised(example_dataset) -> Noised:
 def perfect(noised: Noised) -> Prediction:
     shape = noised.protein.time.shape
     return Prediction(
-        rotations=noised.rotations,
-        translations=noised.translations,
-        posterior=RotationPosterior(torch.zeros(*shape, 1), noised.rotations[:, :, None], torch.full((*shape, 1), 1e4)),
-        rotation_flow=noised.rotation_flow,
+        frames=noised.frames,
+        posterior=RotationPosterior(
+            torch.zeros(*shape, 1), noised.frames.rotations[:, :, None], torch.full((*shape, 1), 1e4)
+        ),
         sequence_logits=torch.nn.functional.one_hot(noised.sequence.clamp(max=19), 20) * 50.0,
         confidence=torch.ones(shape),
-        intermediate=((noised.rotations, noised.translations),),
+        intermediate=(noised.frames,),
     )
 
 
@@ -44,25 +45,36 @@ def test_a_perfect_prediction_costs_nothing(noised):
     assert terms["clash"] < 0.02
 
 
-@pytest.mark.parametrize("what", ["translations", "rotations", "rotation_flow", "sequence_logits", "confidence"])
+def wrong(good: Prediction, what: str) -> Prediction:
+    generator = torch.Generator().manual_seed(0)
+    frames = good.frames
+    if what == "translations":
+        shift = torch.randn(frames.translations.shape, generator=generator)
+        return replace(good, frames=Frames(frames.rotations, frames.translations + shift))
+    if what == "rotations":
+        turn = so3.exp(0.5 * torch.randn(frames.translations.shape, generator=generator))
+        return replace(good, frames=Frames(frames.rotations @ turn, frames.translations))
+    if what == "posterior":
+        turn = so3.exp(0.5 * torch.randn(frames.translations.shape, generator=generator))[:, :, None]
+        return replace(good, posterior=replace(good.posterior, rotations=good.posterior.rotations @ turn))
+    if what == "intermediate":
+        return replace(good, intermediate=(wrong(good, "translations").frames,))
+    return replace(good, **{what: getattr(good, what) * (-0.5 if what == "sequence_logits" else 0.5)})
+
+
+@pytest.mark.parametrize(
+    "what", ["translations", "rotations", "posterior", "intermediate", "sequence_logits", "confidence"]
+)
 def test_an_error_costs(noised, what):
     good = perfect(noised)
-    value = getattr(good, what)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(value.shape if what != "rotations" else value.shape[:-1], generator=generator)
-    if what == "rotations":
-        wrong = value @ so3.exp(0.5 * noise)
-    else:
-        wrong = value * 0.5 if what in ("sequence_logits", "confidence") else value + noise
-    wrong = -wrong if what == "sequence_logits" else wrong
-    bad = denoising_losses(replace(good, **{what: wrong}), noised)
+    bad = denoising_losses(wrong(good, what), noised)
     assert total_loss(bad, LossWeights()) > total_loss(denoising_losses(good, noised), LossWeights()) + 0.02
 
 
 def test_padding_and_known_residues_cost_nothing(noised):
     good = perfect(noised)
-    moved = good.translations + 5.0 * (~noised.protein.mask)[..., None]
-    terms = denoising_losses(replace(good, translations=moved), noised)
+    moved = good.frames.translations + 5.0 * (~noised.protein.mask)[..., None]
+    terms = denoising_losses(replace(good, frames=Frames(good.frames.rotations, moved)), noised)
     for name in ("translation", "rotation", "stages"):
         assert terms[name] == 0
     # Absent residues, those of a gap among them, are nobody's chain neighbours either.
@@ -74,19 +86,12 @@ def test_padding_and_known_residues_cost_nothing(noised):
 
 def test_moving_both_proteins_changes_no_loss(noised, small_denoiser):
     turn = so3.random_uniform((1, 1), generator=torch.Generator().manual_seed(3))
-    protein = noised.protein
 
-    def place(rotations, translations):
-        return turn @ rotations, (turn @ translations[..., None])[..., 0] * noised.protein.mask[..., None]
+    def place(frames: Frames) -> Frames:
+        return frames.moved(turn, torch.zeros(3))
 
-    rotations, translations = place(protein.rotations, protein.translations)
-    clean = place(noised.rotations, noised.translations)
-    moved = replace(
-        noised,
-        protein=replace(protein, rotations=rotations, translations=translations),
-        rotations=clean[0],
-        translations=clean[1],
-    )
+    protein = replace(noised.protein, frames=place(noised.protein.frames))
+    moved = replace(noised, protein=protein, frames=place(noised.frames))
     with torch.no_grad():
         one = denoising_losses(small_denoiser(noised.protein), noised)
         two = denoising_losses(small_denoiser(moved.protein), moved)

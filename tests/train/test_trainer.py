@@ -62,7 +62,9 @@ def test_a_run_leaves_what_is_promised(config):
     for name in ("validation.csv", "samples.csv", "settings.json", "weights.safetensors"):
         assert (run / name).stat().st_size > 0, name
     assert not list(run.rglob("*.pkl")) + list(run.rglob("*.pt"))
-    assert len(protgm.load(run / "weights.safetensors").sample(length=16, num=1)[0]) == 16
+    model = protgm.load(run / "weights.safetensors")
+    with pytest.warns(UserWarning, match=r"length 16: the weights were trained on \d+ to \d+ residues"):
+        assert len(model.sample(length=16, num=1)[0]) == 16
 
 
 def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path):
