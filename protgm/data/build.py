@@ -30,10 +30,14 @@ from protgm.data.tree import structure_files
 from protgm.data.workers import chunked_map, cores
 from protgm.files import atomic, read_json, sha256, unwritable, write_json
 from protgm.lock import locked
+from protgm.made import check_outputs
+from protgm.structure.errors import printable
 
 __all__ = ["build"]
 
 _DRAFT = "structures.arrow.new"
+#: Why a file is not read that is a copy of another one, with a sequence say.
+_OWN = "made by protgm", "of structures that count themselves; name its folder as source= to read it"
 
 
 def build(
@@ -51,8 +55,11 @@ def build(
     """See `protgm.data.prepare.prepare`, which has checked the arguments."""
     started = time.monotonic()
     source, out = Path(source), Path(out)
-    listed = structure_files(source)
+    left_out: list[str] = []
+    listed = structure_files(source, left_out)
     table = find_manifest(source) if manifest is None else Path(manifest)
+    if table is not None:
+        check_outputs([table], [out / REJECTED_FILE, out / INDEX_FILE])
     known = Manifest() if table is None else read_manifest(table)
     if clustering == "auto":
         clustering = "kmers" if mmseqs_program() is None else "mmseqs"
@@ -79,7 +86,8 @@ def build(
                 _extract(tasks, parts, Extractor(str(source), filters), workers or cores(), progress)
                 origin = {"source": str(source), "manifest": None if table is None else str(table)}
                 info = {"key": key, "settings": origin | result, "files": len(listed)}
-                info = _write(out, parts, known, info, workers or cores())
+                own = [Rejection(printable(file, 4096), "", *_OWN) for file in left_out]
+                info = _write(out, parts, known, info, workers or cores(), own)
                 parts.remove()
             except OSError as error:  # disk full, permission lost
                 raise unwritable(out, error) from error
@@ -130,11 +138,10 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
             bar.advance(files, f"{entries} entries, {rejected} rejected")
 
 
-def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int) -> dict:
-    """Cluster the entries and put the dataset in place, its description last."""
+def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int, rejections: list[Rejection]) -> dict:
+    """Cluster the entries and put the dataset in place, its description last; some files are rejected already."""
     sequences: list[str] = []
     labels: list[str | None] = []
-    rejections: list[Rejection] = []
     for part in parts:
         files, chains = part.batch.column("source").to_pylist(), part.batch.column("chain").to_pylist()
         sequences += part.batch.column("sequence").to_pylist()

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from protgm.evaluate.progress import Stage, quiet
 from protgm.evaluate.similarity import tm_score
+from protgm.made import write_list
 from protgm.refold.base import Prediction, Refolder
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def self_consistency(
         Sequences of each backbone.
     refolder : Refolder
     folder : Path, optional
-        Where to write the best prediction of each, NAME.pdb.
+        Where to write the best prediction of each, NAME.pdb, and refolded.json, which lists them.
     stage : Stage
         Shows progress.
 
@@ -95,6 +96,7 @@ def self_consistency(
     """
     advance = stage("refolding", len(backbones))
     found: list[Consistency | None] = []
+    written: list[str] = []
     for backbone, made in zip(backbones, designs, strict=True):
         sequences = {f"{k}": one.sequence for k, one in enumerate(made)}
         predictions = refolder.fold(sequences) if sequences else {}
@@ -110,6 +112,9 @@ def self_consistency(
         found.append(Consistency(sequences[key], rmsd, tm, best.plddt, len(scored)))
         if folder is not None:
             _write(folder, backbone, sequences[key], best)
+            written.append(f"{backbone.name}.pdb")
+    if folder is not None and written:
+        write_list(folder / "refolded.json", written)
     return found
 
 
