@@ -50,7 +50,7 @@ class Geometry:
     angle_worst: float
     trans: float  #: share of |omega| > 150
     cis: float  #: share of |omega| < 30
-    cis_nonpro: float  #: share of cis peptides, known proline left out; NaN where residue types are not said
+    cis_nonpro: float  #: share of cis peptides before residues whose types are said, proline left out; NaN without such
     twisted: float  #: share of 30 <= |omega| <= 150
     omega_mad: float  #: mean deviation from the nearer of trans and cis
     phi_positive: float  #: share of phi > 0, residues known to be glycine left out
@@ -177,12 +177,12 @@ def _peptides(
     omega = np.abs(angles.omega[j])
     known = np.isfinite(omega)
     to_proline = np.frombuffer(backbone.sequence.encode("ascii", "replace"), dtype=np.uint8)[j + 1] == ord("P")
-    kind = kinds_of(backbone.sequence)
+    said = kinds_of(backbone.sequence)[j + 1] != 0
     cis = omega < 30
     twist = np.minimum(omega, 180 - omega)
     # O against the next N about the axis CA-C: opposite when all is well.
     out_of_plane = 180 - np.abs(dihedral(n[j + 1], ca[j], c[j], o[j]))
-    for name, mask in (("cis_nonpro", cis & ~to_proline), ("twisted", twist >= 30), ("trans", omega <= 150)):
+    for name, mask in (("cis_nonpro", cis & said & ~to_proline), ("twisted", twist >= 30), ("trans", omega <= 150)):
         if (site := np.flatnonzero(mask)).size:
             where[name] = residue_label(backbone, int(j[site[0]]))
     return {
@@ -198,7 +198,7 @@ def _peptides(
         "angle_worst": _worst(off, "angle_worst", backbone, whose, where),
         "trans": _share(omega > 150, known),
         "cis": _share(cis, known),
-        "cis_nonpro": math.nan if len(kind) and not kind.any() else _share(cis & ~to_proline, known & ~to_proline),
+        "cis_nonpro": _share(cis & ~to_proline, known & said & ~to_proline),
         "twisted": _share(twist >= 30, known),
         "omega_mad": _mean(twist),
         "o_planarity": _mean(out_of_plane),
