@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from protgm.checks import points
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.packing import native_rg, packing
 from protgm.evaluate.ramachandran import kinds_of, regions
@@ -121,9 +122,14 @@ def geometry(
     Raises
     ------
     ValueError
-        If ``secondary`` or ``cb`` does not have one entry per residue.
+        If ``backbone`` is none, or ``secondary`` or ``cb`` does not have one entry per residue.
     """
+    from protgm.structure.backbone import Backbone
+
+    if not isinstance(backbone, Backbone):
+        raise ValueError(f"geometry of {type(backbone).__name__}: a Backbone is wanted, as from Backbone.from_coords")
     length = len(backbone)
+    cb = None if cb is None else points("cb", cb, "L", 3)
     for name, given in (("secondary", secondary), ("cb", cb)):
         if given is not None and len(given) != length:
             raise ValueError(f"{backbone.name}: {name} has {len(given)} entries for {length} residues")
