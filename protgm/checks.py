@@ -7,7 +7,10 @@ import operator
 from dataclasses import fields
 from typing import Any
 
-__all__ = ["check_numbers", "number", "whole"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["check_numbers", "number", "points", "whole"]
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
@@ -46,6 +49,47 @@ def number(name: str, value: Any) -> float:
     if not math.isfinite(found):
         raise ValueError(f"{name}={found} must be finite")
     return found
+
+
+def points(
+    name: str, value: Any, *shape: int | str, missing: bool = True, infinite: bool = False
+) -> NDArray[np.floating]:
+    """Positions as an array of floats.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    value : array
+        Of numpy, torch or lists.
+    shape : int or str
+        The axes that are wanted: a number for what must be so long, a name for what may have any length.
+    missing, infinite : bool
+        Whether NaN may stand for an atom that is missing; whether infinite values are somebody else's to refuse.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, it does not hold real numbers, or one of them is infinite.
+    """
+    wanted = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{name}: must be an array of shape {wanted} ({str(error)[:100]})") from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: must be an array of real numbers of shape {wanted}, got {array.dtype}")
+    fits = array.ndim == len(shape) and all(
+        isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=False)
+    )
+    if not fits:
+        raise ValueError(f"{name}: must have shape {wanted}, got {array.shape}")
+    array = array if array.dtype.kind == "f" else array.astype(np.float64)
+    if not infinite and np.isinf(array).any():
+        raise ValueError(f"{name}: holds infinite values" + ("; a missing atom is NaN" if missing else ""))
+    if not missing and np.isnan(array).any():
+        raise ValueError(f"{name}: holds NaN")
+    return array
 
 
 def check_numbers(settings: Any) -> None:

@@ -17,23 +17,31 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from protgm.data.clusters import cluster_sequences, split_of
 from protgm.data.extract import Extracted, Extractor, Rejection, Task, merge
 from protgm.data.filters import Filters
+from protgm.data.grouping import Entries, cluster_entries, split_entries
 from protgm.data.manifest import Manifest, find_manifest, read_manifest
-from protgm.data.mmseqs import cluster_by_alignment, mmseqs_program
+from protgm.data.mmseqs import mmseqs_program
 from protgm.data.parts import PART, Parts
 from protgm.data.prepare import Summary
 from protgm.data.progress import FileProgress
 from protgm.data.schema import FORMAT, INDEX_FILE, REJECTED_FILE, SCHEMA, VERSION
-from protgm.data.tree import structure_files
+from protgm.data.tree import SourceFile, structure_files
 from protgm.data.workers import chunked_map, cores
 from protgm.files import atomic, read_json, sha256, unwritable, write_json
 from protgm.lock import locked
+from protgm.made import check_outputs
+from protgm.structure.errors import printable
 
 __all__ = ["build"]
 
 _DRAFT = "structures.arrow.new"
+#: Of how clusters and splits are found: a dataset made by others is made anew.
+_RULES = 2
+#: Why a row of the manifest is left out.
+_MISSING = "not found", "the manifest names it, the source does not have it"
+#: Why a file is not read that is a copy of another one, with a sequence say.
+_OWN = "made by protgm", "of structures that count themselves; name its folder as source= to read it"
 
 
 def build(
@@ -52,10 +60,14 @@ def build(
     """See `protgm.data.prepare.prepare`, which has checked the arguments."""
     started = time.monotonic()
     source, out = Path(source), Path(out)
-    listed = structure_files(source)
+    left_out: list[str] = []
+    listed = structure_files(source, left_out)
     table = find_manifest(source) if manifest is None else Path(manifest)
+    if table is not None:
+        check_outputs([table], [out / REJECTED_FILE, out / INDEX_FILE])
     known = Manifest() if table is None else read_manifest(table)
-    if clustering == "auto":
+    automatic = clustering == "auto"
+    if automatic:
         clustering = "kmers" if mmseqs_program() is None else "mmseqs"
     result = {
         "filters": asdict(filters),
@@ -65,7 +77,7 @@ def build(
         **({"complexes": True} if complexes else {}),
     }
     # Where the files lie does not matter, what they are does: names, sizes, times, and the manifest's contents.
-    contents = [VERSION, result, listed, None if table is None else sha256(table)]
+    contents = [VERSION, _RULES, result, listed, None if table is None else sha256(table)]
     key = hashlib.sha256(json.dumps(contents, ensure_ascii=True).encode()).hexdigest()
     with locked(out, "protgm prepare"):
         read = 0
@@ -81,7 +93,8 @@ def build(
                 _extract(tasks, parts, Extractor(str(source), filters, complexes), workers or cores(), progress)
                 origin = {"source": str(source), "manifest": None if table is None else str(table)}
                 info = {"key": key, "settings": origin | result, "files": len(listed)}
-                info = _write(out, parts, known, info, workers or cores())
+                own = [Rejection(printable(file, 4096), "", *_OWN) for file in left_out]
+                info = _write(out, parts, known, info, workers or cores(), own, listed, automatic)
                 parts.remove()
             except OSError as error:  # disk full, permission lost
                 raise unwritable(out, error) from error
@@ -94,6 +107,7 @@ def build(
         seconds=time.monotonic() - started,
         read=read,
         unchanged=unchanged,
+        notes=tuple(info.get("notes", ())),
     )
 
 
@@ -132,28 +146,38 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
             bar.advance(files, f"{entries} entries, {rejected} rejected")
 
 
-def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int) -> dict:
-    """Cluster the entries and put the dataset in place, its description last."""
-    sequences: list[str] = []
-    labels: list[str | None] = []
-    rejections: list[Rejection] = []
+def _write(
+    out: Path,
+    parts: Parts,
+    known: Manifest,
+    info: dict,
+    workers: int,
+    rejections: list[Rejection],
+    listed: Sequence[SourceFile],
+    or_kmers: bool,
+) -> dict:
+    """Cluster the entries and put the dataset in place, its description last; some files are rejected already."""
+    entries = Entries()
     for part in parts:
-        files, chains = part.batch.column("source").to_pylist(), part.batch.column("chain").to_pylist()
-        sequences += part.batch.column("sequence").to_pylist()
-        labels += [known.row(file, chain).cluster for file, chain in zip(files, chains, strict=True)]
+        entries.add(part.batch)
         rejections += part.rejected
+    missing = known.unmatched(_seen(entries, rejections, listed))
+    if known.rows and len(missing) == len(known.rows):
+        raise ValueError(
+            f"{info['settings']['manifest']}: none of its rows names a file or chain of {info['settings']['source']} "
+            f"(the first: {printable(' '.join(missing[0])).strip()}); files are named by their paths below it"
+        )
+    rejections += [Rejection(printable(file, 4096), printable(chain), *_MISSING) for file, chain in missing]
     counts = Counter(rejection.reason for rejection in rejections)
     _write_rejected(out / REJECTED_FILE, rejections)
-    if not sequences:
+    if not entries.rows:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
         raise ValueError(f"{out}: nothing of {info['files']} files passed ({reasons}); see {out / REJECTED_FILE}")
     settings = info["settings"]
-    if settings["clustering"] == "mmseqs":
-        clusters = cluster_by_alignment(sequences, labels, threads=workers)
-    else:
-        clusters = cluster_sequences(sequences, labels)
-    shares = settings["val_share"], settings["test_share"]
-    splits = [known.splits.get(cluster) or split_of(cluster, *shares) for cluster in clusters]
+    clusters, note = cluster_entries(entries, known, settings["clustering"], workers=workers, or_kmers=or_kmers)
+    if note:
+        settings["clustering"] = "kmers"
+    splits, cut = split_entries(entries, clusters, known, settings["val_share"], settings["test_share"])
     draft = out / _DRAFT
     with atomic(draft) as temporary:
         _write_structures(temporary, parts, known, clusters, splits)
@@ -166,10 +190,11 @@ def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int) -
         "structures": structures.name,
         "bytes": structures.stat().st_size,
         "sha256": digest,
-        "entries": len(sequences),
+        "entries": len(entries.rows),
         "clusters": len(set(clusters)),
         "splits": dict(sorted(Counter(splits).items())),
         "rejected": dict(counts.most_common()),
+        "notes": [text for text in (note, cut) if text],
         **info,
     }
     write_json(out / INDEX_FILE, described)
@@ -177,6 +202,20 @@ def _write(out: Path, parts: Parts, known: Manifest, info: dict, workers: int) -
         if other != structures:
             other.unlink(missing_ok=True)
     return described
+
+
+def _seen(
+    entries: Entries, rejections: Sequence[Rejection], listed: Sequence[SourceFile]
+) -> dict[str, set[str] | None]:
+    """Chains of each file, None where a file was rejected as a whole."""
+    seen: dict[str, set[str] | None] = {file.file: set() for file in listed}
+    for file, chain in [*entries.rows, *((r.file, r.chain) for r in rejections)]:
+        chains = seen.get(file)
+        if not chain:
+            seen[file] = None
+        elif chains is not None:
+            chains.add(chain)
+    return seen
 
 
 def _write_structures(

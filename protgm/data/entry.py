@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from protgm.data.filters import Filters
 from protgm.structure.backbone import Backbone
 from protgm.structure.geometry import atoms_from_frames, frames_from_atoms, place_oxygen
+from protgm.structure.letters import chosen
 from protgm.structure.secondary import assign, chain_breaks
 
 __all__ = [
@@ -167,7 +168,8 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
     return {
         "length": length,
         "coords": np.ascontiguousarray(coords, dtype=np.float32).reshape(-1),
-        "sequence": chain.sequence,
+        # One letter that a generator writes everywhere is not a type to be learnt.
+        "sequence": "".join(np.where(chosen(chain.sequence), list(chain.sequence), "X")),
         "residue_numbers": chain.residue_numbers,
         "insertion_codes": "".join(code[:1] or " " for code in chain.insertion_codes),
         "residue_index": residue_index(chain.residue_numbers, chain_index, breaks, complete),

@@ -22,6 +22,7 @@ from protgm.data.download import Downloaded, Downloader, Failed
 from protgm.data.progress import FileProgress
 from protgm.files import append_lines, atomic, read_lines, sha256, unwritable
 from protgm.lock import locked
+from protgm.made import check_outputs
 from protgm.structure.errors import printable
 
 __all__ = ["FAILED", "FETCHED", "FORMATS", "Fetched", "fetch", "read_ids"]
@@ -148,9 +149,17 @@ def fetch(
             raise ValueError(f"{name}={seconds} must be a positive number of seconds")
     started = time.monotonic()
     codes, out = read_ids(ids), Path(out)
+    check_outputs([Path(ids)], [out / FAILED, out / FETCHED])
     with locked(out, "protgm fetch"):
         _clean(out)
         known = {row.get("file"): row for row in read_lines(out / FETCHED)}
+        other = next((row for row in known.values() if not str(row.get("file")).endswith(f".{format}.gz")), None)
+        if other is not None:
+            before = str(other.get("file")).rsplit(".", 2)[1:2]
+            raise ValueError(
+                f"{out}: has entries with format={''.join(before)}, now format={format}, which would be there twice; "
+                "use another out= folder"
+            )
         missing = [code for code in codes if not _there(out, known.get(_file(code, format)), verify)]
         downloader = Downloader(timeout=timeout, retries=retries, backoff=backoff)
         job = _Job(out, base, format, downloader)

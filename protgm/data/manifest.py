@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ __all__ = ["Manifest", "ManifestRow", "find_manifest", "read_manifest"]
 
 #: Names of the cluster column, the first that is there counts.
 CLUSTER_COLUMNS = ("cluster", "cluster30")
+_COLUMNS = ("file", "chain", *CLUSTER_COLUMNS, "split", "pdb_id", "resolution")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Manifest:
         """What is known of a chain of a file (its path below the source folder, with ``/``)."""
         return self.rows.get((file, chain)) or self.rows.get((file, "")) or ManifestRow()
 
+    def unmatched(self, seen: Mapping[str, set[str] | None]) -> list[tuple[str, str]]:
+        """Rows (file, chain) that name nothing that was seen: file to its chains, None where they are not known."""
+        return [
+            (file, chain)
+            for file, chain in self.rows
+            if file not in seen or (chain and (chains := seen[file]) is not None and chain not in chains)
+        ]
+
     def resolutions(self) -> dict[str, float]:
         """File to resolution, Angstrom, where it is stated."""
         return {file: row.resolution for (file, _), row in self.rows.items() if row.resolution is not None}
@@ -61,12 +70,13 @@ def read_manifest(path: str | PathLike[str]) -> Manifest:
     path : path
         UTF-8 with a header. ``file`` (path below the source folder) must be there; ``chain``, ``cluster`` (or
         ``cluster30``), ``split`` (train, val or test), ``pdb_id`` and ``resolution`` (Angstrom) may be; other columns
-        are ignored. A split without a cluster is not taken over: it could cut one.
+        are ignored. A split is followed with a cluster and without.
 
     Raises
     ------
     ValueError
-        If it cannot be read, a column or value is wrong, a file stands there twice, or a cluster lies in two splits.
+        If it cannot be read, a column or value is wrong, a column's name is nearly one of those, a row names no file, a
+        file stands there twice, or a cluster lies in two splits.
     """
     where = printable(path, limit=1000)
     rows: dict[tuple[str, str], ManifestRow] = {}
@@ -77,10 +87,15 @@ def read_manifest(path: str | PathLike[str]) -> Manifest:
             header = reader.fieldnames or []
             if "file" not in header:
                 raise ValueError(f"{where}: a manifest needs a column 'file', it has {', '.join(header) or 'none'}")
+            _check_names(header, where)
             cluster_column = next((name for name in CLUSTER_COLUMNS if name in header), None)
             for record in reader:
                 at = f"{where}, line {reader.line_num}"
                 key = (record["file"] or "", record.get("chain") or "")
+                if not key[0]:
+                    raise ValueError(f"{at}: names no file")
+                if None in record:
+                    raise ValueError(f"{at}: has more values than there are columns")
                 row = _row(record, cluster_column, at)
                 if key in rows:
                     raise ValueError(f"{at}: {printable(' '.join(key)).strip()} is there a second time")
@@ -99,6 +114,15 @@ def read_manifest(path: str | PathLike[str]) -> Manifest:
     return Manifest(rows, splits)
 
 
+def _check_names(header: Sequence[str], where: str) -> None:
+    """Refuse a column that would be ignored though it is meant: Split, clusters, "pdb id"."""
+    for name in header:
+        plain = name.lower().strip().replace(" ", "_").replace("-", "_")
+        meant = next((known for known in _COLUMNS if plain in (known, f"{known}s", known.replace("_", ""))), None)
+        if meant is not None and meant != name and meant not in header:
+            raise ValueError(f"{where}: column {printable(name)!r} would be ignored; call it {meant}")
+
+
 def _row(record: Mapping[str, str | None], cluster_column: str | None, at: str) -> ManifestRow:
     cluster = (record.get(cluster_column) or None) if cluster_column else None
     split = record.get("split") or None
@@ -111,7 +135,7 @@ def _row(record: Mapping[str, str | None], cluster_column: str | None, at: str) 
         raise ValueError(f"{at}: resolution must be a number of Angstrom, got {printable(text)!r}") from None
     if resolution is not None and not 0 < resolution < 1000:
         raise ValueError(f"{at}: resolution must be a number of Angstrom, got {printable(text)!r}")
-    return ManifestRow(cluster, split if cluster else None, record.get("pdb_id") or None, resolution)
+    return ManifestRow(cluster, split, record.get("pdb_id") or None, resolution)
 
 
 def find_manifest(source: Path) -> Path | None:

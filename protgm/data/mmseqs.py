@@ -11,11 +11,15 @@ from pathlib import Path
 
 from protgm.structure.errors import printable
 
-__all__ = ["cluster_by_alignment", "mmseqs_program"]
+__all__ = ["ClusteringFailed", "cluster_by_alignment", "mmseqs_program"]
 
 #: Least identity and least share of both sequences that the alignment to the representative covers.
 MIN_IDENTITY = 0.3
 MIN_COVERAGE = 0.8
+
+
+class ClusteringFailed(ValueError):
+    """MMseqs2 is not installed, or failed."""
 
 
 def mmseqs_program() -> str | None:
@@ -33,7 +37,7 @@ def cluster_by_alignment(
 
     Raises
     ------
-    ValueError
+    ClusteringFailed
         If MMseqs2 is not installed, or fails.
     """
     labels: list[str | None] = list(known) if known is not None else [None] * len(sequences)
@@ -57,7 +61,7 @@ def _representatives(sequences: Sequence[str], threads: int) -> list[int]:
     """Index of the representative of each sequence."""
     program = mmseqs_program()
     if program is None:
-        raise ValueError("clustering=mmseqs: no program mmseqs found; install MMseqs2 or use clustering=kmers")
+        raise ClusteringFailed("clustering=mmseqs: no program mmseqs found; install MMseqs2 or use clustering=kmers")
     found: list[int] = list(range(len(sequences)))
     with tempfile.TemporaryDirectory(prefix="protgm-") as folder:
         fasta, result = Path(folder, "in.fasta"), Path(folder, "out_cluster.tsv")
@@ -65,11 +69,14 @@ def _representatives(sequences: Sequence[str], threads: int) -> list[int]:
             file.writelines(f">{i}\n{sequence}\n" for i, sequence in enumerate(sequences))
         command = [program, "easy-cluster", str(fasta), str(Path(folder, "out")), str(Path(folder, "tmp"))]
         command += ["--min-seq-id", str(MIN_IDENTITY), "-c", str(MIN_COVERAGE), "--threads", str(threads), "-v", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        except OSError as error:
+            raise ClusteringFailed(f"clustering=mmseqs: {program} cannot be run ({error.strerror})") from None
         if done.returncode != 0 or not result.exists():
             said = (done.stderr or done.stdout).strip().splitlines()
             reason = printable(said[-1], 200) if said else f"exit status {done.returncode}"
-            raise ValueError(f"clustering=mmseqs: {program} failed ({reason}); clustering=kmers needs no program")
+            raise ClusteringFailed(f"clustering=mmseqs: {program} failed ({reason}); clustering=kmers needs no program")
         with open(result, encoding="ascii") as file:
             for line in file:
                 representative, member = line.split()

@@ -32,6 +32,8 @@ class Summary:
         Files that this call read; fewer than ``files`` where an interrupted run had read some before.
     unchanged : bool
         Whether the wanted dataset was there already.
+    notes : tuple of str
+        What else there is to know: clusters that the manifest cuts, a program that failed.
     """
 
     files: int
@@ -42,11 +44,13 @@ class Summary:
     seconds: float
     read: int
     unchanged: bool = False
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         splits = ", ".join(f"{count} {name}" for name, count in self.splits.items())
         lines = [f"{self.entries} entries in {self.clusters} clusters ({splits}) from {self.files} files"]
         lines += [f"  {count:>7} rejected: {reason}" for reason, count in self.rejected.items()]
+        lines += [f"  note: {note}" for note in self.notes]
         if self.unchanged:
             lines.append("was prepared before from the same files with the same settings: left as it is")
         else:
@@ -86,14 +90,16 @@ def prepare(
         Keep the chains of a file together, as one entry; otherwise each is an entry of its own.
     manifest : path, optional
         CSV with clusters and splits (see `protgm.data.manifest.read_manifest`); ``manifest.csv`` in ``source`` by
-        default, where there is one. What it does not name is clustered by sequence.
+        default, where there is one. What it does not name is clustered by sequence; rows that name nothing of the
+        source are in ``rejected.csv``.
     workers : int, optional
         Processes; by default one per core.
     val_share, test_share : float
         Shares of the clusters without a split in the manifest that go to validation and test.
     clustering : str
         How sequences that the manifest does not name are clustered: ``mmseqs`` (at 30 % identity by alignment, with the
-        program MMseqs2), ``kmers`` (at about 50 %, with no program) or ``auto``: the former where it is installed.
+        program MMseqs2), ``kmers`` (at about 50 %, with no program) or ``auto``: the former where it is installed and
+        does not fail. A sequence that is mostly one letter, as generators write, is a cluster of its own.
     progress : bool
         Show a progress bar, or lines where there is no terminal, on stderr.
 

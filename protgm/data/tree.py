@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
+from protgm.made import made_here
 from protgm.structure.errors import printable
 
 __all__ = ["SourceFile", "structure_files"]
@@ -36,10 +37,11 @@ class SourceFile(NamedTuple):
     offset: int | None = None
 
 
-def structure_files(source: Path) -> list[SourceFile]:
+def structure_files(source: Path, left_out: list[str] | None = None) -> list[SourceFile]:
     """Files in ``source`` that a structure may be in, told by their endings, sorted by path.
 
-    In a folder, linked folders are entered, each folder once, and names that start with a dot are passed over. In a tar
+    In a folder, linked folders are entered, each folder once, and names that start with a dot are passed over. So are
+    files in subfolders that protgm made of others (`protgm.made`), which ``left_out`` gets, where it is given. In a tar
     file (not compressed: files are read from its middle) only regular members count, of two of one name the last.
 
     Raises
@@ -50,14 +52,18 @@ def structure_files(source: Path) -> list[SourceFile]:
     where = printable(source, 1000)
     if not source.exists():
         raise ValueError(f"source={where}: does not exist; a folder of structure files is wanted")
-    found = _in_folder(source) if source.is_dir() else _in_tar(source)
+    found, own = _in_folder(source) if source.is_dir() else (_in_tar(source), [])
+    if left_out is not None:
+        left_out += own
     if not found:
         raise ValueError(f"source={where}: no structure file in it ({_ENDINGS})")
     return sorted(found)
 
 
-def _in_folder(source: Path) -> list[SourceFile]:
+def _in_folder(source: Path) -> tuple[list[SourceFile], list[str]]:
+    """Files to read, and the paths of those that protgm made of others."""
     found: list[SourceFile] = []
+    made: set[str] = set()
     entered: set[tuple[int, int]] = set()
     todo = [("", source)]
     while todo:
@@ -67,6 +73,8 @@ def _in_folder(source: Path) -> list[SourceFile]:
             if (status.st_dev, status.st_ino) in entered:
                 continue
             entered.add((status.st_dev, status.st_ino))
+            if prefix:
+                made.update(prefix + name for name in made_here(folder))
             with os.scandir(folder) as items:
                 for item in items:
                     if item.name.startswith("."):
@@ -77,7 +85,8 @@ def _in_folder(source: Path) -> list[SourceFile]:
                         found.append(SourceFile(prefix + item.name, *_size_and_time(item)))
         except OSError as error:
             raise ValueError(f"{printable(folder, 1000)}: cannot be read: {error.strerror}") from None
-    return found
+    own = sorted(item.file for item in found if item.file in made)
+    return [item for item in found if item.file not in made], own
 
 
 def _size_and_time(item: os.DirEntry[str]) -> tuple[int, int]:

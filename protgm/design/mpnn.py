@@ -65,7 +65,13 @@ class ProteinMPNN:
         self.model, self.temperature, self.draws = model, temperature, draws
         self.ca_only = model.startswith("ca_")
         self._omit = np.array([letter in omit + "X" for letter in ALPHABET], dtype=np.float32)
+        self.omit = omit
         self._network = _network(model)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What, beside a backbone and a seed, its sequences depend on."""
+        return {"model": self.model, "temperature": self.temperature, "omit": self.omit}
 
     def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0) -> list[Design]:
         """Sequences and their likelihoods in the order they were decoded in.

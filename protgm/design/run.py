@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from protgm.data.workers import chunked_map, cores
 from protgm.design.base import Design, Designer
 from protgm.design.mpnn import ProteinMPNN
-from protgm.design.write import by_chain, write_designs
+from protgm.design.write import by_chain, check_targets, write_designs
 from protgm.evaluate.progress import Stage, Stages, quiet
-from protgm.files import atomic, write_json
+from protgm.files import atomic, read_json, sha256
+from protgm.made import check_apart, remove_others, write_list
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["DesignReport", "design", "design_backbones"]
+__all__ = ["DESIGNS", "DesignReport", "design", "design_backbones", "made_of"]
+
+#: In a folder of designs: settings, figures, and what each was made of.
+DESIGNS = "designs.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +157,15 @@ def design(
     for name, value in (("num_seqs", num_seqs), ("natives", natives)):
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
-    backbones, failed = read_folder(directory, recursive=recursive)
-    designer = ProteinMPNN(model, temperature=temperature, omit=omit)
     folder = Path(directory) / "designs" if out is None else Path(out)
+    check_apart("out", folder, Path(directory))
+    backbones, failed = read_folder(directory, recursive=recursive)
+    inputs = [
+        Path(directory, file) for file in (*(str(b.metadata["file"]) for b in backbones), *(f for f, _ in failed))
+    ]
+    check_targets(folder, [b.name for b in backbones], inputs)
+    before = _before(folder, Path(directory))
+    designer = ProteinMPNN(model, temperature=temperature, omit=omit)
     with Stages(enabled=progress) as stage:
         found = design_backbones(
             backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers or cores(), stage=stage
@@ -175,9 +186,39 @@ def design(
         out=folder,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write_designs(folder, backbones, found)
-    _write_tables(report, backbones, {"model": model, "temperature": temperature, "omit": omit, "seed": seed})
+    files = write_designs(folder, backbones, found)
+    settings = {**designer.settings, "seed": seed}
+    made = {
+        b.name: made_of(Path(directory, str(b.metadata["file"])), settings, len(one))
+        for b, one in zip(backbones, found, strict=True)
+        if one
+    }
+    _write_tables(report, backbones, settings, files, made, os.path.relpath(directory, folder))
+    remove_others(folder, before, files)
     return report
+
+
+def made_of(path: Path, settings: dict[str, object], count: int) -> dict[str, object]:
+    """What sequences depend on: the contents of a structure file, settings and seed, and how many there are."""
+    return {"sha256": sha256(path), "settings": settings, "num_seqs": count}
+
+
+def _before(folder: Path, directory: Path) -> dict[str, Any]:
+    """What an earlier call has noted in a folder of designs; an error if they are of another folder's structures."""
+    try:
+        noted = read_json(folder / DESIGNS)
+    except (OSError, ValueError):
+        return {}
+    source = noted.get("directory")
+    if isinstance(source, str) and not _same(folder / source, directory):
+        raise ValueError(
+            f"{folder}: has designs of {os.path.normpath(folder / source)}, now {directory}; use another out= folder"
+        )
+    return noted
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _natives(
@@ -205,7 +246,14 @@ def _natives(
     return float(np.mean(own)), float(np.mean(alike))
 
 
-def _write_tables(report: DesignReport, backbones: Sequence[Backbone], settings: dict[str, object]) -> None:
+def _write_tables(
+    report: DesignReport,
+    backbones: Sequence[Backbone],
+    settings: dict[str, object],
+    files: list[str],
+    made: Mapping[str, object],
+    source: str,
+) -> None:
     with atomic(report.out / "designs.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["name", "rank", "nll", "sequence"])
@@ -213,11 +261,13 @@ def _write_tables(report: DesignReport, backbones: Sequence[Backbone], settings:
             for rank, one in enumerate(report.designs[backbone.name], start=1):
                 table.writerow([backbone.name, rank, f"{one.nll:.4f}", by_chain(backbone, one.sequence)])
     mean = None if np.isnan(report.mean_nll) else round(report.mean_nll, 4)
-    summary = {
+    summary: dict[str, Any] = {
+        "directory": source,
         "settings": settings,
         "mean_nll": mean,
         "native_own_nll": report.native_own,
         "native_designed_nll": report.native_designed,
         "failed": [{"file": file, "reason": reason} for file, reason in report.failed],
+        "made": made,
     }
-    write_json(report.out / "designs.json", summary)
+    write_list(report.out / DESIGNS, files, **summary)

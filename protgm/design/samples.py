@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protgm.design.run import design_backbones
-from protgm.design.write import write_designs
+from protgm.design.run import DESIGNS, design_backbones, made_of
+from protgm.design.write import check_targets, write_designs
 from protgm.evaluate.bfactors import ca_bfactors
 from protgm.evaluate.progress import Stages
+from protgm.files import read_json
+from protgm.made import write_list
 from protgm.structure import read_structure
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def design_samples(
     folder: Path, files: Sequence[str], *, num_seqs: int, seed: int, designer: Designer, progress: bool = True
 ) -> Path:
     """Design sequences for structure files that have none yet.
+
+    Which have is known by their contents and the settings, not by their names.
 
     Parameters
     ----------
@@ -49,14 +53,41 @@ def design_samples(
         ``folder/designs``, with NAME.fasta and NAME.pdb (the backbone with its best sequence) of each.
     """
     out = folder / FOLDER
-    todo = [folder / file for file in files if _designed(out / f"{Path(file).stem}.fasta") < num_seqs]
+    settings = {**getattr(designer, "settings", {"designer": type(designer).__name__}), "seed": seed}
+    noted = _noted(out)
+    made = dict(noted.get("made", {}))
+    wanted = {Path(file).stem: made_of(folder / file, settings, num_seqs) for file in files}
+    todo = [folder / file for file in files if not _designed(out, Path(file).stem, made, wanted)]
     if todo:
         backbones = [_read(path) for path in todo]
+        check_targets(out, [backbone.name for backbone in backbones], todo)
         with Stages(enabled=progress) as stage:
             found = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
         out.mkdir(parents=True, exist_ok=True)
-        write_designs(out, backbones, found)
+        written = write_designs(out, backbones, found)
+        made |= {b.name: wanted[b.name] for b, one in zip(backbones, found, strict=True) if one}
+        listed = {str(file) for file in noted.get("files", [])} | set(written)
+        rest = {key: value for key, value in noted.items() if key not in ("protgm", "files", "made", "directory")}
+        write_list(out / DESIGNS, listed, **rest, directory="..", made=made)
     return out
+
+
+def _noted(out: Path) -> dict[str, Any]:
+    """What is known of the designs in a folder."""
+    try:
+        noted = read_json(out / DESIGNS)
+    except FileNotFoundError:
+        return {}
+    return noted if isinstance(noted.get("made", {}), dict) and isinstance(noted.get("files", []), list) else {}
+
+
+def _designed(out: Path, name: str, made: dict[str, Any], wanted: dict[str, dict[str, Any]]) -> bool:
+    """Whether there are as many sequences of the same structure, with the same settings."""
+    before, now = made.get(name), wanted[name]
+    if not isinstance(before, dict) or not (out / f"{name}.fasta").is_file():
+        return False
+    same = {**before, "num_seqs": 0} == {**now, "num_seqs": 0}
+    return same and int(before.get("num_seqs", 0)) >= now["num_seqs"]
 
 
 def _read(path: Path) -> Backbone:
@@ -64,8 +95,3 @@ def _read(path: Path) -> Backbone:
     backbone = read_structure(path)
     values = ca_bfactors(path, backbone)
     return backbone if values is None else replace(backbone, confidence=np.float32(0.01) * values)
-
-
-def _designed(fasta: Path) -> int:
-    """Sequences that are in the file already."""
-    return fasta.read_text(encoding="utf-8").count(">") if fasta.exists() else 0

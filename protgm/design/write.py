@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from os import PathLike
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from protgm.design.base import Design
 from protgm.files import atomic
+from protgm.made import check_outputs
+from protgm.structure.write import is_ours
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["by_chain", "fasta", "write_designs"]
+__all__ = ["by_chain", "check_targets", "fasta", "write_designs"]
 
 
 def by_chain(backbone: Backbone, sequence: str) -> str:
@@ -33,14 +35,34 @@ def fasta(backbone: Backbone, designs: Sequence[Design]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Refuse to write designs over what is read, or over structures that are somebody's own.
+
+    Raises
+    ------
+    ValueError
+        Naming the file.
+    """
+    outputs = [folder / f"{name}{ending}" for name in names for ending in (".fasta", ".pdb", ".cif")]
+    check_outputs(inputs, outputs)
+    for path in outputs:
+        if path.suffix != ".fasta" and path.is_file() and not is_ours(path):
+            raise ValueError(f"{path}: is there, and not from protgm; use another out= folder")
+
+
 def write_designs(
     folder: str | PathLike[str], backbones: Sequence[Backbone], designs: Sequence[Sequence[Design]]
-) -> None:
+) -> list[str]:
     """Write NAME.fasta and NAME.pdb (the backbone with the best sequence; mmCIF where PDB cannot hold it) of each.
 
     Backbones without a design are left out.
+
+    Returns
+    -------
+    list of str
+        The files, as paths below the folder.
     """
-    folder = Path(folder)
+    folder, written = Path(folder), []
     for backbone, found in zip(backbones, designs, strict=True):
         if not found:
             continue
@@ -54,7 +76,11 @@ def write_designs(
             sequence=found[0].sequence,
             metadata={**backbone.metadata, "sequence_design": "ProteinMPNN", "nll_per_residue": round(found[0].nll, 4)},
         )
+        ending = ".pdb"
         try:
-            best.to_pdb(target.with_name(target.name + ".pdb"))
+            best.to_pdb(target.with_name(target.name + ending))
         except ValueError:
-            best.to_cif(target.with_name(target.name + ".cif"))
+            ending = ".cif"
+            best.to_cif(target.with_name(target.name + ending))
+        written += [f"{backbone.name}.fasta", f"{backbone.name}{ending}"]
+    return written

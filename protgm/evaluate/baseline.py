@@ -12,8 +12,8 @@ from protgm.evaluate.distributions import match_lengths
 from protgm.evaluate.judge import Judged, judge
 from protgm.evaluate.novelty import nearest_natives
 from protgm.evaluate.progress import Stage, quiet
-from protgm.evaluate.ramachandran import kinds_of
 from protgm.evaluate.similarity import clusters, tm_matrix
+from protgm.structure.letters import chosen
 
 if TYPE_CHECKING:
     from protgm.design import Designer
@@ -108,9 +108,9 @@ def design_natives(
     stage: Stage = quiet,
 ) -> None:
     """Sets ``mpnn_nll`` (best sequence designed for the native) and ``native_nll`` (its own) in rows of natives."""
-    chosen = matched.some(count, seed)
-    advance = stage("natives' sequences", len(chosen))
-    for k in chosen:
+    some = matched.some(count, seed)
+    advance = stage("natives' sequences", len(some))
+    for k in some:
         backbone, row = matched.backbones[k], matched.judged.rows[k]
         _design_one(backbone, row, designer, num_seqs, seed)
         advance(1)
@@ -120,7 +120,7 @@ def _design_one(backbone: Backbone, row: dict[str, Any], designer: Designer, num
     try:
         row["mpnn_nll"] = min(one.nll for one in designer.design(backbone, num_seqs, seed=seed))
         # A file that does not say what its residues are has no likelihood of its own.
-        if kinds_of(backbone.sequence).any():
+        if chosen(backbone.sequence).mean() > 0.5:
             row["native_nll"] = designer.score(backbone, backbone.sequence)
     except ValueError:
         return  # its atoms do not allow a design

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.evaluate.bfactors import ca_bfactors
+from protgm.made import made_here
 from protgm.structure import Backbone, StructureError, read_structure
+from protgm.structure.errors import printable
 
 __all__ = ["Natives", "read_folder", "read_natives", "structure_files"]
 
@@ -22,6 +25,8 @@ _SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
 def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
     """Structure files in a folder (.pdb .ent .cif .mmcif .bcif, each also .gz), sorted; hidden ones are left out.
 
+    So are, in subfolders, those that protgm made of others (designs of samples); a line on stderr says so.
+
     Raises
     ------
     ValueError
@@ -31,7 +36,7 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
     if not folder.is_dir():
         raise ValueError(f"{folder}: not a folder")
 
-    def structures(paths: Iterator[Path]) -> list[Path]:
+    def structures(paths: Iterable[Path]) -> list[Path]:
         return sorted(
             path
             for path in paths
@@ -41,12 +46,24 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
         )
 
     found = structures(folder.rglob("*") if recursive else folder.iterdir())
+    own = _made_below(folder, found)
+    if own:
+        found = [path for path in found if path not in own]
+        where = printable(min(own).parent, 1000)
+        print(f"protgm: left out {len(own)} files that protgm made of others; name their folder ({where}) to read them",
+              file=sys.stderr)  # fmt: skip
     if not found:
         hint = (
             "" if recursive or not structures(folder.rglob("*")) else "; there are some in subfolders: recursive=true"
         )
         raise ValueError(f"{folder}: no structure file ({' '.join(_SUFFIXES)}, also .gz){hint}")
     return found
+
+
+def _made_below(folder: Path, files: Iterable[Path]) -> set[Path]:
+    """Those of the files below a folder, not in it, that protgm made of others."""
+    between = {parent for path in files for parent in path.relative_to(folder).parents} - {Path(".")}
+    return {folder / part / name for part in between for name in made_here(folder / part)}.intersection(files)
 
 
 def read_folder(

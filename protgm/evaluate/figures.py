@@ -32,8 +32,8 @@ def require_matplotlib() -> None:
         raise ValueError("PNG figures need matplotlib: pip install 'protgm[report]', or figures=false") from None
 
 
-def write_figures(found: Evaluation, judged: Judged, natives: Judged | None, folder: Path) -> None:
-    """Write ramachandran.png, secondary.png, rg.png, tm.png (with similarity) and histograms.png.
+def write_figures(found: Evaluation, judged: Judged, natives: Judged | None, folder: Path) -> list[str]:
+    """Write ramachandran.png, secondary.png, rg.png, tm.png (with similarity) and histograms.png; returns their names.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def write_figures(found: Evaluation, judged: Judged, natives: Judged | None, fol
     for name, picture in drawn.items():
         with atomic(folder / f"{name}.png") as path:
             picture.savefig(path, dpi=150, format="png")
+    return [f"{name}.png" for name in drawn]
 
 
 def _values(rows: list[dict[str, Any]], key: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from protgm.checks import points
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.packing import native_rg, packing
 from protgm.evaluate.ramachandran import kinds_of, regions
@@ -50,7 +51,7 @@ class Geometry:
     angle_worst: float
     trans: float  #: share of |omega| > 150
     cis: float  #: share of |omega| < 30
-    cis_nonpro: float  #: share of cis peptides, known proline left out; NaN where residue types are not said
+    cis_nonpro: float  #: share of cis peptides before residues whose types are said, proline left out; NaN without such
     twisted: float  #: share of 30 <= |omega| <= 150
     omega_mad: float  #: mean deviation from the nearer of trans and cis
     phi_positive: float  #: share of phi > 0, residues known to be glycine left out
@@ -121,9 +122,14 @@ def geometry(
     Raises
     ------
     ValueError
-        If ``secondary`` or ``cb`` does not have one entry per residue.
+        If ``backbone`` is none, or ``secondary`` or ``cb`` does not have one entry per residue.
     """
+    from protgm.structure.backbone import Backbone
+
+    if not isinstance(backbone, Backbone):
+        raise ValueError(f"geometry of {type(backbone).__name__}: a Backbone is wanted, as from Backbone.from_coords")
     length = len(backbone)
+    cb = None if cb is None else points("cb", cb, "L", 3)
     for name, given in (("secondary", secondary), ("cb", cb)):
         if given is not None and len(given) != length:
             raise ValueError(f"{backbone.name}: {name} has {len(given)} entries for {length} residues")
@@ -177,12 +183,12 @@ def _peptides(
     omega = np.abs(angles.omega[j])
     known = np.isfinite(omega)
     to_proline = np.frombuffer(backbone.sequence.encode("ascii", "replace"), dtype=np.uint8)[j + 1] == ord("P")
-    kind = kinds_of(backbone.sequence)
+    said = kinds_of(backbone.sequence)[j + 1] != 0
     cis = omega < 30
     twist = np.minimum(omega, 180 - omega)
     # O against the next N about the axis CA-C: opposite when all is well.
     out_of_plane = 180 - np.abs(dihedral(n[j + 1], ca[j], c[j], o[j]))
-    for name, mask in (("cis_nonpro", cis & ~to_proline), ("twisted", twist >= 30), ("trans", omega <= 150)):
+    for name, mask in (("cis_nonpro", cis & said & ~to_proline), ("twisted", twist >= 30), ("trans", omega <= 150)):
         if (site := np.flatnonzero(mask)).size:
             where[name] = residue_label(backbone, int(j[site[0]]))
     return {
@@ -198,7 +204,7 @@ def _peptides(
         "angle_worst": _worst(off, "angle_worst", backbone, whose, where),
         "trans": _share(omega > 150, known),
         "cis": _share(cis, known),
-        "cis_nonpro": math.nan if len(kind) and not kind.any() else _share(cis & ~to_proline, known & ~to_proline),
+        "cis_nonpro": _share(cis & ~to_proline, known & said & ~to_proline),
         "twisted": _share(twist >= 30, known),
         "omega_mad": _mean(twist),
         "o_planarity": _mean(out_of_plane),

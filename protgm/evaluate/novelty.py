@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import points, whole
 from protgm.data.workers import chunked_map
 from protgm.evaluate.prefilter import prefilter
 from protgm.evaluate.progress import Stage, quiet
@@ -76,7 +77,15 @@ def nearest_natives(
     -------
     list of Nearest or None
         None for a sample of fewer than 10 residues, or where there is no native.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape or holds what is no position, or ``candidates`` is below 1.
     """
+    candidates = whole("candidates", candidates, least=1)
+    samples = [points(f"samples[{k}]", x, "L", 3) for k, x in enumerate(samples)]
+    natives = [points(f"natives[{k}]", x, "L", 3) for k, x in enumerate(natives)]
     mine = {k: x for k, x in enumerate(map(_present, samples)) if len(x) >= _SHORTEST}
     kept = {row: x for row, x in enumerate(map(_present, natives)) if len(x) >= _SHORTEST}
     rows, library = np.array(list(kept), dtype=np.int64), list(kept.values())

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from protgm.structure.letters import chosen
+
 __all__ = ["ALLOWED", "FAVOURED", "KINDS", "Regions", "estimate", "kinds_of", "regions"]
 
 #: Kinds of residue with tables of their own. ``any`` is for backbones that do not say what their residues are.
@@ -68,14 +70,14 @@ class Regions:
 def kinds_of(sequence: str) -> NDArray[np.int64]:
     """Index into `KINDS` of every residue of ``sequence``, shape (L,).
 
-    A sequence of nothing but G and X is taken as "not said": generated backbones are written as glycine.
+    Where a type was not chosen (`protgm.structure.letters.chosen`) it is not said: generated backbones are written as
+    glycine.
     """
     letters = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)
-    if not np.isin(letters, (ord("G"), ord("X")), invert=True).any():
-        return np.zeros(len(letters), dtype=np.int64)
     kind = np.ones(len(letters), dtype=np.int64)
-    for letter, index in (("X", 0), ("G", 2), ("P", 3)):
+    for letter, index in (("G", 2), ("P", 3)):
         kind[letters == ord(letter)] = index
+    kind[~chosen(sequence)] = 0
     return kind
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.result import Evaluation
+from protgm.files import read_json
+from protgm.made import check_apart, remove_others, write_list
 
 if TYPE_CHECKING:
     from protgm.design import Designer
@@ -93,6 +95,7 @@ def evaluate(
     """
     from protgm.data.workers import cores
     from protgm.design import ProteinMPNN
+    from protgm.design.write import check_targets
     from protgm.evaluate.baseline import align_natives, design_natives, match_natives
     from protgm.evaluate.collect import read_folder, read_natives
     from protgm.evaluate.judge import judge, picks, reference_figures, summarise
@@ -115,9 +118,17 @@ def evaluate(
         from protgm.evaluate.figures import require_matplotlib
 
         require_matplotlib()
-    backbones, failed = read_folder(directory, recursive=recursive)
-    library = None if reference is None else read_natives(reference, split=split)
     out = Path(out)
+    check_apart("out", out, Path(directory))
+    backbones, failed = read_folder(directory, recursive=recursive)
+    if num_seqs:
+        inputs = [
+            Path(directory, file) for file in (*(str(b.metadata["file"]) for b in backbones), *(f for f, _ in failed))
+        ]
+        for folder in ("designs", "refolded"):
+            check_targets(out / folder, [b.name for b in backbones], inputs)
+    library = None if reference is None else read_natives(reference, split=split)
+    before = _before(out)
     out.mkdir(parents=True, exist_ok=True)
     with Stages(enabled=progress) as stage:
         judged = judge(backbones, gate, stage=stage)
@@ -125,6 +136,7 @@ def evaluate(
         if similarity:
             matrix = _add_similarity(judged.rows, backbones, used, stage)
         matched, pairs = None, {}
+        files: list[str] = []
         if library is not None:
             _add_novelty(judged.rows, backbones, library, candidates, used, stage)
             matched = match_natives(judged, library, natives, gate, seed=seed, stage=stage)
@@ -132,7 +144,7 @@ def evaluate(
                 pairs = align_natives(matched, library, candidates=candidates, workers=used, seed=seed, stage=stage)
         if num_seqs:
             designer = designer or ProteinMPNN()
-            _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage)
+            files += _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage)
             if matched is not None:
                 design_natives(matched, designer, num_seqs, seed=seed, stage=stage)
         distances = {}
@@ -167,16 +179,26 @@ def evaluate(
         }
         from protgm.evaluate.tables import write_tables
 
-        write_tables(found, settings, seconds=time.monotonic() - start)
         if figures:
             from protgm.evaluate.figures import write_figures
 
-            write_figures(found, judged, peers, out / "figures")
+            files += [f"figures/{name}" for name in write_figures(found, judged, peers, out / "figures")]
         if html:
             from protgm.evaluate.report import write_report
 
             write_report(found, settings, backbones, judged, peers, folder=Path(directory), path=out / "report.html")
+            files.append("report.html")
+        files = write_tables(found, settings, seconds=time.monotonic() - start, files=files)
+        remove_others(out, before, files)
     return found
+
+
+def _before(out: Path) -> dict[str, Any]:
+    """What an earlier evaluation has noted in its folder."""
+    try:
+        return read_json(out / "metrics.json")
+    except (OSError, ValueError):
+        return {}
 
 
 def _ca(backbones: Sequence[Backbone]) -> list[NDArray[np.float32]]:
@@ -228,11 +250,14 @@ def _add_design(
     seed: int,
     workers: int,
     stage: Stage,
-) -> None:
+) -> list[str]:
     from protgm.design import design_backbones, write_designs
+    from protgm.design.run import DESIGNS
 
     designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers, stage=stage)
-    write_designs(out / "designs", backbones, designs)
+    written = write_designs(out / "designs", backbones, designs)
+    write_list(out / "designs" / DESIGNS, written, settings=getattr(designer, "settings", {}) | {"seed": seed})
+    files = [f"designs/{name}" for name in (*written, DESIGNS)]
     for row, found in zip(rows, designs, strict=True):
         if found:
             row["mpnn_nll"], row["sequence"] = found[0].nll, found[0].sequence
@@ -249,3 +274,6 @@ def _add_design(
                     "designable": check.designable,
                     "sequence": check.sequence,
                 }
+        folded = [f"refolded/{b.name}.pdb" for b, check in zip(backbones, checks, strict=True) if check is not None]
+        files += [*folded, "refolded/refolded.json"] if folded else []
+    return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,12 +49,26 @@ def csv_text(rows: list[dict[str, Any]]) -> list[list[str]]:
     return [header, *([cell(row.get(key)) for key in header] for row in rows)]
 
 
-def write_tables(found: Evaluation, settings: Mapping[str, Any], *, seconds: float) -> None:
-    """Write the tables into the folder of the evaluation."""
+def write_tables(
+    found: Evaluation, settings: Mapping[str, Any], *, seconds: float, files: Sequence[str] = ()
+) -> list[str]:
+    """Write the tables into the folder of the evaluation.
+
+    Returns
+    -------
+    list of str
+        All files of the evaluation, as paths below its folder: ``files``, which were written before, and the tables.
+    """
     from protgm.version import __version__
 
     with atomic(found.out / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows(csv_text(found.samples))
+    if found.matrix is not None:
+        names = np.array([row["name"] for row in found.samples])
+        with atomic(found.out / "tm.npz") as path, path.open("wb") as stream:
+            np.savez_compressed(stream, names=names, tm=found.matrix)
+    tables = ["metrics.csv", "metrics.json"] + ["tm.npz"] * (found.matrix is not None)
+    written = sorted({*files, *tables})
     write_json(
         found.out / "metrics.json",
         {
@@ -66,10 +80,8 @@ def write_tables(found: Evaluation, settings: Mapping[str, Any], *, seconds: flo
             "distances": plain({name: distance.to_dict() for name, distance in found.distances.items()}),
             "natives": plain(found.natives),
             "failed": [{"file": file, "reason": reason} for file, reason in found.failed],
+            "files": written,
             "samples": plain(found.samples),
         },
     )
-    if found.matrix is not None:
-        names = np.array([row["name"] for row in found.samples])
-        with atomic(found.out / "tm.npz") as path, path.open("wb") as stream:
-            np.savez_compressed(stream, names=names, tm=found.matrix)
+    return written

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protgm.checks import points
 from protgm.evaluate.progress import Stage, quiet
 from protgm.evaluate.similarity import tm_score
+from protgm.made import write_list
 from protgm.refold.base import Prediction, Refolder
 
 if TYPE_CHECKING:
@@ -54,8 +56,16 @@ class Consistency:
 
 def superposed_rmsd(first: ArrayLike, second: ArrayLike) -> float:
     """RMSD of matched points, shape (L, 3) each, after the best rotation and translation (Kabsch 1976); rows with NaN
-    in either are left out, NaN if fewer than three are left."""
-    a, b = (np.asarray(x, dtype=np.float64) for x in (first, second))
+    in either are left out, NaN if fewer than three are left.
+
+    Raises
+    ------
+    ValueError
+        If they are not two arrays of one such shape.
+    """
+    a, b = (points(name, x, "L", 3).astype(np.float64) for name, x in (("first", first), ("second", second)))
+    if len(a) != len(b):
+        raise ValueError(f"first and second: {len(a)} and {len(b)} points; the same number is wanted, matched in order")
     known = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
     if known.sum() < 3:
         return float("nan")
@@ -84,7 +94,7 @@ def self_consistency(
         Sequences of each backbone.
     refolder : Refolder
     folder : Path, optional
-        Where to write the best prediction of each, NAME.pdb.
+        Where to write the best prediction of each, NAME.pdb, and refolded.json, which lists them.
     stage : Stage
         Shows progress.
 
@@ -95,6 +105,7 @@ def self_consistency(
     """
     advance = stage("refolding", len(backbones))
     found: list[Consistency | None] = []
+    written: list[str] = []
     for backbone, made in zip(backbones, designs, strict=True):
         sequences = {f"{k}": one.sequence for k, one in enumerate(made)}
         predictions = refolder.fold(sequences) if sequences else {}
@@ -110,6 +121,9 @@ def self_consistency(
         found.append(Consistency(sequences[key], rmsd, tm, best.plddt, len(scored)))
         if folder is not None:
             _write(folder, backbone, sequences[key], best)
+            written.append(f"{backbone.name}.pdb")
+    if folder is not None and written:
+        write_list(folder / "refolded.json", written)
     return found
 
 

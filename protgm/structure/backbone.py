@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import points
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,7 +47,7 @@ class Backbone:
     Raises
     ------
     ValueError
-        If the lengths disagree.
+        If the lengths disagree, or ``coords`` has another shape or holds what is no position.
     """
 
     coords: NDArray[np.float32]
@@ -59,6 +61,9 @@ class Backbone:
 
     def __post_init__(self) -> None:
         length = len(self.sequence)
+        if not (isinstance(self.coords, np.ndarray) and self.coords.dtype == np.float32):
+            given = points(f"{self.name}: coords", self.coords, "L", 4, 3, infinite=True)
+            object.__setattr__(self, "coords", given.astype(np.float32))
         if self.coords.shape != (length, 4, 3):
             raise ValueError(
                 f"{self.name}: coords must have shape ({length}, 4, 3) for a sequence of {length} residues, "
@@ -84,9 +89,10 @@ class Backbone:
         confidence: NDArray[np.floating] | None = None,
     ) -> Self:
         """A single chain numbered from 1; the sequence defaults to glycine (a backbone has no side chains)."""
+        coords = points(f"{name}: coords", coords, "L", 4, 3)
         length = len(coords)
         return cls(
-            coords=np.asarray(coords, dtype=np.float32),
+            coords=coords.astype(np.float32),
             sequence="G" * length if sequence is None else sequence,
             chain_ids=(chain_id,) * length,
             residue_numbers=np.arange(1, length + 1, dtype=np.int64),

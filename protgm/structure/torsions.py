@@ -44,6 +44,8 @@ def phi_psi_omega(coords: Tensor, chain_breaks: Tensor | None = None) -> Tensor:
         Radian, in [-pi, pi]. Phi (C[i-1], N, CA, C), psi (N, CA, C, N[i+1]) and omega (CA, C, N[i+1], CA[i+1]: of the
         peptide *behind* residue i). NaN where there is no such neighbour or an atom is missing.
     """
+    if coords.ndim < 3 or coords.shape[-2] < 3 or coords.shape[-1] != 3:
+        raise ValueError(f"coords: shape (..., L, 3 or more atoms, 3) is wanted, got {tuple(coords.shape)}")
     if not coords.shape[-3]:
         return coords[..., 0, :]
     # Along the chain of atoms N CA C N CA C ... every four in a row span psi, omega and phi in turn.

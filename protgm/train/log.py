@@ -13,7 +13,11 @@ from torch import Tensor
 from protgm.files import atomic, unwritable
 from protgm.train.parallel import World
 
-__all__ = ["Clock", "RunLog", "Window"]
+__all__ = ["KINDS", "Clock", "RunLog", "Window"]
+
+
+#: The tables of a run.
+KINDS = ("train", "validation", "samples")
 
 
 class RunLog:
@@ -25,7 +29,8 @@ class RunLog:
 
     def __init__(self, folder: Path, resume_step: int) -> None:
         self.folder = folder
-        self._written = {path.stem: _drop_after(path, resume_step) for path in folder.glob("*.csv")}
+        tables = [folder / f"{kind}.csv" for kind in KINDS]  # whatever else lies there is not a run's
+        self._written = {path.stem: _drop_after(path, resume_step) for path in tables if path.exists()}
         self._fitting: set[str] = set()  # tables whose columns are those of the rows that are written now
         self._board = _tensorboard(folder / "tensorboard", resume_step)
 

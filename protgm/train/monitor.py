@@ -14,6 +14,7 @@ from protgm.data.dataset import Dataset
 from protgm.evaluate.geometry import geometry
 from protgm.layout import Layout
 from protgm.lie.random import Streams
+from protgm.made import write_list
 from protgm.model import Prediction
 from protgm.process import ProteinProcess
 from protgm.sample.sampler import sample_frames
@@ -72,6 +73,8 @@ def sample_geometry(
             backbone.to_pdb(folder / f"{backbone.name}.pdb")
         report = geometry(backbone)
         figures.append([getattr(report, name) for name in _FIGURES])
+    if folder is not None:
+        write_list(folder / "samples.json", [f"{length}_{i}.pdb" for i, length in enumerate(lengths)])
     # A figure that no sample has (omega of a chain without a bond) stays NaN.
     columns = [column[np.isfinite(column)] for column in np.array(figures).T]
     means = [float(column.mean()) if column.size else math.nan for column in columns]

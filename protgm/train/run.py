@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from protgm.data.dataset import Dataset
 from protgm.files import read_json, remove_temporary, write_json
 from protgm.lock import locked
+from protgm.made import check_apart
 from protgm.stopping import heeded
 from protgm.structure.errors import printable
 from protgm.train.config import TrainConfig
@@ -74,16 +77,43 @@ def _claimed(config: TrainConfig, world: World) -> Iterator[None]:
         yield
 
 
+#: What a run is made of, so that it cannot go on with another: the rest may change on the way, and is told.
+_FIXED = ("model", "seed", "optimizer", "init", "data")
+
+
 def _claim(config: TrainConfig) -> None:
-    """Record the settings in the run's folder, or check them against those recorded there."""
-    run = Path(config.out)
-    settings = json.loads(json.dumps(asdict(config)))
+    """Record the settings in the run's folder, or compare them with those recorded there."""
+    run, data = Path(config.out), Path(config.data)
+    check_apart("out", run, data)
+    _check_init(config)
+    settings = json.loads(json.dumps(asdict(config))) | {"data_sha256": Dataset.open(data).info.get("sha256")}
     path = run / "settings.json"
     if path.exists():
         before = {"optimizer": "adamw"} | read_json(path)
-        for key in ("model", "seed", "optimizer"):
-            if before.get(key) != settings[key]:
-                raise ValueError(
-                    f"{run}: was trained with {key}={before.get(key)}, now {key}={settings[key]}; use a new out= folder"
-                )
+        if "data_sha256" in before and before["data_sha256"] == settings["data_sha256"]:
+            before["data"] = settings["data"]  # the same structures, wherever they lie
+        differences = {key: _difference(key, before.get(key), settings[key]) for key in settings if key in before}
+        for key in _FIXED:
+            if differences.get(key):
+                raise ValueError(f"{run}: was trained with {differences[key]}; use a new out= folder")
+        changed = "; ".join(text for key, text in differences.items() if text and key not in ("data_sha256", "out"))
+        if changed:
+            print(f"protgm: {printable(run, 1000)}: goes on with other settings: {changed}", file=sys.stderr)
     write_json(path, settings)
+
+
+def _check_init(config: TrainConfig) -> None:
+    """A run's own weights are written over while it goes on: another run cannot begin with them in the same folder."""
+    if config.init is None:
+        return
+    run, init = Path(config.out).resolve(), Path(config.init).resolve()
+    if init == run or run in init.parents:
+        raise ValueError(f"init={config.init}: lies in out={config.out}, which is written to; use a new out= folder")
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    """How a setting, or a group of them, was and is; empty where both are the same."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = ((f"{key}.{name}", before.get(name), now.get(name)) for name in {**before, **now})
+        return "; ".join(text for pair in pairs if (text := _difference(*pair)))
+    return "" if before == now else f"{key}={before}, now {key}={now}"

@@ -31,7 +31,7 @@ def test_rows_by_file_and_chain(tmp_path):
     assert manifest.row("a/1abc.pdb", "B").split == "val"
     assert manifest.row("a/1abc.pdb", "C") == ManifestRow()
     assert manifest.row("b.cif", "Z").cluster == "8"  # no chain: the whole file
-    assert manifest.row("c.cif", "A") == ManifestRow()  # a split without a cluster could cut one
+    assert manifest.row("c.cif", "A") == ManifestRow(split="train")
     assert manifest.row("d.cif", "A") == ManifestRow()
     assert manifest.splits == {"7": "train", "8": "val"}
     assert manifest.resolutions() == {"a/1abc.pdb": 1.5}
@@ -51,6 +51,12 @@ def test_cluster_goes_before_cluster30(tmp_path):
     [
         ("path,split\na,train\n", "needs a column 'file', it has path, split"),
         ("", "needs a column 'file', it has none"),
+        ("file,Split\na,train\n", "column 'Split' would be ignored; call it split"),
+        ("file,clusters\na,1\n", "column 'clusters' would be ignored; call it cluster"),
+        ("file, chain\na,A\n", "column ' chain' would be ignored; call it chain"),
+        ("file,PDB ID\na,1abc\n", "column 'PDB ID' would be ignored; call it pdb_id"),
+        ("file,split\n,train\n", "line 2: names no file"),
+        ("file,split\na,train,extra\n", "line 2: has more values than there are columns"),
         ("file,cluster,split\na,1,dev\n", "line 2: split must be one of train, val, test, got 'dev'"),
         ("file,resolution\na,good\n", "line 2: resolution must be a number of Angstrom, got 'good'"),
         ("file,resolution\na,nan\n", "line 2: resolution must be a number of Angstrom, got 'nan'"),

@@ -83,3 +83,17 @@ def test_prepare_uses_it_where_it_is_installed(tmp_path, monkeypatch, few):
     assert all(cluster.startswith("m") for cluster in dataset.clusters)
     clusters = dict(zip(dataset.table["name"].to_pylist(), dataset.clusters, strict=True))
     assert clusters["again"] == clusters["2TRX_A"]
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\nexit 3\n", "#!/no/such/interpreter\n"])
+def test_where_it_fails_unasked_kmers_are_used_and_said(tmp_path, monkeypatch, few, text):
+    installed(tmp_path, monkeypatch, text)
+    summary = prepare(few, tmp_path / "out", workers=1, progress=False)
+    assert "mmseqs" in summary.notes[0]
+    assert "clustered by k-mers instead" in str(summary)
+    assert Dataset.open(tmp_path / "out").info["settings"]["clustering"] == "kmers"
+    again = prepare(few, tmp_path / "out", workers=1, progress=False)
+    assert again.unchanged
+    assert again.notes == summary.notes
+    with pytest.raises(ValueError, match="clustering=mmseqs: "):
+        prepare(few, tmp_path / "strict", workers=1, clustering="mmseqs", progress=False)

@@ -144,7 +144,25 @@ def test_workers_do_not_change_the_result(examples, tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_manifest_clusters_and_splits_are_taken_over(few, tmp_path):
+#: A program in the place of MMseqs2.
+ALONE = """
+import sys
+lines = open(sys.argv[2]).read().split()
+with open(sys.argv[3] + "_cluster.tsv", "w") as file:
+    file.writelines(f"{line[1:]}\\t{line[1:]}\\n" for line in lines[::2])
+"""
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_manifest_clusters_and_splits_are_taken_over(few, tmp_path, monkeypatch, installed):
+    """With MMseqs2 and without it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if installed:  # every sequence its own representative
+        program = folder / "mmseqs"
+        program.write_text(f"#!{sys.executable}\n{ALONE}")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
     table = tmp_path / "table.csv"
     table.write_text(
         "file,chain,cluster,split,pdb_id,resolution\n1CSP_A.pdb.gz,A,c1,test,9XYZ,\n1POH_A.pdb.gz,B,c2,val,,\n"
@@ -152,7 +170,7 @@ def test_manifest_clusters_and_splits_are_taken_over(few, tmp_path):
     quiet(few, tmp_path / "out", manifest=table, val_share=0.0)
     rows = {row["name"]: row for row in Dataset.open(tmp_path / "out").table.to_pylist()}
     assert (rows["1CSP_A"]["cluster"], rows["1CSP_A"]["split"], rows["1CSP_A"]["pdb_id"]) == ("c1", "test", "9XYZ")
-    assert rows["1POH_A"]["cluster"].startswith("k")  # the table speaks of another chain
+    assert rows["1POH_A"]["cluster"].startswith("m" if installed else "k")  # the table speaks of another chain
     assert rows["1POH_A"]["split"] == "train"
 
 

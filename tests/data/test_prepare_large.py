@@ -57,7 +57,7 @@ def test_twenty_thousand_entries(prepared, tmp_path, monkeypatch):
     stand_in = Repeating(Dataset.open(prepared).table.combine_chunks().to_batches()[0])
     monkeypatch.setattr(build_module, "Extractor", lambda *_: stand_in)
     files = [SourceFile(f"{i:06d}.pdb", 1000, 0) for i in range(COUNT)]
-    monkeypatch.setattr(build_module, "structure_files", lambda _: files)
+    monkeypatch.setattr(build_module, "structure_files", lambda *_: files)
     seen: list[float] = []
     real = build_module.Parts.add
 

@@ -13,6 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from protgm.evaluate import Gate, geometry
+from protgm.evaluate.ramachandran import kinds_of
 from protgm.structure import Backbone, read_structure
 
 NATIVES = Path(__file__).parent / "natives"
@@ -244,6 +245,33 @@ def test_gate_passes_natives(name: str, typed: bool) -> None:
     b = native(name)
     b = b if typed else replace(b, sequence="G" * len(b))
     assert Gate().check(geometry(b)) == ()
+
+
+def scaffold(b: Backbone, letter: str, first: int, last: int) -> Backbone:
+    """The backbone with the types of some residues, and one letter for all others."""
+    return replace(b, sequence=letter * first + b.sequence[first:last] + letter * (len(b) - last))
+
+
+@pytest.mark.parametrize("letter", ["G", "A", "X"])
+@pytest.mark.parametrize("motif", [(0, 20), (20, 44), (5, 8), (50, 70)])
+@pytest.mark.parametrize("name", ["1CC8_A", "1NB0_A"])
+def test_gate_passes_scaffolds_with_a_motif(name: str, motif: tuple[int, int], letter: str) -> None:
+    b = scaffold(native(name), letter, *motif)
+    assert Gate().check(geometry(b)) == ()
+    mirrored = moved(b, b.coords * (1, 1, -1))
+    assert {"handedness", "left_handed"} & {r.split(":")[0] for r in Gate().check(geometry(mirrored))}
+
+
+def test_cis_peptides_count_where_types_are_said() -> None:
+    """None of a scaffold, all of the motif; where nothing is said there is no figure."""
+    b = native("1CC8_A")
+    whole, part = geometry(b), geometry(scaffold(b, "G", 20, 44))
+    assert whole.cis_nonpro == part.cis_nonpro == 0
+    assert math.isnan(geometry(replace(b, sequence="G" * len(b))).cis_nonpro)
+    with_motif = scaffold(b, "G", 30, 60)
+    kind = kinds_of(with_motif.sequence)
+    assert not kind[:28].any()
+    assert (kind[32:58] > 0).all()
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "bare"])

@@ -1,0 +1,94 @@
+"""What protgm has made: known by a list beside it, not read again as if it were new, and never written over its source.
+
+A folder of structures that were made from other structures (designs of samples, refolded designs, samples of a training
+run) has a JSON file in it that names them. Whatever else is in that folder is somebody's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from protgm.files import read_json, write_json
+from protgm.version import __version__
+
+__all__ = ["LISTS", "check_apart", "check_outputs", "made_here", "remove_others", "write_list"]
+
+#: Names of such lists.
+LISTS = ("designs.json", "refolded.json", "samples.json")
+
+
+def write_list(path: Path, files: Iterable[str], **more: Any) -> None:
+    """Say which files of a folder protgm has made, by their paths below it, and more about them."""
+    write_json(path, {"protgm": __version__, **more, "files": sorted(files)})
+
+
+def made_here(folder: str | os.PathLike[str]) -> set[str]:
+    """Files that lists in a folder name, as paths from that folder, with ``/``."""
+    found: set[str] = set()
+    for name in LISTS:
+        path = Path(folder, name)
+        if path.is_file():
+            with suppress(OSError, ValueError):
+                found.update(_files(read_json(path)))
+    return found
+
+
+def remove_others(folder: Path, before: dict[str, Any], now: Iterable[str]) -> None:
+    """Remove files that an earlier list names and a new one does not, and folders that are empty then."""
+    for name in sorted(set(_files(before)) - set(now)):
+        path = folder / name
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            for parent in path.parents:
+                if parent == folder:
+                    break
+                parent.rmdir()
+
+
+def _files(listed: dict[str, Any]) -> list[str]:
+    """Files that a list names; only such as can lie below its folder."""
+    names = listed.get("files") if "protgm" in listed else None
+    if not isinstance(names, list):
+        return []
+    paths = [PurePosixPath(name) for name in names if isinstance(name, str) and name]
+    return [str(path) for path in paths if not path.is_absolute() and ".." not in path.parts]
+
+
+def check_apart(key: str, out: Path, source: Path) -> None:
+    """Refuse to write into the folder that is read, however its path is spelled.
+
+    Raises
+    ------
+    ValueError
+        If both are the same folder; ``key`` is the setting that ``out`` comes from.
+    """
+    if _identity(out) is not None and _identity(out) == _identity(source):
+        raise ValueError(f"{key}={out}: is the folder that is read ({source}); name another one")
+
+
+def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, through links and in another case too.
+
+    Raises
+    ------
+    ValueError
+        Naming the two files.
+    """
+    read = {_identity(path): path for path in inputs}
+    read.pop(None, None)
+    for path in outputs:
+        if (source := read.get(_identity(path))) is not None:
+            raise ValueError(f"{path}: would be written over {source}, which is read; use another out= folder")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a path leads to; None where there is nothing."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

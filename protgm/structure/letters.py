@@ -1,0 +1,29 @@
+"""Which residue types of a sequence mean something: generators write one letter where they have chosen none."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["chosen"]
+
+_WINDOW = 15  # residues around each that are looked at, at the ends of a chain to one side
+_MOST = 0.5  # share of one letter among them that no choice of types has
+
+
+def chosen(sequence: str) -> NDArray[np.bool_]:
+    """Whether the type of each residue was chosen, shape (L,).
+
+    It was not where it is unknown (X), or where most of the residues around have the same letter: the glycines or
+    alanines of a scaffold, but not the residues of a motif in it, nor those of its partner.
+    """
+    letters = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)
+    length = len(letters)
+    found = letters != ord("X")
+    first = np.clip(np.arange(length) - _WINDOW // 2, 0, max(0, length - _WINDOW))
+    last = np.minimum(first + _WINDOW, length)
+    for letter in np.unique(letters):
+        before = np.concatenate(([0], np.cumsum(letters == letter)))
+        share = (before[last] - before[first]) / np.maximum(last - first, 1)
+        found &= (letters != letter) | (share <= _MOST)
+    return found
