@@ -5,17 +5,16 @@ No protein in sight.
 The nouns, each importable from here:
 
 - spaces: `Euclidean`, `CentredPoints`, `Torus`, `Rotations`, `Categorical`, `ProductSpace`, `rigid_frames`, `manifold`
-(geomstats);
+  (geomstats);
 - paths: `GaussianPath` (with a schedule), `MixturePath`, `GeodesicPath`, `RotationGeodesicPath`, `AntipodalVMFPath`,
   `HeatKernelPath`, `MaskingPath`, `UniformPath`;
 - generators, which add: `Flow`, `Diffusion`, `Jump`, `Langevin`, `Circulation`, `Balance`, `BackwardFlow`,
-`BackwardJump`,
-  and `ProductGenerator` on products;
+  `BackwardJump`, and `ProductGenerator` on products;
 - predictors of the posterior: `Known`, `FiniteData`, `Learned`, `PointPrediction`;
 - solvers and controllers: `Euler`, `Heun`, `Midpoint`, `Fixed`, `Adaptive`, run by `simulate`; `grids` and `saving`
-beside them;
+  beside them;
 - losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `Logistic`, `Convex` in `generator_matching_loss`; `convert`,
-`token_rate_loss`;
+  `token_rate_loss`;
 - likelihoods: `log_likelihood` with `Exact` or `Hutchinson`, `token_elbo`, `jump_elbo`; couplings in `couplings`.
 
 Three rotations, half flow and half jump::
@@ -44,7 +43,6 @@ from protgm.matching.generators import (
     Flow,
     Jump,
     Langevin,
-    ProductGenerator,
     Superposition,
     Term,
 )
@@ -54,7 +52,8 @@ from protgm.matching.kappa import ExponentialKappa, QuadraticKappa
 from protgm.matching.likelihood import Exact, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.losses import conditional_target, convert, generator_matching_loss, token_rate_loss
 from protgm.matching.mixture import MixturePath
-from protgm.matching.predictions import FiniteData, Known, Learned, PointPrediction
+from protgm.matching.predictions import FiniteData, FiniteProduct, Known, Learned, PointPrediction
+from protgm.matching.product import ProductGenerator, ProductPath
 from protgm.matching.schedules import CondOT, Cosine, Polynomial, VarianceExploding, VariancePreserving
 from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, simulate
 from protgm.matching.so3_heat import HeatKernelPath
@@ -81,6 +80,7 @@ __all__ = [
     "Exact",
     "ExponentialKappa",
     "FiniteData",
+    "FiniteProduct",
     "Fixed",
     "Flow",
     "GaussianPath",
@@ -103,6 +103,7 @@ __all__ = [
     "Polynomial",
     "PowerClock",
     "ProductGenerator",
+    "ProductPath",
     "ProductSpace",
     "QuadraticKappa",
     "RotationGeodesicPath",

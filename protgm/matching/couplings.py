@@ -5,6 +5,7 @@ Independent pairs, optimal transport within a batch, entropic plans, Schroedinge
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from protgm.lie.random import Source, randn
 from protgm.matching.ctmc import draw_tokens
+from protgm.matching.spaces import Euclidean, check_time
 
 __all__ = [
     "SchroedingerBridgePath",
@@ -25,6 +27,9 @@ __all__ = [
     "sinkhorn",
     "squared_cost",
 ]
+
+_FLOOR = 1e-6
+"""``t (1 - t)`` is taken for no less than this."""
 
 
 def squared_cost(noise: Tensor, data: Tensor) -> Tensor:
@@ -46,7 +51,8 @@ def kabsch(mobile: Tensor, target: Tensor) -> Tensor:
     """
     u, _, vh = torch.linalg.svd(target.mT @ mobile)
     handed = torch.linalg.det(u @ vh)
-    return torch.cat((u[..., :2], u[..., 2:] * handed[..., None, None]), dim=-1) @ vh
+    out: Tensor = torch.cat((u[..., :2], u[..., 2:] * handed[..., None, None]), dim=-1) @ vh
+    return out
 
 
 def kabsch_cost(noise: Tensor, data: Tensor) -> Tensor:
@@ -56,7 +62,8 @@ def kabsch_cost(noise: Tensor, data: Tensor) -> Tensor:
     sign = torch.where(torch.linalg.det(covariance) < 0, -1.0, 1.0)
     overlap = singular[..., 0] + singular[..., 1] + sign * singular[..., 2]
     norms = noise.square().sum((-1, -2))[:, None] + data.square().sum((-1, -2))[None]
-    return (norms - 2 * overlap).clamp_min(0)
+    out: Tensor = (norms - 2 * overlap).clamp_min(0)
+    return out
 
 
 def independent(noise: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,9 +74,7 @@ def independent(noise: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
 def optimal(
     noise: Tensor, data: Tensor, cost: Callable[[Tensor, Tensor], Tensor] = squared_cost
 ) -> tuple[Tensor, Tensor]:
-    """The noise permuted so that the summed cost is least (Tong et al.
-
-    2024, minibatch OT); with `kabsch_cost` also rotated.
+    """The noise permuted so that the summed cost is least, minibatch OT; with `kabsch_cost` also rotated (Tong 2024).
 
     Parameters
     ----------
@@ -135,11 +140,11 @@ def entropic_pairs(
 
 @dataclass(frozen=True)
 class SchroedingerBridgePath:
-    """Brownian bridges between coupled pairs: ``x_t ~ N((1 - t) x_0 + t x_1, sigma^2 t (1 - t))`` (Tong et al.
+    """Brownian bridges between coupled pairs: ``x_t ~ N((1 - t) x_0 + t x_1, sigma^2 t (1 - t))``.
 
-    2024, section 4).
-
-    Over pairs of the entropic plan of regularisation ``2 sigma^2`` the marginal process is the Schroedinger bridge.
+    The clean point of this path is a pair of both ends, ``pair(x_0, x_1)`` of shape (..., 2 d). Its diffusion with
+    noise ``sigma`` is the bridge itself; the flow has the same marginals. Over pairs of the entropic plan of
+    regularisation ``2 sigma^2`` the marginal diffusion is the Schroedinger bridge (Tong et al. 2024, section 4).
 
     Parameters
     ----------
@@ -157,21 +162,48 @@ class SchroedingerBridgePath:
         """What to give to `entropic_pairs`."""
         return 2 * self.sigma**2
 
-    def _mean_and_spread(self, noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        t = t.unsqueeze(-1)
-        return torch.lerp(noise, data, t), self.sigma * torch.sqrt((t * (1 - t)).clamp_min(1e-8)), t
+    @property
+    def space(self) -> Euclidean:
+        """R^d."""
+        return Euclidean()
 
-    def sample(self, noise: Tensor, data: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
-        """Draw ``x_t`` on the bridge, shape (..., d), for times (...)."""
-        mean, spread, _ = self._mean_and_spread(noise, data, t)
+    def pair(self, noise: Tensor, data: Tensor) -> Tensor:
+        """Both ends, (..., d) each, as the clean point (..., 2 d) of this path."""
+        return torch.cat((noise, data), dim=-1)
+
+    def _mean_and_spread(self, z: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        (noise, data), t = z.chunk(2, dim=-1), t.unsqueeze(-1)
+        variance = (t * (1 - t)).clamp_min(_FLOOR)
+        return noise + t * (data - noise), self.sigma * torch.sqrt(variance), data - noise, t
+
+    def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
+        """Draw ``x_t`` on the bridge of a pair z, shape (..., d), for times (...)."""
+        check_time(z, 1, t)
+        mean, spread, _, _ = self._mean_and_spread(z, t)
         return mean + spread * randn(mean.shape, generator, dtype=mean.dtype, device=mean.device)
 
-    def velocity(self, x: Tensor, noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
-        """``(1 - 2 t) / (2 t (1 - t)) (x - mean) + x_1 - x_0``, shape (..., d)."""
-        mean, _, t = self._mean_and_spread(noise, data, t)
-        return (1 - 2 * t) / (2 * t * (1 - t)).clamp_min(1e-8) * (x - mean) + data - noise
+    def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of ``x_t`` given the pair, shape (...); at the ends as if ``t (1 - t)`` were 1e-6."""
+        mean, spread, _, _ = self._mean_and_spread(z, t)
+        normal = -0.5 * ((x - mean) / spread).square() - torch.log(spread) - 0.5 * math.log(2 * math.pi)
+        return normal.sum(-1)
 
-    def score(self, x: Tensor, noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
+    def log_density_derivative(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``d log p_t(x | z) / dt`` of each coordinate, shape (..., d)."""
+        mean, spread, speed, t = self._mean_and_spread(z, t)
+        r = (x - mean) / spread
+        return speed * r / spread + (1 - 2 * t) / (2 * t * (1 - t)).clamp_min(2 * _FLOOR) * (r * r - 1)
+
+    def velocity(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``(1 - 2 t) / (2 t (1 - t)) (x - mean) + x_1 - x_0``, shape (..., d)."""
+        mean, _, speed, t = self._mean_and_spread(z, t)
+        return (1 - 2 * t) / (2 * t * (1 - t)).clamp_min(2 * _FLOOR) * (x - mean) + speed
+
+    def score(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """``(mean - x) / (sigma^2 t (1 - t))``, shape (..., d)."""
-        mean, spread, _ = self._mean_and_spread(noise, data, t)
+        mean, spread, _, _ = self._mean_and_spread(z, t)
         return (mean - x) / spread.square()
+
+    def reverse_noise(self, t: Tensor) -> Tensor:
+        """sigma, with which the diffusion of a pair is its Brownian bridge, shape (...)."""
+        return torch.full_like(t, self.sigma)

@@ -6,9 +6,13 @@ import itertools
 
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 from protgm.lie import so3
-from protgm.matching import couplings
+from protgm.matching import couplings, grids
+from protgm.matching.generators import Diffusion, Flow
+from protgm.matching.predictions import FiniteData
+from protgm.matching.simulate import simulate
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -81,13 +85,50 @@ def test_bridge_velocity_and_score_generate_its_law():
     def time(value):
         return torch.full((200_000,), value, dtype=torch.float64)
 
-    pair = noise.expand(200_000, 1), data.expand(200_000, 1)
-    x = path.sample(*pair, time(t), generator=source())
-    late, early = (path.sample(*pair, time(t + d), generator=source()) for d in (1e-4, -1e-4))
+    pair = path.pair(noise, data).expand(200_000, 2)
+    x = path.sample(pair, time(t), generator=source())
+    late, early = (path.sample(pair, time(t + d), generator=source()) for d in (1e-4, -1e-4))
     growth = ((late.cos() - early.cos()) / 2e-4).mean()
-    assert float(growth) == pytest.approx(float((-x.sin() * path.velocity(x, *pair, time(t))).mean()), abs=5e-3)
-    stein = (x.cos() + x.sin() * path.score(x, *pair, time(t))).mean()  # E[f' + f score] = 0
+    assert float(growth) == pytest.approx(float((-x.sin() * path.velocity(x, pair, time(t))).mean()), abs=5e-3)
+    stein = (x.cos() + x.sin() * path.score(x, pair, time(t))).mean()  # E[f' + f score] = 0
     assert abs(float(stein)) < 0.01
+
+
+LEFT = torch.tensor([[-1.0], [-0.2], [0.9]], dtype=torch.float64)
+RIGHT = torch.tensor([[-1.5], [0.4], [1.3]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["diffusion", "flow"])
+def test_the_bridge_between_finite_sets_runs_and_ends_in_its_law(name):
+    """Shares of the data .5/.3/.2 at the end, by the posterior over all nine pairs."""
+    path, shares = couplings.SchroedingerBridgePath(0.6), torch.tensor([0.5, 0.3, 0.2]).double()
+    pairs = path.pair(LEFT.repeat_interleave(3, 0), RIGHT.repeat(3, 1))
+    predict = FiniteData(path, pairs, shares.repeat(3) / 3)
+    chosen = torch.multinomial(predict.weights, 20_000, replacement=True, generator=source(1))
+    x = path.sample(pairs[chosen], torch.tensor(0.02).double(), generator=source(2))
+    generator = Flow(path) if name == "flow" else Diffusion(path)
+    x = simulate(generator, predict, x, grids.uniform(150, 0.02, 0.95), source=source(3))
+    exact = path.sample(pairs[chosen], torch.tensor(0.95).double(), generator=source(4))
+    assert ks_2samp(x[:, 0].numpy(), exact[:, 0].numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("plan", "holds"), [("entropic", True), ("optimal", False)])
+def test_the_schroedinger_bridge_keeps_its_plan(plan, holds):
+    """The marginal diffusion joins the ends by the plan that it was made of exactly when that plan is entropic."""
+    path, n = couplings.SchroedingerBridgePath(0.6), 20_000
+    cost = couplings.squared_cost(LEFT, RIGHT)
+    joint = couplings.sinkhorn(cost, path.regularisation if holds else 0.05, iterations=20_000)
+    pairs = path.pair(LEFT.repeat_interleave(3, 0), RIGHT.repeat(3, 1))
+    predict = FiniteData(path, pairs, joint.flatten())
+    first = torch.multinomial(joint.sum(1), n, replacement=True, generator=source(1))
+    start = torch.tensor(0.01).double()
+    # From each start the process itself is a mixture of its pairs' bridges.
+    partner = torch.multinomial(joint[first], 1, generator=source(2))[:, 0]
+    x = path.sample(path.pair(LEFT[first], RIGHT[partner]), start, generator=source(3))
+    x = simulate(Diffusion(path), predict, x, grids.uniform(250, 0.01, 0.99), source=source(4))
+    last = (x - RIGHT.T).abs().argmin(1)
+    found = torch.bincount(3 * first + last, minlength=9).reshape(3, 3) / n
+    assert ((found - joint).abs().max() < 0.015) == holds
 
 
 @pytest.mark.parametrize(
