@@ -8,6 +8,7 @@ from scipy.stats import kstest, norm
 
 from protgm.lie import so3, vmf
 from protgm.matching.euclidean import GaussianPath
+from protgm.matching.held import _langevin
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.langevin import metropolis_langevin
 from protgm.matching.predictions import FiniteData
@@ -38,6 +39,18 @@ def test_thirty_steps_keep_the_law_of_rotations(kappa):
         assert distance(x, z, kappa) < 1.95 / count**0.5
         moved = so3.angle(so3.relative(start, x)).mean() / so3.angle(so3.relative(start, z)).mean()
         assert float(moved) > 0.6  # they did move
+
+
+@pytest.mark.parametrize("kappa", [1.0, 3.0, 10.0])
+def test_the_sampler_s_step_keeps_the_law_near_kappa_three(kappa):
+    """Thirty times the Langevin part of a step of one unit of log kappa."""
+    count, path = 20_000, AntipodalVMFPath(QuadraticKappa())
+    begin, end = (path.schedule.inverse(torch.tensor(k)) for k in (kappa / 2.718, kappa))
+    z = so3.exp(torch.tensor([0.4, -1.0, 0.8])).expand(count, 3, 3)
+    x, generator = path.sample(z, end, generator=source(8)), source(9)
+    for _ in range(30):
+        x = _langevin(path, x, z, begin, end, 1.0, 1.0, generator)
+    assert distance(x, z, kappa) < 1.95 / count**0.5
 
 
 def test_a_narrower_law_at_a_lower_temperature():
