@@ -11,8 +11,8 @@ The nouns, each importable from here:
 - generators, which add: `Flow`, `Diffusion`, `Jump`, `Langevin`, `Circulation`, `Balance`, `BackwardFlow`,
   `BackwardJump`, and `ProductGenerator` on products;
 - predictors of the posterior: `Known`, `FiniteData`, `Learned`, `PointPrediction`;
-- solvers and controllers: `Euler`, `Heun`, `Midpoint`, `Fixed`, `Adaptive`, run by `simulate`; `grids` and `saving`
-  beside them;
+- solvers and controllers: `Euler`, `Heun`, `Midpoint`, `RungeKutta4`, `AdaptiveODE` (torchdiffeq), `Fixed`, `Adaptive`,
+  run by `simulate`; `grids` and `saving` beside them;
 - losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `Logistic`, `Convex` in `generator_matching_loss`; `convert`,
   `token_rate_loss`;
 - likelihoods: `log_likelihood` with `Exact` or `Hutchinson`, `token_elbo`, `jump_elbo`; couplings in `couplings`.
@@ -52,16 +52,19 @@ from protgm.matching.kappa import ExponentialKappa, QuadraticKappa
 from protgm.matching.likelihood import Exact, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.losses import conditional_target, convert, generator_matching_loss, token_rate_loss
 from protgm.matching.mixture import MixturePath
+from protgm.matching.ode import AdaptiveODE
 from protgm.matching.predictions import FiniteData, FiniteProduct, Known, Learned, PointPrediction
 from protgm.matching.product import ProductGenerator, ProductPath
 from protgm.matching.schedules import CondOT, Cosine, Polynomial, VarianceExploding, VariancePreserving
 from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, simulate
 from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.matching.solvers import RungeKutta4
 from protgm.matching.spaces import Categorical, CentredPoints, Euclidean, ProductSpace, Rotations, Torus, rigid_frames
 
 __all__ = [
     "Adaptive",
+    "AdaptiveODE",
     "AntipodalVMFPath",
     "BackwardFlow",
     "BackwardJump",
@@ -108,6 +111,7 @@ __all__ = [
     "QuadraticKappa",
     "RotationGeodesicPath",
     "Rotations",
+    "RungeKutta4",
     "SquaredError",
     "Superposition",
     "Term",
