@@ -7,10 +7,10 @@ The nouns, each importable from here:
 - spaces: `Euclidean`, `CentredPoints`, `Torus`, `Rotations`, `Categorical`, `ProductSpace`, `rigid_frames`, `manifold`
   (geomstats);
 - paths: `GaussianPath` (with a schedule), `MixturePath`, `GeodesicPath`, `RotationGeodesicPath`, `AntipodalVMFPath`,
-  `HeatKernelPath`, `MaskingPath`, `UniformPath`;
+  `HeatKernelPath`, `SchroedingerBridgePath`, `MaskingPath`, `UniformPath`, `SourcePath`, `DistancePath`, `ProductPath`;
 - generators, which add: `Flow`, `Diffusion`, `Jump`, `Langevin`, `Circulation`, `Balance`, `BackwardFlow`,
   `BackwardJump`, and `ProductGenerator` on products;
-- predictors of the posterior: `Known`, `FiniteData`, `Learned`, `PointPrediction`;
+- predictors of the posterior: `Known`, `FiniteData`, `FiniteProduct`, `Learned`, `PointPrediction`;
 - solvers and controllers: `Euler`, `Heun`, `Midpoint`, `RungeKutta4`, `AdaptiveODE` (torchdiffeq), `Fixed`, `Adaptive`,
   run by `simulate`; `grids` and `saving` beside them;
 - losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `Logistic`, `Convex` in `generator_matching_loss`; `convert`,
@@ -31,6 +31,7 @@ Three rotations, half flow and half jump::
 from protgm.matching import couplings, grids, saving
 from protgm.matching.bregman import Bregman, Convex, Cosh, GeneralisedKL, Logistic, SquaredError
 from protgm.matching.clocks import LinearClock, PowerClock
+from protgm.matching.couplings import SchroedingerBridgePath
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.elbo import jump_elbo, token_elbo
 from protgm.matching.euclidean import GaussianPath
@@ -61,6 +62,7 @@ from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.solvers import RungeKutta4
 from protgm.matching.spaces import Categorical, CentredPoints, Euclidean, ProductSpace, Rotations, Torus, rigid_frames
+from protgm.matching.token_paths import DistancePath, KineticClock, SourcePath
 
 __all__ = [
     "Adaptive",
@@ -78,6 +80,7 @@ __all__ = [
     "Cosh",
     "Cosine",
     "Diffusion",
+    "DistancePath",
     "Euclidean",
     "Euler",
     "Exact",
@@ -93,6 +96,7 @@ __all__ = [
     "Heun",
     "Hutchinson",
     "Jump",
+    "KineticClock",
     "Known",
     "Langevin",
     "Learned",
@@ -112,6 +116,8 @@ __all__ = [
     "RotationGeodesicPath",
     "Rotations",
     "RungeKutta4",
+    "SchroedingerBridgePath",
+    "SourcePath",
     "SquaredError",
     "Superposition",
     "Term",

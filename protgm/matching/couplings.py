@@ -19,6 +19,7 @@ from protgm.matching.spaces import Euclidean, check_time
 
 __all__ = [
     "SchroedingerBridgePath",
+    "assign",
     "entropic_pairs",
     "independent",
     "kabsch",
@@ -28,6 +29,8 @@ __all__ = [
     "squared_cost",
 ]
 
+Cost = Callable[[Tensor, Tensor], Tensor]
+"""From noise (B, ...) and data (C, ...) to the cost of every pair, shape (B, C)."""
 _FLOOR = 1e-6
 """``t (1 - t)`` is taken for no less than this."""
 
@@ -71,10 +74,26 @@ def independent(noise: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
     return noise, data
 
 
-def optimal(
-    noise: Tensor, data: Tensor, cost: Callable[[Tensor, Tensor], Tensor] = squared_cost
-) -> tuple[Tensor, Tensor]:
-    """The noise permuted so that the summed cost is least, minibatch OT; with `kabsch_cost` also rotated (Tong 2024).
+def assign(noise: Tensor, data: Tensor, cost: Cost = squared_cost) -> Tensor:
+    """The order of the noise whose summed cost is least, int64 of shape (B,): ``noise[order]`` belongs to ``data``.
+
+    For states of several parts, such as the frames of proteins of one length, whose other parts take the same order.
+
+    Parameters
+    ----------
+    noise, data : Tensor, shape (B, ...)
+    cost : callable
+    """
+    if noise.shape != data.shape:
+        raise ValueError(f"noise and data must have one shape, got {tuple(noise.shape)} and {tuple(data.shape)}")
+    rows, columns = linear_sum_assignment(cost(noise, data).detach().cpu().double().numpy())
+    order = torch.empty(len(noise), dtype=torch.long)
+    order[torch.from_numpy(columns)] = torch.from_numpy(rows)
+    return order.to(noise.device)
+
+
+def optimal(noise: Tensor, data: Tensor, cost: Cost = squared_cost) -> tuple[Tensor, Tensor]:
+    """The noise permuted so that the summed cost is least, minibatch OT; with `kabsch_cost` also rotated.
 
     Parameters
     ----------
@@ -84,19 +103,14 @@ def optimal(
     Returns
     -------
     noise, data : Tensor, shape (B, ...)
-        Row i of one belongs to row i of the other.
+        Row i of one belongs to row i of the other (Tong et al. 2024).
     """
-    if noise.shape != data.shape:
-        raise ValueError(
-            f"optimal: noise and data must have one shape, got {tuple(noise.shape)} and {tuple(data.shape)}"
-        )
-    rows, columns = linear_sum_assignment(cost(noise, data).detach().cpu().double().numpy())
-    order = torch.empty(len(noise), dtype=torch.long)
-    order[torch.from_numpy(columns)] = torch.from_numpy(rows)
-    matched = noise[order.to(noise.device)]
-    if cost is kabsch_cost:
-        matched = matched @ kabsch(matched, data).mT
-    return matched, data
+    return _turned(noise[assign(noise, data, cost)], data, cost), data
+
+
+def _turned(noise: Tensor, data: Tensor, cost: Cost) -> Tensor:
+    """Noise turned onto its data where the cost is that after a rotation."""
+    return noise @ kabsch(noise, data).mT if cost is kabsch_cost else noise
 
 
 def sinkhorn(cost: Tensor, regularisation: float, *, iterations: int = 500, tolerance: float = 1e-6) -> Tensor:
@@ -131,11 +145,15 @@ def sinkhorn(cost: Tensor, regularisation: float, *, iterations: int = 500, tole
 
 
 def entropic_pairs(
-    noise: Tensor, data: Tensor, regularisation: float, *, generator: Source = None
+    noise: Tensor, data: Tensor, regularisation: float, cost: Cost = squared_cost, *, generator: Source = None
 ) -> tuple[Tensor, Tensor]:
-    """Pairs drawn from the entropic plan: row i of the noise with a draw of its partners, shapes (B, d)."""
-    plan = sinkhorn(squared_cost(noise, data), regularisation)
-    return noise, data[draw_tokens(plan, generator=generator)]
+    """Pairs drawn from the entropic plan: row i of the noise with a draw of its partners, shapes (B, ...).
+
+    With `kabsch_cost` the noise is turned onto its partner.
+    """
+    plan = sinkhorn(cost(noise, data), regularisation)
+    partners = data[draw_tokens(plan, generator=generator)]
+    return _turned(noise, partners, cost), partners
 
 
 @dataclass(frozen=True)
