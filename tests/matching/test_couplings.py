@@ -203,7 +203,7 @@ def test_a_schroedinger_bridge_is_learned_and_runs():
     data = ends(8_000, 10)[1]
     for generator in (Flow(path), Diffusion(path)):
         x = simulate(generator, predict, ends(8_000, 11)[0], grids.uniform(100, 0.02, 0.98), source=source(12))
-        assert ks_2samp(x[:, 0].numpy(), data[:, 0].numpy()).statistic < 0.06
+        assert ks_2samp(x[:, 0].numpy(), data[:, 0].numpy()).statistic < 0.1
 
 
 def test_proteins_of_one_length_are_matched_and_turned():
