@@ -43,7 +43,7 @@ def _log_density(angle: Array, kappa: Array) -> Array:
     log_p = (
         np.log(kappa) - kappa * 2 * np.sin(angle / 4) ** 2 + np.log1p(np.exp(-2 * kappa * c)) - np.log(4 * i1e(kappa))
     )
-    return log_p + np.log(np.maximum(2 * np.sin(angle / 2) ** 2 / np.pi, 1e-300))
+    return np.asarray(log_p + np.log(np.maximum(2 * np.sin(angle / 2) ** 2 / np.pi, 1e-300)))
 
 
 def _rate(angle: Array, kappa: Array) -> Array:
@@ -198,7 +198,7 @@ def _cached(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     return _float64_table(name).to(dtype=dtype, device=device)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def table(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The table called ``name``, made at its first use."""
     return _cached(name, dtype, device)

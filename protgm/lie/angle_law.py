@@ -75,4 +75,5 @@ def mass(density: Callable[[Tensor, Tensor], Tensor], parameter: Tensor, top: Te
 def on_random_axis(angle: Tensor, *, generator: Source = None) -> Tensor:
     """Rotation vectors (..., 3) of the given angles (...) about uniform axes."""
     axis = randn((*angle.shape, 3), generator, dtype=angle.dtype, device=angle.device)
-    return axis * (angle / torch.linalg.vector_norm(axis, dim=-1).clamp_min(1e-12)).unsqueeze(-1)
+    out: Tensor = axis * (angle / torch.linalg.vector_norm(axis, dim=-1).clamp_min(1e-12)).unsqueeze(-1)
+    return out

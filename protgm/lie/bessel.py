@@ -5,6 +5,8 @@ Elementwise in ``kappa``, in its dtype, and to its accuracy also where the obvio
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -81,7 +83,8 @@ def log_normalizer(kappa: Tensor) -> Tensor:
     """
     # Forward-mode derivatives, which the custom function lacks, are only ever taken along the angle.
     if kappa.requires_grad:
-        return _LogNormalizer.apply(kappa)
+        out: Tensor = _LogNormalizer.apply(kappa)
+        return out
     return torch.log(kappa) - torch.log(torch.special.i1e(kappa))
 
 
@@ -89,11 +92,11 @@ class _LogNormalizer(torch.autograd.Function):
     """The same, whose derivative ``1 - A`` autograd would get by cancellation."""
 
     @staticmethod
-    def forward(ctx, kappa: Tensor) -> Tensor:
+    def forward(ctx: Any, kappa: Tensor) -> Tensor:
         ctx.save_for_backward(kappa)
         return torch.log(kappa) - torch.log(torch.special.i1e(kappa))
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (kappa,) = ctx.saved_tensors
         return grad * ratio_complement(kappa)

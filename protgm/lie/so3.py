@@ -54,7 +54,8 @@ def hat(vector: Tensor) -> Tensor:
     _check(vector, (3,), "vector")
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+    out: Tensor = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+    return out
 
 
 def vee(matrix: Tensor) -> Tensor:
@@ -101,9 +102,10 @@ def exp(vector: Tensor) -> Tensor:
     xx, yy, zz = second * x * x, second * y * y, second * z * z
     xy, xz, yz = second * x * y, second * x * z, second * y * z
     ax, ay, az = first * x, first * y, first * z
-    return torch.stack(
+    out: Tensor = torch.stack(
         (1 - yy - zz, xy - az, xz + ay, xy + az, 1 - xx - zz, yz - ax, xz - ay, yz + ax, 1 - xx - yy), dim=-1
     ).unflatten(-1, (3, 3))
+    return out
 
 
 def to_quaternion(rotation: Tensor) -> Tensor:
@@ -157,9 +159,10 @@ def from_quaternion(quaternion: Tensor) -> Tensor:
     xx, yy, zz = scale * x * x, scale * y * y, scale * z * z
     xy, xz, yz = scale * x * y, scale * x * z, scale * y * z
     wx, wy, wz = scale * w * x, scale * w * y, scale * w * z
-    return torch.stack(
+    out: Tensor = torch.stack(
         (1 - yy - zz, xy - wz, xz + wy, xy + wz, 1 - xx - zz, yz - wx, xz - wy, yz + wx, 1 - xx - yy), dim=-1
     ).unflatten(-1, (3, 3))
+    return out
 
 
 def log(rotation: Tensor) -> Tensor:

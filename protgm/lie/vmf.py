@@ -217,7 +217,8 @@ def sample_angle(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source 
     Tensor, shape (*shape, ...)
         Radians in [0, pi].
     """
-    return torch.linalg.vector_norm(sample(kappa, shape=shape, generator=generator), dim=-1)
+    out: Tensor = torch.linalg.vector_norm(sample(kappa, shape=shape, generator=generator), dim=-1)
+    return out
 
 
 def sample_destination(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None) -> Tensor:
@@ -241,4 +242,5 @@ def sample_destination(kappa: Tensor, *, shape: Sequence[int] = (), generator: S
     values = table("destination", kappa.dtype, kappa.device)
     angle = interpolate(values, s, _fold(kappa)).clamp_min(0) * torch.rsqrt(kappa + KNEE)
     axis = randn((*shape, *kappa.shape, 3), generator, dtype=dtype, device=device)
-    return axis * (angle / torch.linalg.vector_norm(axis, dim=-1).clamp_min(1e-12)).unsqueeze(-1)
+    out: Tensor = axis * (angle / torch.linalg.vector_norm(axis, dim=-1).clamp_min(1e-12)).unsqueeze(-1)
+    return out

@@ -5,17 +5,16 @@ No protein in sight.
 The nouns, each importable from here:
 
 - spaces: `Euclidean`, `CentredPoints`, `Torus`, `Rotations`, `Categorical`, `ProductSpace`, `rigid_frames`, `manifold`
-(geomstats);
+  (geomstats);
 - paths: `GaussianPath` (with a schedule), `MixturePath`, `GeodesicPath`, `RotationGeodesicPath`, `AntipodalVMFPath`,
-  `HeatKernelPath`, `MaskingPath`, `UniformPath`;
+  `HeatKernelPath`, `SchroedingerBridgePath`, `MaskingPath`, `UniformPath`, `SourcePath`, `DistancePath`, `ProductPath`;
 - generators, which add: `Flow`, `Diffusion`, `Jump`, `Langevin`, `Circulation`, `Balance`, `BackwardFlow`,
-`BackwardJump`,
-  and `ProductGenerator` on products;
-- predictors of the posterior: `Known`, `FiniteData`, `Learned`, `PointPrediction`;
-- solvers and controllers: `Euler`, `Heun`, `Midpoint`, `Fixed`, `Adaptive`, run by `simulate`; `grids` and `saving`
-beside them;
+  `BackwardJump`, and `ProductGenerator` on products;
+- predictors of the posterior: `Known`, `FiniteData`, `FiniteProduct`, `Learned`, `PointPrediction`;
+- solvers and controllers: `Euler`, `Heun`, `Midpoint`, `RungeKutta4`, `AdaptiveODE` (torchdiffeq), `Fixed`, `Adaptive`,
+  run by `simulate`; `grids` and `saving` beside them;
 - losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `Logistic`, `Convex` in `generator_matching_loss`; `convert`,
-`token_rate_loss`;
+  `token_rate_loss`;
 - likelihoods: `log_likelihood` with `Exact` or `Hutchinson`, `token_elbo`, `jump_elbo`; couplings in `couplings`.
 
 Three rotations, half flow and half jump::
@@ -32,6 +31,7 @@ Three rotations, half flow and half jump::
 from protgm.matching import couplings, grids, saving
 from protgm.matching.bregman import Bregman, Convex, Cosh, GeneralisedKL, Logistic, SquaredError
 from protgm.matching.clocks import LinearClock, PowerClock
+from protgm.matching.couplings import SchroedingerBridgePath
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.elbo import jump_elbo, token_elbo
 from protgm.matching.euclidean import GaussianPath
@@ -44,7 +44,6 @@ from protgm.matching.generators import (
     Flow,
     Jump,
     Langevin,
-    ProductGenerator,
     Superposition,
     Term,
 )
@@ -54,15 +53,20 @@ from protgm.matching.kappa import ExponentialKappa, QuadraticKappa
 from protgm.matching.likelihood import Exact, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.losses import conditional_target, convert, generator_matching_loss, token_rate_loss
 from protgm.matching.mixture import MixturePath
-from protgm.matching.predictions import FiniteData, Known, Learned, PointPrediction
+from protgm.matching.ode import AdaptiveODE
+from protgm.matching.predictions import FiniteData, FiniteProduct, Known, Learned, PointPrediction
+from protgm.matching.product import ProductGenerator, ProductPath
 from protgm.matching.schedules import CondOT, Cosine, Polynomial, VarianceExploding, VariancePreserving
 from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, simulate
 from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.matching.solvers import RungeKutta4
 from protgm.matching.spaces import Categorical, CentredPoints, Euclidean, ProductSpace, Rotations, Torus, rigid_frames
+from protgm.matching.token_paths import DistancePath, KineticClock, SourcePath
 
 __all__ = [
     "Adaptive",
+    "AdaptiveODE",
     "AntipodalVMFPath",
     "BackwardFlow",
     "BackwardJump",
@@ -76,11 +80,13 @@ __all__ = [
     "Cosh",
     "Cosine",
     "Diffusion",
+    "DistancePath",
     "Euclidean",
     "Euler",
     "Exact",
     "ExponentialKappa",
     "FiniteData",
+    "FiniteProduct",
     "Fixed",
     "Flow",
     "GaussianPath",
@@ -90,6 +96,7 @@ __all__ = [
     "Heun",
     "Hutchinson",
     "Jump",
+    "KineticClock",
     "Known",
     "Langevin",
     "Learned",
@@ -103,10 +110,14 @@ __all__ = [
     "Polynomial",
     "PowerClock",
     "ProductGenerator",
+    "ProductPath",
     "ProductSpace",
     "QuadraticKappa",
     "RotationGeodesicPath",
     "Rotations",
+    "RungeKutta4",
+    "SchroedingerBridgePath",
+    "SourcePath",
     "SquaredError",
     "Superposition",
     "Term",

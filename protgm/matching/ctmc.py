@@ -20,7 +20,7 @@ from torch import Tensor
 from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
 from protgm.matching.mixture import clock_hazard, clock_rate
-from protgm.matching.spaces import Categorical
+from protgm.matching.spaces import Categorical, check_time
 
 __all__ = ["MaskingPath", "UniformPath", "draw_tokens"]
 
@@ -57,6 +57,7 @@ class MaskingPath:
 
     def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
         """z where it is unmasked already (probability kappa), shape (...)."""
+        check_time(z, 0, t)
         return torch.where(rand(z.shape, generator, device=z.device) < self.clock.at(t), z, self.size)
 
     def probability(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
@@ -69,11 +70,9 @@ class MaskingPath:
         return self.clock.derivative(t) * ((x == z).to(t.dtype) - (x == self.size).to(t.dtype))
 
     def rates(self, x: Tensor, posterior: Tensor, t: Tensor) -> Tensor:
-        """Rates of leaving x for every state, given probabilities (..., K) of the clean token (one-hot.
+        """Rates of leaving x for every state, shape (..., K + 1); 0 for x itself.
 
-        The conditional rates).
-
-        Shape (..., K + 1); 0 for x itself.
+        Given probabilities (..., K) of the clean token; the conditional rates where they are one-hot.
         """
         rate = torch.where(x == self.size, clock_rate(self.clock, t), 0.0).unsqueeze(-1)
         return torch.nn.functional.pad(rate * posterior, (0, 1))
@@ -124,6 +123,7 @@ class UniformPath:
 
     def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
         """z with probability kappa, else a uniform token, shape (...)."""
+        check_time(z, 0, t)
         noise = self.prior(z.shape, generator=generator).to(z.device)
         return torch.where(rand(z.shape, generator, device=z.device) < self.clock.at(t), z, noise)
 
@@ -137,11 +137,9 @@ class UniformPath:
         return self.clock.derivative(t) * ((x == z).to(t.dtype) - 1 / self.size)
 
     def rates(self, x: Tensor, posterior: Tensor, t: Tensor) -> Tensor:
-        """Rates of leaving x for every token, given probabilities (..., K) of the clean token (one-hot.
+        """Rates of leaving x for every token, shape (..., K); 0 for x itself.
 
-        The conditional rates).
-
-        Shape (..., K); 0 for x itself.
+        Given probabilities (..., K) of the clean token; the conditional rates where they are one-hot.
         """
         rate = clock_rate(self.clock, t).unsqueeze(-1) * posterior
         return rate.scatter(-1, x.unsqueeze(-1), 0.0)

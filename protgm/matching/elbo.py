@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -24,9 +24,17 @@ from torch import Tensor
 from protgm.lie.random import Source, rand
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.losses import scaled_token_loss
+from protgm.matching.protocols import DensityPath, JumpPath
 from protgm.matching.spaces import expand
 
-__all__ = ["jump_divergence", "jump_elbo", "token_elbo"]
+__all__ = ["Estimate", "jump_divergence", "jump_elbo", "token_elbo"]
+
+
+class Estimate(NamedTuple):
+    """A Monte-Carlo estimate and its standard error."""
+
+    value: Tensor
+    error: Tensor
 
 
 def token_elbo(
@@ -36,10 +44,11 @@ def token_elbo(
     *,
     draws: int = 64,
     generator: Source = None,
-) -> Tensor:
+) -> Estimate:
     """Lower bound on ``log p(z)`` of token sequences, nats, by Monte Carlo over stratified times.
 
-    The integral over t of the rate loss is taken in ``kappa``, so it does not depend on the clock.
+    The integral over t of the rate loss is taken in ``kappa``, so it does not depend on the clock. Each stratum has two
+    times, whose difference tells the error of the estimate without bias.
 
     Parameters
     ----------
@@ -48,24 +57,53 @@ def token_elbo(
         From (x, kappa) to logits (..., L, K), x of shape (..., L) and kappa of shape (..., 1).
     z : Tensor of int64, shape (..., L)
     draws : int
-        Times per sequence.
+        Times per sequence, an even number; the error falls with their root at least.
 
     Returns
     -------
-    Tensor, shape (...)
+    Estimate
+        The bound and its standard error, shape (...) each.
     """
-    total = torch.zeros(z.shape[:-1])
-    for i in range(draws):
-        kappa = (i + rand((*z.shape[:-1], 1), generator)) / draws
-        kept = rand(z.shape, generator) < kappa
-        x = torch.where(kept, z, path.prior(z.shape, generator=generator))
-        loss = scaled_token_loss(path, network(x, kappa), x, z)
-        total = total - (loss / (1 - kappa)).sum(-1)
-    return total / draws
+    if draws < 2 or draws % 2:
+        raise ValueError(f"token_elbo: draws must be an even number, at least 2, got {draws}")
+    strata = draws // 2
+    total, variance = torch.zeros(z.shape[:-1]), torch.zeros(z.shape[:-1])
+    for i in range(strata):
+        first, second = (_token_draw(path, network, z, i / strata, 1 / strata, generator) for _ in range(2))
+        total = total - (first + second) / 2
+        variance = variance + (first - second).square() / 4
+    return Estimate(total / strata, torch.sqrt(variance) / strata)
+
+
+def _token_draw(
+    path: MaskingPath | UniformPath,
+    network: Callable[[Tensor, Tensor], Tensor],
+    z: Tensor,
+    begin: float,
+    width: float,
+    source: Source,
+) -> Tensor:
+    """The rate loss, by d kappa, at one kappa per sequence drawn from [begin, begin + width], shape (...)."""
+    kappa = begin + width * rand((*z.shape[:-1], 1), source)
+    kept = rand(z.shape, source) < kappa
+    x = torch.where(kept, z, path.prior(z.shape, generator=source))
+    return (scaled_token_loss(path, network(x, kappa), x, z) / (1 - kappa)).sum(-1)
+
+
+class ClosedJumpPath(JumpPath, DensityPath, Protocol):
+    """A path with a density and a jump whose destinations have one."""
+
+    def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Jumps per unit time."""
+        ...
+
+    def destination_log_density(self, y: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Log density of where a jump at time t lands."""
+        ...
 
 
 def jump_divergence(
-    path: Any, x: Tensor, t: Tensor, points: Tensor, weights: Tensor, index: Tensor, *, source: Source = None
+    path: ClosedJumpPath, x: Tensor, t: Tensor, points: Tensor, weights: Tensor, index: Tensor, *, source: Source = None
 ) -> Tensor:
     """Divergence of the conditional jump toward ``points[index]`` from the marginal one, by one draw of where it lands.
 
@@ -101,7 +139,7 @@ def jump_divergence(
 
 
 def jump_elbo(
-    path: Any,
+    path: ClosedJumpPath,
     posterior: Callable[[Tensor, Tensor], Tensor],
     points: Tensor,
     index: Tensor,

@@ -10,6 +10,7 @@ and t (Lipman et al. 2024, table 1); their posterior means therefore are too.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from protgm.lie.random import Source, randn
 from protgm.matching import gaussian_jump
 from protgm.matching.schedules import CondOT, Schedule
-from protgm.matching.spaces import CentredPoints, Euclidean
+from protgm.matching.spaces import CentredPoints, Euclidean, check_time
 
 __all__ = ["GaussianPath", "centre"]
 
@@ -77,7 +78,7 @@ class GaussianPath:
 
     def prior(
         self,
-        shape: tuple[int, ...],
+        shape: Sequence[int],
         *,
         generator: Source = None,
         dtype: torch.dtype | None = None,
@@ -94,10 +95,16 @@ class GaussianPath:
 
         ``noise`` (standard normal times ``scale``, as from a coupling) is drawn where not given. (..., d).
         """
+        check_time(z, 1, t)
         if noise is None:
             noise = self.space.noise(z, generator=generator) * self.scale
         alpha, sigma, _, _ = self._at(t)
         return alpha * z + sigma / self.scale * noise
+
+    @property
+    def coupled_targets(self) -> frozenset[str]:
+        """Velocity and clean data: given z alone, noise of a coupling is not normal, and its score is not known."""
+        return frozenset({"velocity", "clean"})
 
     def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Log density of ``x_t`` given z, summed over the last dimension, shape (...)."""

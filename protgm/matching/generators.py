@@ -15,15 +15,23 @@ weighted nets sum to one at every t, and anything else is refused:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from protgm.lie.random import Source
-from protgm.matching.predictions import Prediction
+from protgm.matching.protocols import (
+    BackwardJumpPath,
+    BalancePath,
+    FlowPath,
+    JumpPath,
+    NoisyPath,
+    Prediction,
+    ReversiblePath,
+    ScorePath,
+)
 from protgm.matching.spaces import CentredPoints, Euclidean, expand
-from protgm.matching.superposition import ProductGenerator, Proposal, Superposition, Weight, as_generator, weight_at
+from protgm.matching.superposition import Proposal, Superposition, Weight, weight_at
 
 __all__ = [
     "BackwardFlow",
@@ -34,23 +42,22 @@ __all__ = [
     "Flow",
     "Jump",
     "Langevin",
-    "ProductGenerator",
     "Superposition",
     "Term",
-    "as_generator",
 ]
 
 
-def _need(path: Any, term: str, *methods: str) -> None:
-    missing = [m for m in methods if not hasattr(path, m)]
-    if missing:
-        raise ValueError(f"{term}: {type(path).__name__} has no {missing[0]}, so this term does not exist on it")
+def _need(path: NoisyPath, term: str, kind: type, *methods: str) -> None:
+    """Refuse a path that is not of a kind, naming the first of the kind's methods that it lacks."""
+    if not isinstance(path, kind):
+        missing = next((m for m in methods if not hasattr(path, m)), "space or sample")
+        raise ValueError(f"{term}: {type(path).__name__} has no {missing}, so this term does not exist on it")
 
 
 class Term:
     """One term of a generator on one path."""
 
-    path: Any
+    path: NoisyPath
     net: int = 1
 
     def drift(self, prediction: Prediction, t: Tensor) -> Tensor | None:
@@ -76,10 +83,10 @@ class Term:
 class Flow(Term):
     """The probability-flow ODE."""
 
-    path: Any
+    path: FlowPath
 
     def __post_init__(self) -> None:
-        _need(self.path, "Flow", "velocity")
+        _need(self.path, "Flow", FlowPath, "velocity")
 
     def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
         """The velocity."""
@@ -90,11 +97,11 @@ class Flow(Term):
 class BackwardFlow(Term):
     """The ODE run backward in time; half of a predictor-corrector pair."""
 
-    path: Any
+    path: FlowPath
     net: int = -1
 
     def __post_init__(self) -> None:
-        _need(self.path, "BackwardFlow", "velocity")
+        _need(self.path, "BackwardFlow", FlowPath, "velocity")
 
     def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
         """Minus the velocity."""
@@ -114,34 +121,39 @@ class Diffusion(Term):
         g is capped here, which changes no marginal, since every g is right.
     """
 
-    path: Any
+    path: NoisyPath
     noise: Weight | None = None
     maximum: float = 4.0
 
     def __post_init__(self) -> None:
-        _need(self.path, "Diffusion", "velocity", "score", *(["reverse_noise"] if self.noise is None else []))
+        _need(self.path, "Diffusion", FlowPath, "velocity")
+        _need(self.path, "Diffusion", ScorePath, "score")
+        if self.noise is None:
+            _need(self.path, "Diffusion", ReversiblePath, "reverse_noise")
 
     def spread(self, t: Tensor) -> Tensor:
         """g, shape (...)."""
-        g = self.path.reverse_noise(t) if self.noise is None else weight_at(self.noise, t)
-        return g.clamp_max(self.maximum)
+        if self.noise is not None:
+            return weight_at(self.noise, t).clamp_max(self.maximum)
+        assert isinstance(self.path, ReversiblePath)
+        return self.path.reverse_noise(t).clamp_max(self.maximum)
 
     def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
         """u + g^2/2 score."""
-        half = expand(0.5 * self.spread(t).square(), self.path.space.tangent_dim)
-        return prediction.velocity() + half * prediction.score()
+        half, score = 0.5 * self.spread(t).square(), prediction.score()
+        return prediction.velocity() + expand(half, score.dim() - half.dim()) * score
 
 
 @dataclass(frozen=True)
 class Langevin(Term):
     """``g^2/2 score dt + g dW``: in balance with p_t at every t, so it can be added at any size."""
 
-    path: Any
+    path: ScorePath
     noise: Weight = 1.0
     net: int = 0
 
     def __post_init__(self) -> None:
-        _need(self.path, "Langevin", "score")
+        _need(self.path, "Langevin", ScorePath, "score")
 
     def spread(self, t: Tensor) -> Tensor:
         """g, shape (...)."""
@@ -149,7 +161,8 @@ class Langevin(Term):
 
     def drift(self, prediction: Prediction, t: Tensor) -> Tensor:
         """g^2/2 score."""
-        return expand(0.5 * self.spread(t).square(), self.path.space.tangent_dim) * prediction.score()
+        half, score = 0.5 * self.spread(t).square(), prediction.score()
+        return expand(half, score.dim() - half.dim()) * score
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +181,12 @@ class Circulation(Term):
         Antisymmetric; in squared units of x per unit time.
     """
 
-    path: Any
+    path: ScorePath
     matrix: Tensor
     net: int = 0
 
     def __post_init__(self) -> None:
-        _need(self.path, "Circulation", "score")
+        _need(self.path, "Circulation", ScorePath, "score")
         if not isinstance(self.path.space, Euclidean | CentredPoints):
             raise ValueError(
                 f"Circulation: {type(self.path).__name__} is not on R^d, where alone this term has no divergence"
@@ -194,10 +207,10 @@ class Jump(Term):
     Z is drawn from the posterior at every step.
     """
 
-    path: Any
+    path: JumpPath
 
     def __post_init__(self) -> None:
-        _need(self.path, "Jump", "hazard", "sample_jump")
+        _need(self.path, "Jump", JumpPath, "hazard", "sample_jump")
 
     def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
         """Hazard over [t, t + h], the clean point it aims at, and how to land."""
@@ -212,11 +225,11 @@ class BackwardJump(Term):
     Half of a predictor-corrector pair.
     """
 
-    path: Any
+    path: BackwardJumpPath
     net: int = -1
 
     def __post_init__(self) -> None:
-        _need(self.path, "BackwardJump", "reverse_hazard", "sample_reverse_jump")
+        _need(self.path, "BackwardJump", BackwardJumpPath, "reverse_hazard", "sample_reverse_jump")
 
     def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
         """Hazard over [t, t + h], the clean point it aims at, and how to land."""
@@ -228,11 +241,11 @@ class BackwardJump(Term):
 class Balance(Term):
     """Moves of a Markov chain in detailed balance with p_t, such as remasking and its repair: the chain's corrector."""
 
-    path: Any
+    path: BalancePath
     net: int = 0
 
     def __post_init__(self) -> None:
-        _need(self.path, "Balance", "balance_hazard", "balance_move")
+        _need(self.path, "Balance", BalancePath, "balance_hazard", "balance_move")
 
     def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
         """Hazard over [t, t + h], the clean point it aims at, and how to land."""

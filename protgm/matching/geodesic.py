@@ -15,7 +15,7 @@ from torch import Tensor
 from protgm.lie import angle_law, so3
 from protgm.lie.random import Source
 from protgm.matching.clocks import Clock, LinearClock
-from protgm.matching.spaces import Rotations, Space, expand
+from protgm.matching.spaces import Rotations, Space, check_time, expand
 
 __all__ = ["GeodesicPath", "RotationGeodesicPath"]
 
@@ -44,15 +44,24 @@ class GeodesicPath:
 
     def sample(self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: Source = None) -> Tensor:
         """Draw ``x_t`` given z, on the geodesic from ``noise`` (drawn where not given), shape (..., *event)."""
+        check_time(z, self.space.event_dim, t)
         if noise is None:
             noise = self.prior(z.shape[: z.dim() - self.space.event_dim], generator=generator).to(z)
         left = expand(1 - self.clock.at(t), self.space.tangent_dim)
         return self.space.move(z, left * self.space.toward(z, noise))
 
+    @property
+    def coupled_targets(self) -> frozenset[str]:
+        """The velocity, which both ends determine."""
+        return frozenset({"velocity", "clean"})
+
+    def velocity_scale(self, t: Tensor) -> Tensor:
+        """``kappa' / (1 - kappa)``: over it the velocity is ``log_x(z)``, of order one at every t; shape (...)."""
+        return self.clock.derivative(t) / (1 - self.clock.at(t)).clamp_min(_FLOOR)
+
     def velocity(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """``kappa' log_x(z) / (1 - kappa)``, a tangent at x."""
-        speed = self.clock.derivative(t) / (1 - self.clock.at(t)).clamp_min(_FLOOR)
-        return expand(speed, self.space.tangent_dim) * self.space.toward(x, z)
+        return expand(self.velocity_scale(t), self.space.tangent_dim) * self.space.toward(x, z)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class RotationGeodesicPath:
 
     def sample(self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: Source = None) -> Tensor:
         """Draw ``x_t`` given z, shape (..., 3, 3)."""
+        check_time(z, 2, t)
         if noise is None:
             noise = self.prior(z.shape[:-2], generator=generator, dtype=z.dtype).to(z.device)
         return z @ so3.exp(self._left(t).unsqueeze(-1) * so3.log(so3.relative(z, noise)))
@@ -104,9 +114,18 @@ class RotationGeodesicPath:
         inside = torch.log(torch.sin(u / 2).square() / torch.sin(w / 2).square()) - torch.log(s)
         return torch.where(u <= math.pi, inside, -math.inf)
 
+    @property
+    def coupled_targets(self) -> frozenset[str]:
+        """The velocity, which both ends determine."""
+        return frozenset({"velocity", "clean"})
+
+    def velocity_scale(self, t: Tensor) -> Tensor:
+        """``kappa' / (1 - kappa)``: over it the velocity is ``log(x^T z)``, of order one at every t; shape (...)."""
+        return self.clock.derivative(t) / self._left(t)
+
     def velocity(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """``kappa' log(x^T z) / (1 - kappa)``, shape (..., 3)."""
-        return (self.clock.derivative(t) / self._left(t)).unsqueeze(-1) * so3.log(so3.relative(x, z))
+        return self.velocity_scale(t).unsqueeze(-1) * so3.log(so3.relative(x, z))
 
     def hazard(self, x: Tensor, z: Tensor, t: Tensor, h: Tensor) -> Tensor:
         """Infinite where the boundary passes x during the step, else 0, shape (...)."""

@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 
 from protgm.lie import so3
-from protgm.lie.random import Source, randn
+from protgm.lie.random import Source
 from protgm.lie.vmf import ratio
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump
 from protgm.matching.jumps import jump_or_stay
+from protgm.matching.langevin import metropolis_langevin
 from protgm.matching.predictions import Predictor
+from protgm.matching.product import as_generator
 from protgm.matching.so3_paths import AntipodalVMFPath
-from protgm.matching.superposition import as_generator, weight_at
+from protgm.matching.superposition import weight_at
 
 __all__ = ["HeldPosterior", "gaussian_step", "rotation_step"]
 
@@ -123,7 +125,7 @@ def rotation_step(
     if strength > 0 or jump > 0:
         clean = draw()
         if strength > 0:
-            moved = moved @ so3.exp(_langevin(path, moved, clean, t, s, strength, temperature, generator))
+            moved = _langevin(path, moved, clean, t, s, strength, temperature, generator)
         if jump > 0:
             hazard = jump * path.hazard(x, clean, t, s - t)
             # Landing at the middle of the step is right to second order in its length.
@@ -155,19 +157,28 @@ def _langevin(
     temperature: float,
     generator: Source,
 ) -> Tensor:
-    """The turn of a Langevin term at the end of the step, (..., 3): it leaves the law of s as it is.
+    """Rotations (..., 3, 3) after a Langevin step at the end of the step, which leaves the law of s as it is.
 
     Its noise ``g^2 dt = strength 4 d(log kappa) / (kappa + 4)`` turns the kernel over about as fast as the flow narrows
-    it. The score at a draw of the clean rotation is the marginal one on average. Near z the term is an
-    Ornstein-Uhlenbeck process of deviation 2 / sqrt(kappa), which is what the factors below are exact for.
+    it. Near z the term is an Ornstein-Uhlenbeck process of deviation 2 / sqrt(kappa), which gives the factors below;
+    what they get wrong far from z, Metropolis's rule corrects.
     """
     begin, end = path.schedule.kappa(t), path.schedule.kappa(s)
     variance = strength * 4 * torch.log(end / begin) / (end + 4)
     damping = (variance * end / 8).clamp_min(1e-6)
     drift = 0.5 * variance * (-torch.expm1(-damping) / damping)
-    spread = temperature * torch.sqrt(variance * (-torch.expm1(-2 * damping) / (2 * damping)))
-    kick = spread[..., None] * randn((*t.expand(x.shape[:-2]).shape, 3), generator, dtype=x.dtype, device=x.device)
-    return drift[..., None] * path.score(x, clean, s) + kick
+    spread = torch.sqrt(variance * (-torch.expm1(-2 * damping) / (2 * damping)))
+    batch = x.shape[:-2]
+    return metropolis_langevin(
+        path,
+        x,
+        clean,
+        s.expand(batch),
+        drift.expand(batch),
+        spread.expand(batch),
+        temperature=temperature,
+        source=generator,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,57 +1,89 @@
-"""Log-likelihoods by the probability-flow ODE.
+"""Log-likelihoods by the probability-flow ODE, on one space or on a product of several.
 
 ``log p_1(x_1) = log p_0(x_0) - int div u dt`` along the flow run backward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from protgm.lie.random import Source, rand
-from protgm.matching.spaces import Space, expand
+from protgm.matching.spaces import Categorical, ProductSpace, Space, expand
 
-__all__ = ["Exact", "Hutchinson", "log_likelihood", "normal_log_density"]
+__all__ = ["Divergence", "Exact", "Hutchinson", "log_likelihood", "normal_log_density"]
 
-Field = Callable[[Tensor, Tensor], Tensor]
+Parts = tuple[Tensor, ...]
+Field = Callable[[Parts, Tensor], Parts]
+"""From points and a time to velocities, component by component."""
 
 
-def _along(space: Space, field: Field, x: Tensor, t: Tensor, direction: Tensor, joint: int) -> tuple[Tensor, Tensor]:
-    """The field at x, and its derivative along a direction, in the frame that moves with x."""
-    batch = direction.shape[: direction.dim() - joint]
-    zero = torch.zeros(batch, dtype=x.dtype, device=x.device)
+@dataclass(frozen=True)
+class _Place:
+    """The components of a state: their spaces, and how many trailing dimensions of each tangent make one point."""
 
-    def at(s: Tensor) -> Tensor:
-        return field(space.move(x, expand(s, joint) * direction), t)
+    spaces: tuple[Space, ...]
+    joints: tuple[int, ...]
 
-    value, slope = torch.func.jvp(at, (zero,), (torch.ones_like(zero),))[:2]
-    return value, slope
+    def move(self, x: Parts, tangent: Parts) -> Parts:
+        return tuple(s.move(a, v) for s, a, v in zip(self.spaces, x, tangent, strict=True))
+
+    def transport(self, tangent: Parts, x: Parts, y: Parts) -> Parts:
+        return tuple(s.transport(v, a, b) for s, v, a, b in zip(self.spaces, tangent, x, y, strict=True))
+
+    def zeros(self, x: Parts) -> Parts:
+        """Tangents of length zero."""
+        return tuple(torch.zeros_like(s.noise(a)) for s, a in zip(self.spaces, x, strict=True))
+
+    def batch(self, tangent: Parts) -> torch.Size:
+        return tangent[0].shape[: tangent[0].dim() - self.joints[0]]
+
+    def along(self, field: Field, x: Parts, t: Tensor, direction: Parts) -> tuple[Parts, Parts]:
+        """The field at x, and its derivative along a direction, in the frame that moves with x."""
+        zero = torch.zeros(self.batch(direction), dtype=x[0].dtype, device=x[0].device)
+
+        def at(s: Tensor) -> Parts:
+            steps = tuple(expand(s, j) * v for j, v in zip(self.joints, direction, strict=True))
+            return field(self.move(x, steps), t)
+
+        value, slope = torch.func.jvp(at, (zero,), (torch.ones_like(zero),))[:2]
+        return value, slope
+
+
+class Divergence(Protocol):
+    """How the divergence of a velocity is found."""
+
+    def __call__(self, place: _Place, field: Field, x: Parts, t: Tensor, source: Source) -> tuple[Parts, Tensor]:
+        """The field at x and its divergence, shape (...)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Exact:
     """The divergence as a sum over all directions: as many derivatives as dimensions."""
 
-    def __call__(
-        self, space: Space, field: Field, x: Tensor, t: Tensor, joint: int, source: Source
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, place: _Place, field: Field, x: Parts, t: Tensor, source: Source) -> tuple[Parts, Tensor]:
         """The field and its divergence, shape (...).
 
         In body-frame coordinates of a unimodular group such as SO(3) the Riemannian divergence has the same form as on
         R^d.
         """
-        like = torch.zeros_like(space.noise(x))
-        shape = like.shape[like.dim() - joint :]
-        total = torch.zeros(like.shape[: like.dim() - joint], dtype=x.dtype, device=x.device)
-        for i in range(shape.numel()):
-            unit = torch.zeros(shape.numel(), dtype=x.dtype, device=x.device)
-            unit[i] = 1
-            direction = (like.flatten(-joint) + unit).unflatten(-1, shape)
-            value, slope = _along(space, field, x, t, direction, joint)
-            total = total + slope.flatten(-joint)[..., i]
+        none = place.zeros(x)
+        total = torch.zeros(place.batch(none), dtype=x[0].dtype, device=x[0].device)
+        value: Parts = ()
+        for component, joint in enumerate(place.joints):
+            flat = none[component].flatten(none[component].dim() - joint)
+            for i in range(flat.shape[-1]):
+                unit = torch.zeros(flat.shape[-1], dtype=flat.dtype, device=flat.device)
+                unit[i] = 1
+                direction = list(none)
+                direction[component] = (flat + unit).reshape(none[component].shape)
+                value, slope = place.along(field, x, t, tuple(direction))
+                total = total + slope[component].flatten(slope[component].dim() - joint)[..., i]
         return value, total
 
 
@@ -71,16 +103,19 @@ class Hutchinson:
         if self.probes < 1:
             raise ValueError(f"Hutchinson: probes must be at least 1, got {self.probes}")
 
-    def __call__(
-        self, space: Space, field: Field, x: Tensor, t: Tensor, joint: int, source: Source
-    ) -> tuple[Tensor, Tensor]:
-        """The field and an estimate of its divergence, shape (...)."""
-        shape = space.noise(x).shape
-        total = torch.zeros(shape[: len(shape) - joint], dtype=x.dtype, device=x.device)
+    def __call__(self, place: _Place, field: Field, x: Parts, t: Tensor, source: Source) -> tuple[Parts, Tensor]:
+        """The field and an estimate of its divergence, shape (...); all components share their derivatives."""
+        none = place.zeros(x)
+        total = torch.zeros(place.batch(none), dtype=x[0].dtype, device=x[0].device)
+        value: Parts = ()
         for _ in range(self.probes):
-            signs = torch.where(rand(shape, source, dtype=x.dtype, device=x.device) < 0.5, -1.0, 1.0).to(x.dtype)
-            value, slope = _along(space, field, x, t, signs, joint)
-            total = total + (slope * signs).flatten(-joint).sum(-1) / self.probes
+            signs = tuple(
+                torch.where(rand(v.shape, source, dtype=v.dtype, device=v.device) < 0.5, -1.0, 1.0).to(v.dtype)
+                for v in none
+            )
+            value, slope = place.along(field, x, t, signs)
+            for v, e, joint in zip(slope, signs, place.joints, strict=True):
+                total = total + (v * e).flatten(v.dim() - joint).sum(-1) / self.probes
         return value, total
 
 
@@ -101,47 +136,64 @@ def normal_log_density(x: Tensor, scale: float = 1.0, *, joint: int = 1, centred
 
 
 def log_likelihood(
-    space: Space,
-    velocity: Field,
-    x: Tensor,
+    space: Space | ProductSpace,
+    velocity: Callable[[Any, Tensor], Any],
+    x: Tensor | Sequence[Tensor],
     times: Tensor,
-    log_prior: Callable[[Tensor], Tensor],
+    log_prior: Callable[[Any], Tensor],
     *,
-    divergence: Exact | Hutchinson | None = None,
-    joint: int | None = None,
+    divergence: Divergence | None = None,
+    joint: int | Sequence[int] | None = None,
     source: Source = None,
+    gradients: bool = False,
 ) -> Tensor:
     """Log density of points at ``times[-1]`` with respect to the space's measure.
 
     Parameters
     ----------
-    space : Space
+    space : Space or ProductSpace
+        Of spaces with tangents; tokens have no flow (see `protgm.matching.elbo`).
     velocity : callable
-        The marginal velocity u(x, t), differentiable by `torch.func.jvp`.
-    x : Tensor, shape (..., *event)
+        The marginal velocity u(x, t), differentiable by `torch.func.jvp`; on a product it takes and gives a tuple.
+    x : Tensor, shape (..., *event), or a tuple of them
     times : Tensor, shape (steps + 1,)
         Increasing; followed backward by the midpoint rule.
     log_prior : callable
         Log density at ``times[0]``, from points to (...).
     divergence : Exact or Hutchinson, optional
         `Exact` where not given.
-    joint : int, optional
-        Trailing tangent dimensions that make one point; 2 for point sets (..., N, 3), the space's own where not given.
+    joint : int or sequence of int, optional
+        Trailing tangent dimensions that make one point; 2 for point sets (..., N, 3) and for N rotations, the space's
+        own where not given. One for each component of a product.
     source : torch.Generator, optional
+    gradients : bool
+        Keep the graph, to differentiate by x and by the parameters of the velocity (maximum likelihood).
 
     Returns
     -------
     Tensor, shape (...)
     """
-    divergence = divergence or Exact()
-    joint = space.tangent_dim if joint is None else joint
-    change: Tensor | float = 0.0
-    with torch.no_grad():
+    single = not isinstance(space, ProductSpace)
+    spaces = (space,) if not isinstance(space, ProductSpace) else space.spaces
+    flowing = tuple(s for s in spaces if not isinstance(s, Categorical))
+    if len(flowing) < len(spaces):
+        raise ValueError("log_likelihood: tokens have no flow; their bound is protgm.matching.token_elbo")
+    if joint is None:
+        joint = [s.tangent_dim for s in flowing]
+    place = _Place(flowing, (joint,) * len(flowing) if isinstance(joint, int) else tuple(joint))
+    point: Parts = (x,) if isinstance(x, Tensor) else tuple(x)
+
+    def field(at: Parts, t: Tensor) -> Parts:
+        value = velocity(at[0] if single else at, t)
+        return (value,) if single else tuple(value)
+
+    divergence, change = divergence or Exact(), torch.zeros((), dtype=point[0].dtype, device=point[0].device)
+    with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
         for t, later in zip(times[:-1].flip(0), times[1:].flip(0), strict=True):
-            h = (later - t).to(x.dtype)
-            now, middle_time = later.to(x.dtype), ((t + later) / 2).to(x.dtype)
-            middle = space.move(x, -0.5 * h * velocity(x, now))
-            u, slope = divergence(space, velocity, middle, middle_time, joint, source)
-            x = space.move(x, -h * space.transport(u, middle, x))
+            h = (later - t).to(change.dtype)
+            now, half = later.to(change.dtype), ((t + later) / 2).to(change.dtype)
+            middle = place.move(point, tuple(-0.5 * h * u for u in field(point, now)))
+            u, slope = divergence(place, field, middle, half, source)
+            point = place.move(point, tuple(-h * v for v in place.transport(u, middle, point)))
             change = change + h * slope
-        return log_prior(x) - change
+        return log_prior(point[0] if single else point) - change

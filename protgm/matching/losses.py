@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,12 +13,15 @@ from protgm.matching.bregman import Bregman, GeneralisedKL, SquaredError
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.mixture import clock_rate
+from protgm.matching.protocols import CoupledPath, FlowPath, NoisyPath, PairPath, ProbabilityPath, ScorePath
+from protgm.matching.spaces import Categorical
 
 __all__ = [
     "Parameterisation",
     "conditional_target",
     "convert",
     "generator_matching_loss",
+    "noised",
     "scaled_token_loss",
     "token_rate_loss",
 ]
@@ -26,7 +29,16 @@ __all__ = [
 Parameterisation = Literal["velocity", "score", "noise", "clean", "rate"]
 
 
-def conditional_target(path: Any, x: Tensor, z: Tensor, t: Tensor, parameterisation: Parameterisation) -> Tensor:
+@runtime_checkable
+class RatePath(NoisyPath, Protocol):
+    """A path whose jump has a rate."""
+
+    def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Jumps per unit time."""
+        ...
+
+
+def conditional_target(path: NoisyPath, x: Tensor, z: Tensor, t: Tensor, parameterisation: Parameterisation) -> Tensor:
     """What a network of this parameterisation regresses, given z.
 
     On R^d all five exist; on manifolds velocity, score and rate; on tokens the rates of leaving x for each state (...,
@@ -39,19 +51,67 @@ def conditional_target(path: Any, x: Tensor, z: Tensor, t: Tensor, parameterisat
     """
     if parameterisation == "clean":
         return z
-    if parameterisation == "rate" and hasattr(path, "rates"):
-        return path.rates(x, torch.nn.functional.one_hot(z, path.size).to(t.dtype), t)
-    names = {"velocity": "velocity", "score": "score", "noise": "noise_from_clean", "rate": "jump_rate"}
-    name = names.get(parameterisation)
-    if name is None or not hasattr(path, name):
-        raise ValueError(
-            f"{type(path).__name__} has no target {parameterisation!r}; "
-            "use another of velocity, score, noise, clean and rate"
-        )
-    if parameterisation == "noise":
+    if parameterisation == "velocity" and isinstance(path, FlowPath):
+        return path.velocity(x, z, t)
+    if parameterisation == "score" and isinstance(path, ScorePath):
+        return path.score(x, z, t)
+    if parameterisation == "noise" and isinstance(path, GaussianPath):
         return path.noise_from_clean(z, x, t)
-    target = getattr(path, name)(x, z, t)
-    return target if target.dim() > t.dim() else target.unsqueeze(-1)
+    if parameterisation == "rate" and isinstance(path, ProbabilityPath) and isinstance(path.space, Categorical):
+        return path.rates(x, torch.nn.functional.one_hot(z, path.space.size).to(t.dtype), t)
+    if parameterisation == "rate" and isinstance(path, RatePath):
+        rate = path.jump_rate(x, z, t)
+        return rate if rate.dim() == x.dim() and path.space.event_dim == 1 else rate.unsqueeze(-1)
+    raise ValueError(
+        f"{type(path).__name__} has no target {parameterisation!r}; "
+        "use another of velocity, score, noise, clean and rate"
+    )
+
+
+def noised(
+    path: NoisyPath,
+    z: Tensor,
+    t: Tensor,
+    parameterisation: str,
+    *,
+    noise: Tensor | None = None,
+    generator: Source = None,
+) -> tuple[Tensor, Tensor]:
+    """``x_t``, and the clean point that it was drawn given: z, or the pair of both ends where the path wants one.
+
+    Parameters
+    ----------
+    path : a path
+    z : Tensor, shape (..., *event)
+    t : Tensor, shape (...)
+    parameterisation : str
+        What is going to be regressed.
+    noise : Tensor, shape (..., *event), optional
+        The noise that belongs to z, as from a coupling; drawn independently where not given.
+    generator : torch.Generator or Streams, optional
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be told its noise, must be told it, or the target is unknown under a coupling: the score and
+        the jump toward z are those of independent noise.
+    """
+    if isinstance(path, PairPath):
+        if noise is None:
+            raise ValueError(f"{type(path).__name__} joins pairs: give the noise that belongs to the data, `noise=`")
+        z = path.pair(noise, z)
+        return path.sample(z, t, generator=generator), z
+    if noise is None:
+        return path.sample(z, t, generator=generator), z
+    if not isinstance(path, CoupledPath):
+        raise ValueError(f"{type(path).__name__} noises data by a kernel around it: it takes no noise of a coupling")
+    if parameterisation not in path.coupled_targets:
+        raise ValueError(
+            f"the {parameterisation} of {type(path).__name__} given the data alone is known for independent noise "
+            f"only; with coupled noise regress {' or '.join(sorted(path.coupled_targets))}, or take a "
+            "SchroedingerBridgePath"
+        )
+    return path.sample(z, t, noise=noise, generator=generator), z
 
 
 def convert(
@@ -80,22 +140,20 @@ def convert(
             raise ValueError(f"convert: unknown prediction {kind!r}; use one of {', '.join(kinds)}")
     if given == wanted:
         return value
-    clean = value
-    if given != "clean":
-        clean = getattr(path, f"clean_from_{given}")(value, x, t)
-    if wanted == "clean":
-        return clean
-    return path.noise_from_clean(clean, x, t) if wanted == "noise" else getattr(path, wanted)(x, clean, t)
+    hub = {"velocity": path.clean_from_velocity, "score": path.clean_from_score, "noise": path.clean_from_noise}
+    clean = value if given == "clean" else hub[given](value, x, t)
+    return conditional_target(path, x, clean, t, wanted)
 
 
 def generator_matching_loss(
-    path: Any,
+    path: NoisyPath,
     network: Callable[[Tensor, Tensor], Tensor],
     z: Tensor,
     t: Tensor,
     *,
     parameterisation: Parameterisation = "velocity",
     divergence: Bregman | None = None,
+    noise: Tensor | None = None,
     generator: Source = None,
 ) -> Tensor:
     """``D(F^z(x_t), F_theta(x_t))`` for each element, with ``x_t`` drawn here.
@@ -111,15 +169,17 @@ def generator_matching_loss(
         What the network predicts; see `conditional_target`.
     divergence : Bregman, optional
         Where not given, generalised KL for rates and squared error for the rest.
+    noise : Tensor, shape (..., *event), optional
+        The noise that a coupling gives to z (`protgm.matching.couplings`); independent where not given.
 
     Returns
     -------
     Tensor, shape (...)
     """
-    x = path.sample(z, t, generator=generator)
+    x, z = noised(path, z, t, parameterisation, noise=noise, generator=generator)
     target = conditional_target(path, x, z, t, parameterisation)
     predicted = network(x, t)
-    if parameterisation == "rate" and hasattr(path, "rates"):  # staying is not a jump
+    if parameterisation == "rate" and isinstance(path, ProbabilityPath):  # staying is not a jump
         predicted = predicted.scatter(-1, x.unsqueeze(-1), 0.0)
     return (divergence or (GeneralisedKL() if parameterisation == "rate" else SquaredError()))(target, predicted)
 

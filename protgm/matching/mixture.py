@@ -13,7 +13,7 @@ from torch import Tensor
 
 from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
-from protgm.matching.spaces import Categorical, Space, expand
+from protgm.matching.spaces import Categorical, Space, check_time, expand
 
 __all__ = ["MixturePath", "clock_hazard", "clock_rate"]
 
@@ -30,9 +30,9 @@ def clock_hazard(clock: Clock, t: Tensor, h: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MixturePath:
-    """A path of pure jumps (Holderrieth et al. 2024, eq.
+    """A path of pure jumps: rate ``kappa'/(1 - kappa)`` until the point is z, destination z.
 
-    8): rate ``kappa'/(1 - kappa)`` until the point is z, destination z.
+    Equation 8 of Holderrieth et al. 2024.
 
     Parameters
     ----------
@@ -50,10 +50,17 @@ class MixturePath:
         """Draws of the source, shape (*shape, *event)."""
         return self.source(shape, generator=generator)
 
-    def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
-        """z with probability kappa(t), else a draw of the source; shape (..., *event)."""
+    @property
+    def coupled_targets(self) -> frozenset[str]:
+        """The rate and what it aims at: the point stays at its noise, whichever that is, until it is z."""
+        return frozenset({"rate", "clean"})
+
+    def sample(self, z: Tensor, t: Tensor, *, noise: Tensor | None = None, generator: Source = None) -> Tensor:
+        """z with probability kappa(t), else the noise, a draw of the source where not given; shape (..., *event)."""
+        check_time(z, self.space.event_dim, t)
         batch = z.shape[: z.dim() - self.space.event_dim]
-        noise = self.prior(batch, generator=generator).to(z)
+        if noise is None:
+            noise = self.prior(batch, generator=generator).to(z)
         arrived = rand(batch, generator, device=z.device) < self.clock.at(t)
         return torch.where(expand(arrived, self.space.event_dim), z, noise)
 

@@ -1,80 +1,27 @@
-"""Simulators.
-
-A generator, a predictor, a solver, a controller of the steps, and what to save, put together by one loop.
-"""
+"""Simulators: a generator, a predictor, a solver, a controller of the steps, and what to save, in one loop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from torch import Tensor
 
 from protgm.lie.random import Source
-from protgm.matching.predictions import Predictor
+from protgm.matching.generators import Term
+from protgm.matching.product import ProductGenerator, as_generator
+from protgm.matching.protocols import Generator, Prediction, Predictor
 from protgm.matching.saving import Final, NoProgress, Save, TerminalProgress
-from protgm.matching.superposition import as_generator
+from protgm.matching.solvers import Euler, Heun, Midpoint, Solver
+from protgm.matching.superposition import Superposition
 
 __all__ = ["Adaptive", "Euler", "Fixed", "Heun", "Midpoint", "Solver", "simulate"]
 
-
-class Solver(Protocol):
-    """One step of a generator."""
-
-    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
-        """The state at t + h."""
-        ...
-
-
-@dataclass(frozen=True)
-class Euler:
-    """First order: everything is read at the start of the step.
-
-    On tokens this is tau-leaping with the posterior held fixed.
-    """
-
-    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
-        """The state at t + h; one call of the predictor."""
-        prediction = predict(x, t)
-        kick = generator.kick(x, t, h, source)
-        return generator.advance(x, t, h, generator.drift(prediction, t), kick, prediction, source)
-
-
-@dataclass(frozen=True)
-class Midpoint:
-    """Second-order drift, and jumps with the posterior of the middle of the step ("mixed"); two calls of the predictor.
-
-    The Brownian kick is drawn first and half of it taken to the middle: second order in law, since the noise is
-    additive.
-    """
-
-    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
-        """The state at t + h."""
-        drift, kick = generator.drift(predict(x, t), t), generator.kick(x, t, h, source)
-        middle = generator.nudge(x, h / 2, drift, kick, 0.5)
-        prediction = predict(middle, t + h / 2)
-        drift = generator.average(x, drift, middle, generator.drift(prediction, t + h / 2), 1.0)
-        return generator.advance(x, t, h, drift, kick, prediction, source)
-
-
-@dataclass(frozen=True)
-class Heun:
-    """Second-order drift from both ends of the step, with Euler jumps ("mixed"); two calls of the predictor.
-
-    The drift at the far end is not asked for where the step ends at t = 1, beyond which most velocities are not
-    defined.
-    """
-
-    def step(self, generator: Any, predict: Predictor, x: Any, t: Tensor, h: Tensor, source: Source) -> Any:
-        """The state at t + h."""
-        prediction = predict(x, t)
-        drift, kick = generator.drift(prediction, t), generator.kick(x, t, h, source)
-        if bool((t + h < 1 - 1e-9).all()):
-            end = generator.nudge(x, h, drift, kick)
-            drift = generator.average(x, drift, end, generator.drift(predict(end, t + h), t + h), 0.5)
-        return generator.advance(x, t, h, drift, kick, prediction, source)
+S = TypeVar("S")
+V = TypeVar("V")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
@@ -100,7 +47,7 @@ class Fixed:
         return len(self.times) - 1
 
     def steps(
-        self, generator: Any, predict: Predictor, state: _State, source: Source
+        self, generator: Generator[S, V, P], predict: Callable[[S, Tensor], P], state: _State[S], source: Source
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of t and h."""
         like = state.like()
@@ -144,7 +91,7 @@ class Adaptive:
         return None
 
     def steps(
-        self, generator: Any, predict: Predictor, state: _State, source: Source
+        self, generator: Generator[S, V, P], predict: Callable[[S, Tensor], P], state: _State[S], source: Source
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of t and h."""
         like = state.like()
@@ -171,22 +118,61 @@ class Adaptive:
             t += h
 
 
-class _State:
+class _State(Generic[S]):
     """The current state, shared with the controller."""
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: S) -> None:
         self.x = x
 
     def like(self) -> dict[str, Any]:
         first = self.x[0] if isinstance(self.x, tuple) else self.x
+        assert isinstance(first, Tensor)
         dtype = first.dtype if first.is_floating_point() else torch.get_default_dtype()
         return {"dtype": dtype, "device": first.device}
 
 
-@torch.no_grad()
+@overload
 def simulate(
-    generator: Any,
+    generator: Term | Superposition,
     predict: Predictor,
+    x: Tensor,
+    controller: Fixed | Adaptive | Tensor,
+    *,
+    solver: Solver | None = ...,
+    save: None = ...,
+    progress: NoProgress | TerminalProgress | None = ...,
+    source: Source = ...,
+    gradients: bool = ...,
+) -> Tensor: ...
+@overload
+def simulate(
+    generator: ProductGenerator,
+    predict: Callable[[tuple[Tensor, ...], Tensor], Sequence[Prediction]],
+    x: tuple[Tensor, ...],
+    controller: Fixed | Adaptive | Tensor,
+    *,
+    solver: Solver | None = ...,
+    save: None = ...,
+    progress: NoProgress | TerminalProgress | None = ...,
+    source: Source = ...,
+    gradients: bool = ...,
+) -> tuple[Tensor, ...]: ...
+@overload
+def simulate(
+    generator: Term | Superposition | ProductGenerator,
+    predict: Callable[..., Any],
+    x: Any,
+    controller: Fixed | Adaptive | Tensor,
+    *,
+    solver: Solver | None = ...,
+    save: Save | None,
+    progress: NoProgress | TerminalProgress | None = ...,
+    source: Source = ...,
+    gradients: bool = ...,
+) -> Any: ...
+def simulate(
+    generator: Term | Superposition | ProductGenerator,
+    predict: Callable[..., Any],
     x: Any,
     controller: Fixed | Adaptive | Tensor,
     *,
@@ -194,6 +180,7 @@ def simulate(
     save: Save | None = None,
     progress: NoProgress | TerminalProgress | None = None,
     source: Source = None,
+    gradients: bool = False,
 ) -> Any:
     """Follow a generator from its prior.
 
@@ -212,17 +199,42 @@ def simulate(
     progress : optional
         Nothing is shown by default.
     source : torch.Generator or Streams, optional
+    gradients : bool
+        Keep the graph, so that the result can be differentiated by the start and by what the predictor depends on.
+        Along jumps only where they land is differentiated, not whether they happen.
 
     Returns
     -------
     What ``save.result()`` gives: the last state by default.
+
+    Raises
+    ------
+    ValueError
+        If a time does not fit the state, the weights of a sum are wrong at a time of a step, or there is no step.
     """
-    generator = as_generator(generator)
+    whole = as_generator(generator)
     controller = Fixed(controller) if isinstance(controller, Tensor) else controller
-    solver, save, progress = solver or Midpoint(), save or Final(), progress or NoProgress()
+    with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+        return _follow(
+            whole, predict, x, controller, solver or Midpoint(), save or Final(), progress or NoProgress(), source
+        )
+
+
+def _follow(
+    generator: Any,
+    predict: Callable[..., Any],
+    x: Any,
+    controller: Fixed | Adaptive,
+    solver: Solver,
+    save: Save,
+    progress: NoProgress | TerminalProgress,
+    source: Source,
+) -> Any:
     state, done, now = _State(x), 0, None
     try:
         for t, h in controller.steps(generator, predict, state, source):
+            if now is None:
+                generator.check_time(x, t)
             save.see(t if now is None else now, state.x, False)
             state.x = solver.step(generator, predict, state.x, t, h, source)
             now, done = t + h, done + 1

@@ -8,6 +8,7 @@ Shapes as in so3_paths.py: rotations ``(..., 3, 3)``, times ``(...)``, body-fram
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from protgm.lie import heat_kernel, so3
 from protgm.lie.random import Source
-from protgm.matching.spaces import Rotations
+from protgm.matching.spaces import Rotations, check_time
 
 __all__ = ["HeatKernelPath"]
 
@@ -65,12 +66,13 @@ class HeatKernelPath:
     def _angle(self, x: Tensor, z: Tensor) -> Tensor:
         return so3.angle(so3.relative(x, z))
 
-    def prior(self, shape: tuple[int, ...], *, generator: Source = None, dtype: torch.dtype | None = None) -> Tensor:
+    def prior(self, shape: Sequence[int], *, generator: Source = None, dtype: torch.dtype | None = None) -> Tensor:
         """Uniform rotations, shape (*shape, 3, 3)."""
         return so3.random_uniform(shape, generator=generator, dtype=dtype)
 
     def sample(self, z: Tensor, t: Tensor, *, generator: Source = None) -> Tensor:
         """Draw ``x_t`` given the clean rotation, shape (..., 3, 3)."""
+        check_time(z, 2, t)
         return z @ so3.exp(heat_kernel.sample(self.tau(t).expand(z.shape[:-2]), generator=generator))
 
     def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
@@ -86,7 +88,8 @@ class HeatKernelPath:
         toward = so3.log(so3.relative(x, z))
         angle = torch.linalg.vector_norm(toward, dim=-1)
         length = -heat_kernel.score(angle, self.tau(t))
-        return toward * (length / angle.clamp_min(1e-12)).unsqueeze(-1)
+        out: Tensor = toward * (length / angle.clamp_min(1e-12)).unsqueeze(-1)
+        return out
 
     def velocity(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Velocity of the probability flow, ``(|tau'| / 2) grad log p``, shape (..., 3)."""

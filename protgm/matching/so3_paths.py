@@ -7,6 +7,7 @@ body frame, so that a tangent ``u`` moves ``x`` to ``x @ so3.exp(h * u)``. ``w``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from protgm.lie import angle_law, so3, vmf
 from protgm.lie.random import Source, randn
 from protgm.matching.jumps import jump_or_stay
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule
-from protgm.matching.spaces import Rotations
+from protgm.matching.spaces import Rotations, check_time
 
 __all__ = ["AntipodalVMFPath", "jump_or_stay"]
 
@@ -45,8 +46,9 @@ class AntipodalVMFPath:
         Concentration against time.
 
     Notes
-    ----- The law's radial flow, jump and score share this path, so any convex combination of them (weights that may
-    depend on t) generates it too. Large angles at large kappa, where the law has no mass, stay finite in float32.
+    -----
+    The law's radial flow, jump and score share this path, so any convex combination of them (weights that may depend
+    on t) generates it too. Large angles at large kappa, where the law has no mass, stay finite in float32.
     """
 
     schedule: KappaSchedule = field(default_factory=ExponentialKappa)
@@ -66,7 +68,7 @@ class AntipodalVMFPath:
 
     def prior(
         self,
-        shape: tuple[int, ...],
+        shape: Sequence[int],
         *,
         generator: Source = None,
         dtype: torch.dtype | None = None,
@@ -87,6 +89,7 @@ class AntipodalVMFPath:
         -------
         Tensor, shape (..., 3, 3)
         """
+        check_time(z, 2, t)
         kappa, shape = self._kappa(t, z)
         return z @ so3.exp(vmf.sample(kappa, shape=shape, generator=generator))
 
@@ -114,7 +117,8 @@ class AntipodalVMFPath:
         toward = so3.log(so3.relative(x, z))
         angle = torch.linalg.vector_norm(toward, dim=-1)
         speed = self.schedule.derivative(t) * vmf.flow_speed(angle, self.schedule.kappa(t))
-        return toward * (speed / angle.clamp_min(_TINY)).unsqueeze(-1)
+        out: Tensor = toward * (speed / angle.clamp_min(_TINY)).unsqueeze(-1)
+        return out
 
     def velocity_scale(self, t: Tensor) -> Tensor:
         """What to divide the velocity by to get a target of order one at every t, shape (...).
@@ -156,7 +160,8 @@ class AntipodalVMFPath:
         toward = so3.log(so3.relative(x, z))
         angle = torch.linalg.vector_norm(toward, dim=-1)
         length = -vmf.score(angle, self.schedule.kappa(t))
-        return toward * (length / angle.clamp_min(_TINY)).unsqueeze(-1)
+        out: Tensor = toward * (length / angle.clamp_min(_TINY)).unsqueeze(-1)
+        return out
 
     def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """``lambda = [-d log p / dt]_+``: only rotations far from z, for their time, jump.

@@ -26,6 +26,7 @@ __all__ = [
     "Rotations",
     "Space",
     "Torus",
+    "check_time",
     "expand",
     "rigid_frames",
 ]
@@ -34,6 +35,25 @@ __all__ = [
 def expand(value: Tensor, trailing: int) -> Tensor:
     """Add ``trailing`` dimensions of size one, so that a batch-shaped value multiplies points, shape (..., 1, ...)."""
     return value.reshape(value.shape + (1,) * trailing)
+
+
+def check_time(x: Tensor, event_dim: int, t: Tensor) -> None:
+    """Refuse a time that would be read along another dimension of the batch than the reader thinks.
+
+    A time is one number, or has as many dimensions as the batch, of its sizes or 1.
+
+    Raises
+    ------
+    ValueError
+        For any other shape, such as (8,) for a batch of (8, 8).
+    """
+    batch = x.shape[: x.dim() - event_dim]
+    fits = len(t.shape) == len(batch) and all(n in (1, m) for n, m in zip(t.shape, batch, strict=True))
+    if t.dim() and batch and not fits:
+        raise ValueError(
+            f"t of shape {tuple(t.shape)} does not fit a batch of shape {tuple(batch)}: a time is one number, or has "
+            f"{len(batch)} dimension{'s' * (len(batch) > 1)}, each of size 1 or the batch's"
+        )
 
 
 @runtime_checkable

@@ -85,7 +85,9 @@ def _count(steps: float, end: float) -> int:
     return max(1, round(steps * end))
 
 
-def _on_line(label: str, path: GaussianPath, end: float, rows: Sequence[tuple], samples: int) -> Iterator[Case]:
+def _on_line(
+    label: str, path: GaussianPath, end: float, rows: Sequence[tuple[Any, ...]], samples: int
+) -> Iterator[Case]:
     """Rows (name, generator, solver, controller) on the line, started from the exact law at t = 0."""
     predict, time = FiniteData(path, MODES, SHARES), torch.tensor(end, dtype=torch.float64)
     alpha, sigma = float(path.schedule.alpha(time)), path.scale * float(path.schedule.sigma(time))
@@ -213,7 +215,7 @@ def _turning(
     z = so3.exp(torch.tensor([0.4, -1.0, 0.8]))
     start = path.prior((samples,), generator=_source())
     predict = Known(path, z.expand_as(start))
-    rows: list[tuple] = [("flow", Flow(path), Midpoint())]
+    rows: list[tuple[Any, ...]] = [("flow", Flow(path), Midpoint())]
     if hasattr(path, "score"):
         name = "diffusion" if noise else "diffusion (reverse)"
         rows += [

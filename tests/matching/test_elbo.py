@@ -40,7 +40,7 @@ def exact_logits(path, shares):
 def test_token_bound_of_the_exact_posterior(path):
     """One token: tight on the masking path; below the truth, by a gap that no network closes, on the uniform one."""
     z = draw_tokens(SHARES.expand(6_000, 3), generator=source())[:, None]
-    bound = token_elbo(path, exact_logits(path, SHARES), z, draws=32, generator=source(1))
+    bound = token_elbo(path, exact_logits(path, SHARES), z, draws=32, generator=source(1)).value
     found = torch.stack([bound[z[:, 0] == k].mean() for k in range(3)])
     error = float(bound.std()) / math.sqrt(len(z) * float(SHARES.min()))
     if isinstance(path, MaskingPath):
@@ -48,8 +48,18 @@ def test_token_bound_of_the_exact_posterior(path):
     else:
         assert (found < SHARES.log() + 4 * error).all()
         assert float((found * SHARES).sum()) > float((SHARES * SHARES.log()).sum()) - 0.5
-        wrong = token_elbo(path, lambda x, k: torch.zeros(*x.shape, 3), z, draws=32, generator=source(1))
+        wrong = token_elbo(path, lambda x, k: torch.zeros(*x.shape, 3), z, draws=32, generator=source(1)).value
         assert wrong.mean() < bound.mean()
+
+
+@pytest.mark.parametrize("path", [MaskingPath(3), UniformPath(3)], ids=["masking", "uniform"])
+def test_the_stated_error_is_the_spread_of_repeated_estimates(path):
+    """The mean square of the stated errors against the variance over 400 estimates, which scatters by 7 %."""
+    z = torch.tensor([[0, 2, 1, 0]])
+    found, stated = token_elbo(path, exact_logits(path, SHARES), z.expand(400, 4), draws=8, generator=source(6))
+    assert float(stated.square().mean().sqrt()) == pytest.approx(float(found.std()), rel=0.25)
+    with pytest.raises(ValueError, match="even number"):
+        token_elbo(path, exact_logits(path, SHARES), z, draws=7)
 
 
 PATHS = [
