@@ -82,7 +82,8 @@ class ExactProteins:
         log_p = log_p + torch.linalg.slogdet(of_noise).logabsdet - torch.linalg.slogdet(of_x).logabsdet
         possible = torch.linalg.eigvalsh(of_noise)[..., 0] > 0
         # Rounding may leave none: then as if all were.
-        return log_p.masked_fill(~possible & possible.any(1, keepdim=True), -torch.inf)
+        impossible = ~possible & possible.any(1, keepdim=True)
+        return torch.where(impossible, -torch.inf, log_p)
 
     def __call__(self, protein: NoisyProtein, *_: object) -> Prediction:
         """The posterior means and marginals."""
