@@ -22,13 +22,15 @@ class _Command:
     """A command: what it does in one line, and a function of its settings that returns an exit status.
 
     ``first`` is the setting that an argument without a key is for. A command that ``heeds`` takes SIGTERM
-    and Ctrl-C as requests to stop, which it ends upon with status 0.
+    and Ctrl-C as requests to stop, which it ends upon with status 0. ``settings`` names another command whose settings
+    it takes.
     """
 
     summary: str
     run: Callable[[dict[str, Any]], int]
     first: str | None = None
     heeds: bool = False
+    settings: str | None = None
 
 
 def _fetch(settings: dict[str, Any]) -> int:
@@ -58,11 +60,16 @@ def _train(settings: dict[str, Any]) -> int:
 
 def _sample(settings: dict[str, Any]) -> int:
     from protgm.allocator import keep_freed_memory
-    from protgm.sample import SampleConfig, sample
+    from protgm.sample.campaign import run
 
     keep_freed_memory()
-    sample(build(SampleConfig, settings))
-    return 0
+    return run(settings.pop("spec"), settings)
+
+
+def _check(settings: dict[str, Any]) -> int:
+    from protgm.sample.campaign import check
+
+    return check(settings.pop("spec"), settings)
 
 
 def _evaluate(settings: dict[str, Any]) -> int:
@@ -111,6 +118,7 @@ COMMANDS = {
     "prepare": _Command("structure files to a dataset", _prepare),
     "train": _Command("a denoiser from a dataset", _train, heeds=True),
     "sample": _Command("new backbones as PDB or mmCIF files", _sample),
+    "check": _Command("what a request to sample would make, before computing", _check, settings="sample"),
     "evaluate": _Command("are structures sound, native-like, diverse and new: a report", _evaluate, first="directory"),
     "design": _Command("sequences for structures, by ProteinMPNN", _design, first="directory"),
     "verify": _Command("paths, generators and solvers against exact laws; equivariance of a checkpoint", _verify),
@@ -143,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
         return _fail(f"{command}: no such command; {hint}", 2)
     if {"--help", "-h"} & set(rest):
-        print(describe(command), end="")
+        print(describe(COMMANDS[command].settings or command), end="")
         return 0
     first = COMMANDS[command].first
     bare = [i for i, argument in enumerate(rest) if "=" not in argument and not argument.startswith("-")]
@@ -156,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(command: str, arguments: list[str]) -> int:
     """Run a command; its errors are one line."""
     try:
-        settings = compose(command, arguments)
+        settings = compose(COMMANDS[command].settings or command, arguments)
     except ValueError as error:
         return _fail(str(error), 2)
     try:

@@ -23,7 +23,7 @@ _LISTS = ("length", "sample_lengths")
 #: Keys whose value is a path, and keys whose value is other text: taken as typed, whatever it looks like.
 PATHS = (
     "checkpoint", "data", "directory", "folder", "ids", "init", "manifest", "out", "reference", "refold_weights",
-    "source", "start", "target",
+    "source", "spec", "start", "target",
 )  # fmt: skip
 TEXTS = (
     "base", "chains", "clustering", "contig", "device", "fixed", "format", "generator", "hotspots", "model", "motif",

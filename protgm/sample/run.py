@@ -19,6 +19,7 @@ from protgm.evaluate.geometry import geometry
 from protgm.files import remove_temporary, sha256
 from protgm.layout import MAX_LENGTH
 from protgm.sample.asked import Asked
+from protgm.sample.describe import given_residues
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
@@ -231,6 +232,7 @@ def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig
         "sha256": sha256(path),
         "length": item.length,
         "index": item.index,
+        **({"given": given} if (given := given_residues(generated.layout)) else {}),
         **recipe,
         "confidence": round(float(backbone.confidence.mean()), 4) if backbone.confidence is not None else None,
         "gate": {"passed": not reasons, "reasons": list(reasons)},
