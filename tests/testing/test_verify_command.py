@@ -10,6 +10,7 @@ from protgm.matching.mixture import MixturePath
 from protgm.model import Denoiser
 from protgm.selftest import measure_equivariance
 from protgm.testing import cases, verify
+from protgm.testing.proteins import protein_cases
 from protgm.weights import save_weights
 
 
@@ -18,6 +19,7 @@ def command(tmp_path, small_denoiser, monkeypatch):
     """The command line of a quick verification of a small network."""
     save_weights(tmp_path / "w.safetensors", small_denoiser, {})
     monkeypatch.setattr(verify, "CASES", (cases.mixture,))
+    monkeypatch.setattr(verify, "PROTEINS", lambda: [next(iter(protein_cases(8)))])
     return ["verify", "samples=1000", "steps=20", f"checkpoint={tmp_path / 'w.safetensors'}"]
 
 
@@ -25,6 +27,7 @@ def test_all_well_is_zero(command, capsys):
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert "R^3: mixture" in shown
+    assert "two proteins: share" in shown
     assert "equivariance of" in shown
     assert shown.rstrip().endswith("ok")
 
@@ -40,7 +43,7 @@ def test_a_network_that_is_not_equivariant_is_one(command, capsys, monkeypatch):
 
     def crooked(self, protein, *arguments, **options):
         out = forward(self, protein, *arguments, **options)
-        out.translations[..., 0] += protein.translations[..., 1]
+        out.frames.translations[..., 0] += protein.frames.translations[..., 1]
         return out
 
     monkeypatch.setattr(Denoiser, "forward", crooked)

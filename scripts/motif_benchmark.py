@@ -1,0 +1,151 @@
+"""Scaffolds for published motifs, judged: one row per problem, as a Markdown table.
+
+python scripts/motif_benchmark.py problems=../shared/motifs num=16 page=docs/studies/motifs.md
+
+A problem is a PDB file with the motif's atoms and, in REMARK 999, the order of segments and the bounds of the total
+length, as the field's benchmarks have it. `gate`: share of samples that pass the geometry gate; `RMSD`: largest of N, CA,
+C, O of a body to the motif, Angstrom, over the samples; `junctions`: share of peptide bonds between given and new
+residues within .05 A of 1.329; `clashes`: CA clashes per residue; `NLL`: ProteinMPNN's per residue of its best design
+with the motif's types kept (with design=true); `clusters`: TM-0.5 clusters per sample.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from protgm.condition import Motif
+from protgm.evaluate.gate import Gate
+from protgm.evaluate.geometry import geometry
+from protgm.evaluate.similarity import clusters, tm_matrix
+from protgm.files import atomic
+from protgm.sample.generate import BackboneModel, Generated, load
+from protgm.sample.request import requested, with_labels
+from protgm.sample.settings import SamplerSettings
+from protgm.structure import Backbone, read_structure
+from protgm.structure.frames import kabsch
+
+
+def problem(path: Path) -> Motif:
+    """The request that a benchmark file stands for."""
+    elements, bounds, bodies = [], {}, {}
+    for line in path.read_text(encoding="ascii").splitlines():
+        if match := re.fullmatch(r"REMARK 999 (MIN|MAX)IMUM TOTAL LENGTH\s+(\d+)\s*", line):
+            bounds[match[1]] = int(match[2])
+        elif match := re.fullmatch(r"REMARK 999 INPUT  ([A-Za-z ])\s+(-?\d+)\s+(-?\d+)\s*([A-Z]?)\s*", line):
+            chain, first, last, body = match.groups()
+            if chain == " ":
+                elements.append(f"{first}-{last}")
+            else:
+                number = bodies.setdefault(body, len(bodies) + 1)
+                elements.append(f"{chain}{first}-{last}@{number}")
+    return Motif(str(path), ",".join(elements), (bounds["MIN"], bounds["MAX"]))
+
+
+def motif_rmsd(made: Generated, source: Backbone) -> float:
+    """The largest RMSD of the given atoms of a body to the motif's, Angstrom."""
+    at = {
+        f"{c}{n}{code}": i
+        for i, (c, n, code) in enumerate(
+            zip(source.chain_ids, source.residue_numbers, source.insertion_codes, strict=True)
+        )
+    }
+    worst = 0.0
+    bodies = made.layout.body.tolist()
+    for body in {b for b in bodies if b >= 0}:
+        rows = [i for i, b in enumerate(bodies) if b == body]
+        here = torch.from_numpy(made.backbone.coords[rows]).double().flatten(0, 1)
+        there = torch.from_numpy(source.coords[[at[made.layout.sites[i].source] for i in rows]]).double().flatten(0, 1)
+        both = here.isfinite().all(-1) & there.isfinite().all(-1)
+        a, b = here[both] - here[both].mean(0), there[both] - there[both].mean(0)
+        worst = max(worst, float((a @ kabsch(a, b).mT - b).square().sum(-1).mean().sqrt()))
+    return worst
+
+
+def junctions(made: Generated) -> Iterator[bool]:
+    """For each peptide bond between a given and a new residue: whether its length is right."""
+    given = [site.part != "new" for site in made.layout.sites]
+    broken = made.layout.breaks.tolist()
+    for i in range(len(given) - 1):
+        if given[i] != given[i + 1] and not broken[i]:
+            length = float(np.linalg.norm(made.backbone.coords[i, 2] - made.backbone.coords[i + 1, 0]))
+            yield abs(length - 1.329) < 0.05
+
+
+def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, save: str) -> tuple[str, float, bool]:
+    """A line of the table, the share that passes, and whether one does."""
+    condition, source = with_labels(problem(path), "native"), read_structure(str(path))
+    made = list(model.generate(requested(condition, None, num, 0), conditions=condition, settings=settings))
+    if save:
+        folder = Path(save) / path.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            one.backbone.to_pdb(folder / f"{one.item.name}.pdb")
+    reports = [geometry(one.backbone) for one in made]
+    passed = [not Gate().check(report) for report in reports]
+    rmsd = max(motif_rmsd(one, source) for one in made)
+    joined = [ok for one in made for ok in junctions(one)]
+    groups = {}
+    for one in made:
+        groups.setdefault(one.item.length, []).append(one.backbone.coords[:, 1])
+    found = sum(int(clusters(tm_matrix(group, workers=1)).max()) + 1 for group in groups.values())
+    lengths = sorted(one.item.length for one in made)
+    cells = [
+        path.stem,
+        f"{lengths[0]}-{lengths[-1]}",
+        f"{np.mean(passed):.2f}",
+        f"{rmsd:.3f}",
+        f"{np.mean(joined):.3f}" if joined else "",
+        f"{np.mean([report.ca_clashes for report in reports]):.3f}",
+        f"{np.mean([report.rama_favoured for report in reports]):.2f}",
+        f"{np.mean([report.helix for report in reports]):.2f}",
+        f"{np.mean([report.strand for report in reports]):.2f}",
+        f"{found / len(made):.2f}",
+        f"{np.mean([one.seconds for one in made]):.1f}",
+    ]
+    return " | ".join(["", *cells, ""]).strip(), float(np.mean(passed)), any(passed)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the benchmark."""
+    options = {"problems": "../shared/motifs", "num": "16", "steps": "40", "checkpoint": "", "page": "", "save": ""}
+    options |= {"only": ""}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in options:
+            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
+        options[key] = value
+    torch.set_num_threads(1)
+    model = load(options["checkpoint"] or None)
+    settings = SamplerSettings(steps=int(options["steps"]))
+    heads = "problem, residues, gate, RMSD, junctions, CA clashes, Ramachandran, helix, strand, clusters, s/sample"
+    lines = ["| " + heads.replace(", ", " | ") + " |", "|" + "---|" * len(heads.split(", "))]
+    print(*lines, sep="\n", flush=True)
+    passed, solved = [], []
+    for path in sorted(Path(options["problems"]).glob("*.pdb")):
+        if options["only"] and path.stem not in options["only"].split(","):
+            continue
+        line, share, one = row(path, model, int(options["num"]), settings, options["save"])
+        lines.append(line)
+        passed.append(share)
+        solved.append(one)
+        print(line, flush=True)
+    lines += [
+        "",
+        f"Gate {np.mean(passed):.2f} over all; {sum(solved)} of {len(solved)} problems have a sample that passes.",
+    ]
+    print(lines[-1])
+    if options["page"]:
+        command = " ".join(["python scripts/motif_benchmark.py", *arguments])
+        with atomic(options["page"]) as temporary:
+            head = ["# Published motifs", "", f"Checkpoint {model.checkpoint}; `{command}`.", ""]
+            Path(temporary).write_text("\n".join([*head, *lines, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
