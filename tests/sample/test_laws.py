@@ -120,7 +120,7 @@ def test_translations_of_an_oriented_protein_keep_the_gaussian_law(strength, anc
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_translations_of_a_free_protein_keep_the_law_of_the_turned_path(strength):
     """As training shows it: noise superposed on the protein. Sizes of x_t, and how well the protein lies in it."""
-    process, length, count = ProteinProcess(), 40, 1_000
+    process, length, count = ProteinProcess(), 24, 1_000
     clean = Frames(Frames.identity(count, length).rotations, random_walk(length).expand(count, length, 3))
     layout = Layout.unconditional([length] * count)
     oracle = Oracle(clean, turned=True)
