@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -125,6 +125,8 @@ class _Walk:
         )
         prediction = self.model(self.conditions.show(noisy, layout), guess)
         prediction = self.conditions.steer(prediction, state, layout)
+        # A network computes in other units: what is known comes back rounded.
+        prediction = replace(prediction, frames=layout.frames.where(layout.known, prediction.frames))
         if self.on_step is not None:
             self.on_step(step, state, prediction)
         return prediction

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from protgm.process import ProteinProcess
 from protgm.sample import BackboneModel, SampleConfig, sample
-from protgm.sample.generate import batches
 from protgm.sample.lengths import Item
+from protgm.sample.request import batches
 from protgm.sample.sampler import sample_frames
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.settings import Execution, SamplerSettings
 from protgm.weights import save_weights
 
-FAST = SamplerSettings(steps=2, precision="fp32")
+FAST = SamplerSettings(steps=2)
+SINGLE = Execution(precision="fp32")
 
 
 @pytest.fixture(scope="module")
 def model(small_denoiser) -> BackboneModel:
-    return BackboneModel(small_denoiser, {}, "none")
+    return BackboneModel(small_denoiser, ProteinProcess(), {}, "none")
 
 
 def coords(backbones) -> list[np.ndarray]:
@@ -30,15 +33,17 @@ def coords(backbones) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int64, torch.tensor])
 def test_whole_numbers_of_any_library_are_whole_numbers(model, kind):
-    plain = model.sample(11, 2, seed=3, settings=FAST, batch=1, refine=False)
-    same = model.sample(kind(11), kind(2), seed=kind(3), settings=FAST, batch=kind(1), refine=False)
+    one = replace(SINGLE, batch=1)
+    plain = model.sample(11, 2, seed=3, settings=FAST, execution=one, refine=False)
+    one = replace(SINGLE, batch=kind(1))
+    same = model.sample(kind(11), kind(2), seed=kind(3), settings=FAST, execution=one, refine=False)
     assert all(np.array_equal(a, b) for a, b in zip(coords(plain), coords(same), strict=True))
     assert json.dumps(same[0].metadata) == json.dumps(plain[0].metadata)
 
 
 def test_lengths_may_be_an_array(model):
-    assert [len(b) for b in model.sample(np.array([9, 14]), settings=FAST, refine=False)] == [9, 14]
-    assert [len(b) for b in model.sample(range(9, 11), settings=FAST, refine=False)] == [9, 10]
+    assert [len(b) for b in model.sample(np.array([9, 14]), settings=FAST, execution=SINGLE, refine=False)] == [9, 14]
+    assert [len(b) for b in model.sample(range(9, 11), settings=FAST, execution=SINGLE, refine=False)] == [9, 10]
 
 
 def test_a_request_with_numbers_of_numpy_is_written(small_denoiser, tmp_path):
@@ -55,17 +60,12 @@ def test_a_request_with_numbers_of_numpy_is_written(small_denoiser, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch": -3}, "batch=-3 must be at least 1"),
-        ({"batch": 0}, "batch=0 must be at least 1"),
-        ({"batch": 2.0}, "batch=2.0: must be a whole number"),
-        ({"batch": True}, "batch=True: must be a whole number"),
         ({"seed": None}, "seed=None: must be a whole number"),
-        ({"seed": -1}, "seed=-1 must not be negative"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
         ({"seed": "7"}, "seed='7': must be a whole number"),
         ({"num": 0}, "num=0 must be at least 1"),
         ({"num": float("nan")}, "num=nan: must be a whole number"),
         ({"length": 12.5}, "length=12.5: must be whole numbers"),
-        ({"length": None}, "length=None: must be whole numbers"),
         ({"length": []}, r"length=\[\]: must be whole numbers"),
         ({"secondary": 4}, "secondary=4: must be text"),
     ],
@@ -76,16 +76,33 @@ def test_what_is_no_such_number_is_named(model, arguments, message):
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-3, "batch=-3 must be at least 1"),
+        (0, "batch=0 must be at least 1"),
+        (2.0, "batch=2.0: must be a whole number"),
+        (True, "batch=True: must be a whole number"),
+    ],
+)
+def test_batches_of_no_such_number_are_named(value, message):
+    with pytest.raises(ValueError, match=message):
+        Execution(batch=value)
+
+
+def test_a_length_that_is_not_given_is_100(model):
+    assert [len(b) for b in model.sample(settings=FAST, execution=SINGLE, refine=False)] == [100]
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("temperature", float("nan"), "temperature=nan must be finite"),
-        ("noise_scale", float("inf"), "noise_scale=inf must be finite"),
+        ("translation_noise", float("inf"), "translation_noise=inf must be finite"),
         ("guidance_until", np.float64("nan"), "guidance_until=nan must be finite"),
         ("rotation_noise", "much", "rotation_noise='much': must be a number"),
         ("jump_weight", None, "jump_weight=None: must be a number"),
         ("steps", 20.5, "steps=20.5: must be a whole number"),
-        ("flow_draws", Fraction(1, 2), r"flow_draws=Fraction\(1, 2\): must be a whole number"),
-        ("neighbours", "all", "neighbours='all': must be a whole number"),
+        ("steps", Fraction(1, 2), r"steps=Fraction\(1, 2\): must be a whole number"),
     ],
 )
 def test_settings_that_are_no_numbers_are_named(name, value, message):
@@ -93,12 +110,17 @@ def test_settings_that_are_no_numbers_are_named(name, value, message):
         SamplerSettings(**{name: value})
 
 
+def test_a_number_of_neighbours_that_is_none_is_named():
+    with pytest.raises(ValueError, match="neighbours='all': must be a whole number"):
+        Execution(neighbours="all")
+
+
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 def test_the_mode_that_the_caller_computes_in_changes_nothing(model, mode, monkeypatch):
     monkeypatch.setattr("protgm.sample.refine._STEPS", 4)
-    plain = model.sample(13, settings=FAST)
+    plain = model.sample(13, settings=FAST, execution=SINGLE)
     with mode():
-        made = model.sample(13, settings=FAST)
+        made = model.sample(13, settings=FAST, execution=SINGLE)
     assert np.array_equal(plain[0].coords, made[0].coords)
 
 
@@ -108,18 +130,18 @@ class Small:
     def __init__(self, proteins: int) -> None:
         self.proteins, self.asked = proteins, []
 
-    def __call__(self, model, process, task, settings, source):
-        self.asked.append(len(task.mask))
-        if len(task.mask) > self.proteins:
+    def __call__(self, model, process, layout, settings, source, **options):
+        self.asked.append(len(layout.mask))
+        if len(layout.mask) > self.proteins:
             torch.empty(2**58)
-        return sample_frames(model, process, task, settings, source)
+        return sample_frames(model, process, layout, settings, source, **options)
 
 
 def test_a_batch_that_memory_does_not_hold_is_made_in_halves(model, monkeypatch, capsys):
-    whole = model.sample([10, 12, 15], 3, settings=FAST, refine=False)
+    whole = model.sample([10, 12, 15], 3, settings=FAST, execution=SINGLE, refine=False)
     small = Small(2)
     monkeypatch.setattr("protgm.sample.generate.sample_frames", small)
-    parts = model.sample([10, 12, 15], 3, settings=FAST, refine=False)
+    parts = model.sample([10, 12, 15], 3, settings=FAST, execution=SINGLE, refine=False)
     assert small.asked == [9, 4, 2, 2, 5, 2, 3, 1, 2]
     assert [b.name for b in parts] == [b.name for b in whole]
     assert all(np.allclose(a, b, atol=1e-2) for a, b in zip(coords(whole), coords(parts), strict=True))
@@ -131,18 +153,18 @@ def test_a_batch_that_memory_does_not_hold_is_made_in_halves(model, monkeypatch,
 def test_one_protein_that_memory_does_not_hold_is_one_line(model, monkeypatch):
     monkeypatch.setattr("protgm.sample.generate.sample_frames", Small(0))
     with pytest.raises(ValueError, match=r"one protein of 700 residues takes about 0.13 GB; shorter chains or few"):
-        model.sample(700, settings=FAST)
+        model.sample(700, settings=FAST, execution=SINGLE)
 
 
 def test_other_errors_of_the_machine_are_not_taken_for_memory(model, monkeypatch):
-    def broken(*_arguments):
+    def broken(*_arguments, **_options):
         raise RuntimeError("illegal instruction")
 
     monkeypatch.setattr("protgm.sample.generate.sample_frames", broken)
     with pytest.raises(RuntimeError, match="illegal instruction"):
-        model.sample(12, settings=FAST)
+        model.sample(12, settings=FAST, execution=SINGLE)
 
 
 def test_batches_are_cut_at_numbers_of_numpy():
     items = [Item(10, index) for index in range(5)]
-    assert [len(part) for part in batches(items, np.int64(2))] == [2, 2, 1]
+    assert [len(part) for part in batches(items, Execution(batch=np.int64(2)))] == [2, 2, 1]

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from protgm.cli import main
 from protgm.model.device import usable_device
+from protgm.process import ProteinProcess
 from protgm.sample import BackboneModel, SampleConfig, load, sample
 from protgm.sample.manifest import MANIFEST
 from protgm.weights import save_weights
@@ -43,7 +44,8 @@ def contents(config: SampleConfig) -> dict[str, bytes]:
     [
         ({"format": "cif"}, "L13_0000 was made with format=pdb, now format=cif; use another out= folder"),
         ({"steps": 3}, "L13_0000 was made with steps=2, now steps=3; use another"),
-        ({"steps": 3, "jump_weight": 0.25, "secondary": None}, "jump_weight=0.5, now jump_weight=0.25; secondary=nat"),
+        ({"steps": 3, "jump_weight": 0.25}, "steps=2, now steps=3; jump_weight=0.5, now jump_weight=0.25; use"),
+        ({"secondary": None}, r"was made with conditions=\[.*native.*\], now conditions=\[\]; use another"),
         ({"refine": True}, "refine=False, now refine=True"),
     ],
 )
@@ -104,7 +106,7 @@ def test_a_length_beyond_training_gets_a_word(config, run_folder):
 
 @pytest.mark.parametrize("card", [{}, {"lengths": None}, {"lengths": [5]}])
 def test_weights_that_do_not_say_get_no_word(small_denoiser, card):
-    assert BackboneModel(small_denoiser, card, "x").beyond([4, 2000]) is None
+    assert BackboneModel(small_denoiser, ProteinProcess(), card, "x").beyond([4, 2000]) is None
 
 
 def test_where_to_compute_can_be_said(config, run_folder, capsys):

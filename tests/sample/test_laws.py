@@ -74,7 +74,7 @@ def test_with_a_known_answer_every_generator_ends_there(generator):
     oracle = Oracle(clean)
     settings = SamplerSettings(steps=100, generator=generator)
     made = sample_frames(oracle, process, Layout.unconditional([40, 40]), settings, seeded(2))
-    assert made.frames is clean
+    assert torch.equal(made.frames.translations, clean.translations)
     last = oracle.seen[-1]
     kernel = 2 / math.sqrt(float(last.concentration.min()))
     angles = so3.angle(so3.relative(last.frames.rotations, clean.rotations))
@@ -117,10 +117,10 @@ def test_translations_of_an_oriented_protein_keep_the_gaussian_law(strength, anc
         assert kstest(deviation.double().flatten().numpy(), "norm").statistic < 0.0129  # 18,000 draws: 99.5 % of cases
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_translations_of_a_free_protein_keep_the_law_of_the_turned_path(strength):
     """As training shows it: noise superposed on the protein. Sizes of x_t, and how well the protein lies in it."""
-    process, length, count = ProteinProcess(), 40, 2_000
+    process, length, count = ProteinProcess(), 24, 1_000
     clean = Frames(Frames.identity(count, length).rotations, random_walk(length).expand(count, length, 3))
     layout = Layout.unconditional([length] * count)
     oracle = Oracle(clean, turned=True)
@@ -161,10 +161,10 @@ def test_noise_that_is_not_turned_has_another_law():
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_residue_types_keep_the_law_of_the_path(strength):
     """A share t of them is there at time t, whatever is masked again; those that are, are the right ones."""
-    process, size = ProteinProcess(), 8_000
+    process, size = ProteinProcess(), 4_000
     oracle = Oracle(Frames.identity(1, size))
     oracle.sequence = torch.randint(20, (1, size), generator=seeded(7))
-    settings = SamplerSettings(steps=100, cogenerate=True, sequence_noise=strength)
+    settings = SamplerSettings(steps=100, generator="flow", cogenerate=True, sequence_noise=strength)
     made = sample_frames(oracle, process, Layout.unconditional([size]), settings, seeded(8))
     for step in (25, 50, 75):
         tokens = oracle.seen[step].sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,43 +10,39 @@ import pytest
 import torch
 
 from protgm.evaluate.geometry import Geometry, geometry
+from protgm.layout import FIXED, Layout
 from protgm.lie.so3 import exp
 from protgm.sample.refine import _hydrogen_energies, refine_frames
 from protgm.structure import Backbone, read_structure
 from protgm.structure.dssp import hydrogen_bonds
-from protgm.structure.geometry import atoms_from_frames
+from protgm.structure.frames import Frames
 
 EXAMPLES = Path(__file__).parents[2] / "data" / "examples"
 
 
-def native(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    return read_structure(EXAMPLES / f"{name}.pdb.gz").frames()
+def native(name: str) -> Frames:
+    return Frames(*read_structure(EXAMPLES / f"{name}.pdb.gz").frames())
 
 
-def figures(rotations: torch.Tensor, translations: torch.Tensor) -> Geometry:
-    return geometry(Backbone.from_coords(atoms_from_frames(rotations, translations).numpy()))
+def shaken(frames: Frames, turn: float, shift: float) -> Frames:
+    generator = torch.Generator().manual_seed(0)
+    rotations = frames.rotations @ exp(torch.randn(*frames.translations.shape, generator=generator) * turn)
+    return Frames(rotations, frames.translations + torch.randn(*rotations.shape[:-1], generator=generator) * shift)
 
 
-def refine(rotations: torch.Tensor, translations: torch.Tensor, **options: object):
-    length = len(translations)
-    moved = refine_frames(
-        rotations[None],
-        translations[None],
-        torch.ones(1, length, dtype=torch.bool),
-        torch.arange(length)[None],
-        torch.zeros(1, length, dtype=torch.long),
-        **options,
-    )
-    return moved[0][0], moved[1][0]
+def figures(frames: Frames) -> Geometry:
+    return geometry(Backbone.from_coords(frames.to_atoms().numpy()))
+
+
+def refine(frames: Frames, layout: Layout | None = None, **options: int) -> Frames:
+    layout = layout or Layout.chain(len(frames.translations))
+    return refine_frames(frames[None], Layout.batch([layout]), **options)[0]
 
 
 @pytest.mark.parametrize("name", ["1CSP_A", "2TRX_A"])
 def test_a_shaken_native_is_mended(name):
-    rotations, translations = native(name)
-    generator = torch.Generator().manual_seed(0)
-    rotations = rotations @ exp(torch.randn(*translations.shape, generator=generator) * 0.1)
-    translations = translations + torch.randn(*translations.shape, generator=generator) * 0.3
-    before, after = figures(rotations, translations), figures(*refine(rotations, translations))
+    moved = shaken(native(name), 0.1, 0.3)
+    before, after = figures(moved), figures(refine(moved))
     assert before.cn_ok < 0.5
     assert after.cn_ok == 1
     assert after.angle_mad < 2
@@ -55,42 +52,43 @@ def test_a_shaken_native_is_mended(name):
 
 
 def test_a_native_hardly_moves():
-    rotations, translations = native("1LMB_3")
-    turned, moved = refine(rotations, translations)
-    assert (moved - translations).norm(dim=-1).square().mean().sqrt() < 0.3
-    before, after = figures(rotations, translations), figures(turned, moved)
+    frames = native("1LMB_3")
+    moved = refine(frames)
+    assert (moved.translations - frames.translations).norm(dim=-1).square().mean().sqrt() < 0.3
+    before, after = figures(frames), figures(moved)
     assert abs(before.helix - after.helix) < 0.06
     assert after.rama_favoured > before.rama_favoured - 0.05
 
 
-def test_residues_that_must_not_move_do_not():
-    rotations, translations = native("1CSP_A")
-    moving = torch.ones(1, len(translations), dtype=torch.bool)
-    moving[0, 10:30] = False
-    shaken = translations + torch.randn(translations.shape, generator=torch.Generator().manual_seed(0)) * 0.4
-    turned, moved = refine(rotations, shaken, moving=moving)
-    assert torch.equal(moved[10:30], shaken[10:30])
-    torch.testing.assert_close(turned[10:30], rotations[10:30])
-    assert (moved - shaken)[30:].abs().max() > 0.05
+@pytest.mark.parametrize("body", [FIXED, 1])
+def test_residues_that_must_not_move_do_not(body):
+    """Those whose place is given, and those of a rigid body."""
+    start = shaken(native("1CSP_A"), 0.0, 0.4)
+    layout = Layout.chain(len(start.translations))
+    layout.body[10:30] = body
+    moved = refine(start, layout)
+    assert torch.equal(moved.translations[10:30], start.translations[10:30])
+    torch.testing.assert_close(moved.rotations[10:30], start.rotations[10:30])
+    assert (moved.translations - start.translations)[30:].abs().max() > 0.05
 
 
 def test_proteins_of_a_batch_and_broken_bonds_do_not_feel_each_other():
-    rotations, translations = native("1CSP_A")
-    far = translations.clone()
+    frames = native("1CSP_A")
+    far = frames.translations.clone()
     far[30:] += torch.tensor([40.0, 0, 0])  # a chain break: nothing must pull the two halves together
-    index = torch.arange(len(translations)).repeat(2, 1)
-    index[1, 30:] += 20
-    mask, chain = torch.ones_like(index, dtype=torch.bool), torch.zeros_like(index)
-    both = refine_frames(rotations.repeat(2, 1, 1, 1), torch.stack((translations, far)), mask, index, chain, steps=60)
-    alone = refine(rotations, translations, steps=60)
-    torch.testing.assert_close(both[1][0], alone[1], atol=1e-3, rtol=0)
-    gap = np.linalg.norm((both[1][1, 30] - both[1][1, 29]).numpy())
+    whole = Layout.chain(len(far))
+    broken = replace(whole, residue_index=whole.residue_index + 20 * (whole.residue_index >= 30))
+    two = Frames(torch.stack([frames.rotations] * 2), torch.stack((frames.translations, far)))
+    both = refine_frames(two, Layout.batch([whole, broken]), steps=60).translations
+    alone = refine(frames, steps=60).translations
+    torch.testing.assert_close(both[0], alone, atol=1e-3, rtol=0)
+    gap = np.linalg.norm((both[1, 30] - both[1, 29]).numpy())
     assert gap > 35
 
 
 @pytest.mark.parametrize("name", ["1CSP_A", "2TRX_A"])
 def test_hydrogen_bonds_are_those_of_dssp(name):
-    atoms = atoms_from_frames(*native(name))
+    atoms = native(name).to_atoms()
     bonds = hydrogen_bonds(atoms.numpy().astype(np.float32))
     acceptors, donors = np.nonzero(np.ones_like(bonds))
     apart = (donors > 0) & ((donors < acceptors) | (donors - acceptors >= 3)) & (acceptors < len(bonds) - 1)
@@ -102,11 +100,8 @@ def test_hydrogen_bonds_are_those_of_dssp(name):
 
 
 def test_strands_of_a_shaken_barrel_hold_together():
-    rotations, translations = native("1CSP_A")
-    before, generator = figures(rotations, translations), torch.Generator().manual_seed(0)
-    rotations = rotations @ exp(torch.randn(*translations.shape, generator=generator) * 0.1)
-    shaken = rotations, translations + torch.randn(*translations.shape, generator=generator) * 0.2
-    native_share, torn = before.strand, figures(*shaken).strand
-    mended = figures(*refine(*shaken)).strand
-    assert torn < 0.8 * native_share
-    assert mended > 0.9 * native_share
+    frames = native("1CSP_A")
+    torn = shaken(frames, 0.1, 0.2)
+    native_share = figures(frames).strand
+    assert figures(torn).strand < 0.8 * native_share
+    assert figures(refine(torn)).strand > 0.9 * native_share

@@ -15,7 +15,7 @@ from Bio.PDB import MMCIFParser, PDBParser
 
 import protgm
 from protgm.lie.random import Streams
-from protgm.model.device import automatic_device, bfloat16_is_fast
+from protgm.model.device import bfloat16_is_fast
 from protgm.sample import SampleConfig, sample
 from protgm.sample.manifest import MANIFEST, append, only_writer, read_manifest
 from protgm.weights import save_weights
@@ -113,8 +113,8 @@ def check_same_work(one: Path, other: Path) -> None:
         assert [path.name for path in out.glob("manifest*.jsonl")] == [MANIFEST]
     rows, others = ({row["name"]: row for row in read_manifest(out)} for out in (one, other))
     assert rows.keys() == others.keys()
-    # Figures follow from coordinates; the rest but the times is the same.
-    differ = {"seconds", "time", "geometry", "confidence"}
+    # Figures and the sum of the file follow from coordinates; the rest but the times is the same.
+    differ = {"seconds", "time", "geometry", "confidence", "sha256"}
     for name, row in rows.items():
         assert {k: v for k, v in row.items() if k not in differ} == {
             k: v for k, v in others[name].items() if k not in differ
@@ -184,13 +184,15 @@ def test_batch_size_does_not_change_the_result(config, tmp_path, precision):
         np.testing.assert_allclose(both[0], both[1], atol=0.01)
 
 
-def test_the_precision_chosen_is_on_record_and_not_changed_halfway(config):
-    config = replace(config, length=(14,))
-    chosen = "bf16" if bfloat16_is_fast(automatic_device()) else "fp32"
-    assert {row["settings"]["precision"] for row in sample(config)} == {chosen}
-    assert sample(replace(config, precision=chosen)) == sample(config)
-    with pytest.raises(ValueError, match=r"was made with precision=\w+, now precision="):
-        sample(replace(config, precision="fp32" if chosen == "bf16" else "bf16"))
+@pytest.mark.parametrize("how", [{"precision": "fp32"}, {"precision": "bf16"}, {"batch": 1}, {"neighbours": 64}])
+def test_how_it_is_computed_may_change_halfway(config, how):
+    """What is there stays as it is; the rest is made in the other way."""
+    config = replace(config, length=(14,), refine=False)
+    first = sample(replace(config, num=1))
+    rows = sample(replace(config, **how))
+    assert [row["name"] for row in rows] == ["L14_0000", "L14_0001"]
+    assert rows[:1] == first
+    assert rows[0]["settings"] == rows[1]["settings"]
 
 
 def test_the_library_makes_what_the_command_makes(config, weights):
