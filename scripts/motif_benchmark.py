@@ -3,7 +3,7 @@
 python scripts/motif_benchmark.py problems=../shared/motifs num=16 page=docs/studies/motifs.md
 
 A problem is a PDB file with the motif's atoms and, in REMARK 999, the order of segments and the bounds of the total
-length, as the field's benchmarks have it. `gate`: share of samples that pass the geometry gate; `RMSD`: largest of N, CA,
+length, as the benchmarks of the field have it. `gate`: share that passes the geometry gate; `RMSD`: largest of N, CA,
 C, O of a body to the motif, Angstrom, over the samples; `junctions`: share of peptide bonds between given and new
 residues within .05 A of 1.329; `clashes`: CA clashes per residue; `NLL`: ProteinMPNN's per residue of its best design
 with the motif's types kept (with design=true); `clusters`: TM-0.5 clusters per sample.

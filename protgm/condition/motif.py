@@ -11,6 +11,7 @@ import torch
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.bodies import rigid, steer_bodies
+from protgm.condition.junctions import steer_junctions
 from protgm.condition.source import given, label, load_source, residues_of
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN, Prediction
@@ -157,8 +158,10 @@ class Motif(Condition):
         return replace(piece, sequence=piece.sequence.masked_fill(changes, MASK_TOKEN), design=piece.design | changes)
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
-        """Bodies that move keep their shape."""
-        return steer_bodies(prediction, layout) if bool(rigid(layout).any()) else prediction
+        """Bodies that move keep their shape, and chains go on behind given residues as their carbonyls want."""
+        if bool(rigid(layout).any()):
+            prediction = steer_bodies(prediction, layout)
+        return steer_junctions(prediction, layout)
 
     def describe(self) -> dict[str, object]:
         """Files, contig and what else it was told."""

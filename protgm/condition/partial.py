@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from protgm.condition.base import Condition, Draw
+from protgm.condition.junctions import steer_junctions
 from protgm.condition.source import given, load_source, residues_of
 from protgm.layout import FIXED, FREE, Layout
-from protgm.model.state import MASK_TOKEN
+from protgm.model.state import MASK_TOKEN, Prediction
+from protgm.process import State
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
 from protgm.structure.frames import kabsch
@@ -99,6 +101,10 @@ class Partial(Condition):
             ),
         )
         return whole if bool(still.any()) else replace(whole, frames=whole.frames.centre(whole.mask))
+
+    def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
+        """Chains go on behind fixed residues as their carbonyls want."""
+        return steer_junctions(prediction, layout)
 
     def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
         """Laid on the structure that it came from, where no residue of it held it there."""
