@@ -52,6 +52,7 @@ from protgm.matching.geomstats_space import Manifold, manifold
 from protgm.matching.kappa import ExponentialKappa, QuadraticKappa
 from protgm.matching.likelihood import Exact, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.losses import conditional_target, convert, generator_matching_loss, token_rate_loss
+from protgm.matching.method import GeneratorMatching, output_size
 from protgm.matching.mixture import MixturePath
 from protgm.matching.ode import AdaptiveODE
 from protgm.matching.predictions import FiniteData, FiniteProduct, Known, Learned, PointPrediction
@@ -91,6 +92,7 @@ __all__ = [
     "Flow",
     "GaussianPath",
     "GeneralisedKL",
+    "GeneratorMatching",
     "GeodesicPath",
     "HeatKernelPath",
     "Heun",
@@ -134,6 +136,7 @@ __all__ = [
     "log_likelihood",
     "manifold",
     "normal_log_density",
+    "output_size",
     "rigid_frames",
     "saving",
     "simulate",

@@ -222,6 +222,14 @@ class SchroedingerBridgePath:
         mean, spread, _, _ = self._mean_and_spread(z, t)
         return (mean - x) / spread.square()
 
+    def velocity_scale(self, t: Tensor) -> Tensor:
+        """Over it the velocity is of order one at every t, for ends that lie about one apart; shape (...)."""
+        return torch.sqrt(1 + (self.sigma * (1 - 2 * t)).square() / (4 * (t * (1 - t)).clamp_min(_FLOOR)))
+
+    def score_scale(self, t: Tensor) -> Tensor:
+        """Over it the score is standard normal: ``1 / (sigma sqrt(t (1 - t)))``, shape (...)."""
+        return 1 / (self.sigma * torch.sqrt((t * (1 - t)).clamp_min(_FLOOR)))
+
     def reverse_noise(self, t: Tensor) -> Tensor:
         """sigma, with which the diffusion of a pair is its Brownian bridge, shape (...)."""
         return torch.full_like(t, self.sigma)

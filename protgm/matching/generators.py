@@ -211,6 +211,8 @@ class Jump(Term):
 
     def __post_init__(self) -> None:
         _need(self.path, "Jump", JumpPath, "hazard", "sample_jump")
+        if isinstance(self.path.space, CentredPoints):
+            raise ValueError("Jump: on CentredPoints single coordinates would move the centre; use Euclidean()")
 
     def jump(self, prediction: Prediction, x: Tensor, t: Tensor, h: Tensor, generator: Source) -> Proposal:
         """Hazard over [t, t + h], the clean point it aims at, and how to land."""

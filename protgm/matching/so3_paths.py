@@ -163,6 +163,11 @@ class AntipodalVMFPath:
         out: Tensor = toward * (length / angle.clamp_min(_TINY)).unsqueeze(-1)
         return out
 
+    def gentle_noise(self, t: Tensor) -> Tensor:
+        """g of a diffusion that turns the kernel over about once per unit of log kappa at every t, shape (...)."""
+        kappa = self.schedule.kappa(t)
+        return torch.sqrt(self.schedule.derivative(t) / kappa * 4 / (kappa + 4))
+
     def jump_rate(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """``lambda = [-d log p / dt]_+``: only rotations far from z, for their time, jump.
 

@@ -58,10 +58,11 @@ class Euler:
 
 @dataclass(frozen=True)
 class Midpoint:
-    """Second-order drift, and jumps with the posterior of the middle of the step ("mixed"); two calls of the predictor.
+    """Second-order drift, with Euler jumps ("mixed"); two calls of the predictor, one where nothing drifts.
 
     The Brownian kick is drawn first and half of it taken to the middle: second order in law, since the noise is
-    additive.
+    additive. Jumps draw from the posterior of the start of the step: that of the middle at a point that has not jumped
+    meanwhile is too narrow around it, and leaves too much where it is.
     """
 
     def step(
@@ -74,11 +75,17 @@ class Midpoint:
         source: Source,
     ) -> S:
         """The state at t + h."""
-        drift, kick = generator.drift(predict(x, t), t), generator.kick(x, t, h, source)
-        middle = generator.nudge(x, h / 2, drift, kick, 0.5)
-        prediction = predict(middle, t + h / 2)
-        drift = generator.average(x, drift, middle, generator.drift(prediction, t + h / 2), 1.0)
+        prediction = predict(x, t)
+        drift, kick = generator.drift(prediction, t), generator.kick(x, t, h, source)
+        if not _still(drift):
+            middle = generator.nudge(x, h / 2, drift, kick, 0.5)
+            drift = generator.average(x, drift, middle, generator.drift(predict(middle, t + h / 2), t + h / 2), 1.0)
         return generator.advance(x, t, h, drift, kick, prediction, source)
+
+
+def _still(drift: object) -> bool:
+    """Whether no component drifts."""
+    return all(part is None for part in drift) if isinstance(drift, tuple) else drift is None
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class Heun:
         """The state at t + h."""
         prediction = predict(x, t)
         drift, kick = generator.drift(prediction, t), generator.kick(x, t, h, source)
-        if bool((t + h < 1 - 1e-9).all()):
+        if bool((t + h < 1 - 1e-9).all()) and not _still(drift):
             end = generator.nudge(x, h, drift, kick)
             drift = generator.average(x, drift, end, generator.drift(predict(end, t + h), t + h), 0.5)
         return generator.advance(x, t, h, drift, kick, prediction, source)
@@ -127,13 +134,13 @@ class RungeKutta4:
         """The state at t + h."""
         if bool((t + h >= 1 - 1e-9).any()):
             return Midpoint().step(generator, predict, x, t, h, source)
-        first, kick = generator.drift(predict(x, t), t), generator.kick(x, t, h, source)
+        prediction = predict(x, t)
+        first, kick = generator.drift(prediction, t), generator.kick(x, t, h, source)
         at = generator.nudge(x, h / 2, first, kick, 0.5)
         second = generator.drift(predict(at, t + h / 2), t + h / 2)
         total = generator.average(x, first, at, second, 2 / 3)  # (k1 + 2 k2) / 3
         at = generator.nudge(x, h / 2, generator.average(x, first, at, second, 1.0), kick, 0.5)
-        prediction = predict(at, t + h / 2)
-        third = generator.drift(prediction, t + h / 2)
+        third = generator.drift(predict(at, t + h / 2), t + h / 2)
         total = generator.average(x, total, at, third, 2 / 5)
         at = generator.nudge(x, h, generator.average(x, first, at, third, 1.0), kick)
         fourth = generator.drift(predict(at, t + h), t + h)

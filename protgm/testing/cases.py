@@ -195,7 +195,7 @@ def rotations(samples: int, steps: int) -> Iterator[Case]:
     fixed = Fixed(grids.log_kappa(vmf_path.schedule, _count(steps, end), end))
     top = min(np.pi, 14 / float(kappa) ** 0.5)
     yield from _turning(
-        "SO(3): vMF", vmf_path, fixed, _gentle(vmf_path), lambda w: vmf.angle_cdf(w, kappa), top, samples
+        "SO(3): vMF", vmf_path, fixed, vmf_path.gentle_noise, lambda w: vmf.angle_cdf(w, kappa), top, samples
     )
     fixed, top = Fixed(grids.uniform(_count(steps, heat_end), 0.0, heat_end)), min(np.pi, 7 * float(tau) ** 0.5)
     yield from _turning("SO(3): heat kernel", heat, fixed, None, heat_cdf, top, samples)
@@ -231,11 +231,6 @@ def _turning(
 
     for name, generator, solver in rows:
         yield Case(label, name, generator, solver, fixed, predict, start, measure)
-
-
-def _gentle(path: AntipodalVMFPath) -> Callable[[Tensor], Tensor]:
-    """Noise that turns the kernel over about once per unit of log kappa at every t."""
-    return lambda t: torch.sqrt(path.schedule.derivative(t) / path.schedule.kappa(t) * 4 / (path.schedule.kappa(t) + 4))
 
 
 def tokens(samples: int, steps: int) -> Iterator[Case]:
