@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from protgm.sample.settings import SamplerSettings
     from protgm.structure import Backbone, read_structure
 
-__all__ = ["Backbone", "BackboneModel", "SamplerSettings", "__version__", "load", "read_structure"]
+__all__ = ["Backbone", "BackboneModel", "SamplerSettings", "__version__", "evaluate", "load", "read_structure"]
 
 _HOME = {
     "Backbone": "structure",
@@ -30,6 +30,8 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     # On demand: torch takes a second to import, which `protgm --help` need not wait for.
+    if name == "evaluate":
+        return import_module(f"{__name__}.evaluate")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from protgm.config import arguments_of, build, compose, describe
+from protgm.config import arguments_of, build, compose, describe, keys_of
+from protgm.files import sha256
 from protgm.stopping import heeded
 from protgm.structure.errors import printable
-from protgm.version import __version__
+from protgm.version import BUNDLED, __version__
 
 __all__ = ["main"]
+
+
+_LESS = "fewer residues a batch (tokens=), shorter chains (max_length=) or fewer processes= take less"
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class _Command:
 
     ``first`` is the setting that an argument without a key is for. A command that ``heeds`` takes SIGTERM
     and Ctrl-C as requests to stop, which it ends upon with status 0. ``settings`` names another command whose settings
-    it takes.
+    it takes, ``lighter`` says how it takes less memory.
     """
 
     summary: str
@@ -31,6 +35,7 @@ class _Command:
     first: str | None = None
     heeds: bool = False
     settings: str | None = None
+    lighter: str = "fewer workers= take less"
 
 
 def _fetch(settings: dict[str, Any]) -> int:
@@ -113,16 +118,25 @@ def _doctor(settings: dict[str, Any]) -> int:
     return 0
 
 
+def _completion(settings: dict[str, Any]) -> int:
+    from protgm.completion import script
+
+    commands = {name: (command.summary, keys_of(command.settings or name)) for name, command in COMMANDS.items()}
+    print(script(settings["shell"], commands), end="")
+    return 0
+
+
 COMMANDS = {
     "fetch": _Command("entries of the Protein Data Bank to structure files", _fetch),
     "prepare": _Command("structure files to a dataset", _prepare),
-    "train": _Command("a denoiser from a dataset", _train, heeds=True),
+    "train": _Command("a denoiser from a dataset", _train, heeds=True, lighter=_LESS),
     "sample": _Command("new backbones as PDB or mmCIF files", _sample),
     "check": _Command("what a request to sample would make, before computing", _check, settings="sample"),
     "evaluate": _Command("are structures sound, native-like, diverse and new: a report", _evaluate, first="directory"),
     "design": _Command("sequences for structures, by ProteinMPNN", _design, first="directory"),
     "verify": _Command("paths, generators and solvers against exact laws; equivariance of a checkpoint", _verify),
     "doctor": _Command("the installation and the machine, for a bug report", _doctor),
+    "completion": _Command("a script that completes commands and settings in a shell", _completion, first="shell"),
 }
 
 
@@ -141,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("--version", "version"):
-        print(f"protgm {__version__}")
+        print(f"protgm {__version__}, weights {sha256(BUNDLED)[:12]}")
         return 0
     if command in ("--help", "-h", "help"):
         print(_usage())
@@ -173,6 +187,13 @@ def _execute(command: str, arguments: list[str]) -> int:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), 1)
     except (ValueError, ImportError) as error:
         return _fail(str(error), 1)
+    except (RuntimeError, MemoryError) as error:
+        from protgm.model.memory import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        said = str(error).strip().splitlines()[:1] or [""]
+        return _fail(f"memory ran out; {COMMANDS[command].lighter} ({said[0][:200]})", 1)
     except KeyboardInterrupt:
         return _fail("stopped; the same command goes on from here", 130)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["arguments_of", "build", "compose", "config_folder", "describe"]
+__all__ = ["arguments_of", "build", "compose", "config_folder", "describe", "keys_of"]
 
 T = TypeVar("T")
 
@@ -27,8 +27,8 @@ PATHS = (
 )  # fmt: skip
 TEXTS = (
     "base", "chains", "clustering", "contig", "device", "fixed", "format", "generator", "hotspots", "model", "motif",
-    "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "split", "strategy",
-    "symmetry",
+    "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "shell", "split",
+    "strategy", "symmetry",
 )  # fmt: skip
 
 
@@ -42,6 +42,14 @@ def config_folder() -> Path:
 def describe(command: str) -> str:
     """The command's YAML file: its keys, their defaults and what they mean."""
     return (config_folder() / f"{command}.yaml").read_text(encoding="utf-8")
+
+
+def keys_of(command: str) -> list[str]:
+    """Names of a command's settings, with dots for those of groups."""
+    from omegaconf import OmegaConf
+
+    container = OmegaConf.to_container(OmegaConf.load(config_folder() / f"{command}.yaml"))
+    return _keys(typing.cast(dict, container))
 
 
 def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:

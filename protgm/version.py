@@ -1,8 +1,12 @@
-"""The installed version."""
+"""The installed version, and the weights that come with it."""
 
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-__all__ = ["__version__"]
+__all__ = ["BUNDLED", "__version__"]
+
+#: The weights that come with the package.
+BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
 
 try:
     __version__ = version("protgm")

@@ -18,6 +18,7 @@ from protgm.model import Denoiser, DenoiserConfig
 from protgm.model.grow import with_inputs, with_stages
 from protgm.process import ProteinProcess
 from protgm.structure.errors import printable
+from protgm.version import BUNDLED
 
 __all__ = [
     "BUNDLED",
@@ -32,8 +33,6 @@ __all__ = [
 
 #: Name of the averaged weights in the folder of a run.
 WEIGHTS = "weights.safetensors"
-#: The weights that come with the package.
-BUNDLED = Path(__file__).parent / "checkpoints" / "base.safetensors"
 
 
 def save_weights(

@@ -41,10 +41,10 @@ def write_report(
     judged: Judged,
     natives: Judged | None,
     *,
-    folder: Path,
+    folder: Path | None,
     path: Path,
 ) -> None:
-    """Write the report; ``folder`` is where trajectories may be, ``natives`` those of like length."""
+    """Write the report; ``folder`` is where trajectories may be, if anywhere, ``natives`` those of like length."""
     data = _payload(found, settings, backbones, judged, natives, folder)
     # Inside a script element nothing but "</script" and "<!--" could end the JSON early.
     text = json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
@@ -76,7 +76,7 @@ def _payload(
     backbones: Sequence[Backbone],
     judged: Judged,
     natives: Judged | None,
-    folder: Path,
+    folder: Path | None,
 ) -> dict[str, Any]:
     rows = found.samples
     keys = csv_text(rows)[0]
@@ -103,7 +103,7 @@ def _payload(
             for key, distance in found.distances.items()
         ],
         "structures": [_packed(b, s, r) for b, s, r in zip(backbones, judged.states, rows, strict=True)],
-        "trajectories": read_trajectories(folder, backbones),
+        "trajectories": {} if folder is None else read_trajectories(folder, backbones),
         "about": _about(found, settings),
         "csv": table.getvalue(),
     }

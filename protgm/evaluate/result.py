@@ -36,8 +36,8 @@ class Evaluation:
         TM-scores, row i normalised by the length of i.
     failed : list of (str, str)
         Files that could not be read, and why.
-    out : Path
-        Folder of the report.
+    out : Path or None
+        Folder of the report; None where nothing was written.
     """
 
     samples: list[dict[str, Any]]
@@ -47,7 +47,7 @@ class Evaluation:
     distances: dict[str, Distance]
     matrix: NDArray[np.float32] | None
     failed: list[tuple[str, str]]
-    out: Path
+    out: Path | None
 
     def __str__(self) -> str:
         s = self.summary
@@ -60,5 +60,7 @@ class Evaluation:
             lines.append(f"{s['designable']} designable")
         if self.failed:
             lines.append(f"{len(self.failed)} files could not be read; the first: {self.failed[0][1]}")
+        if self.out is None:
+            return "\n".join(lines)
         page = self.out / "report.html"
         return "\n".join([*lines, f"report: {page if page.exists() else self.out}"])

@@ -13,25 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.evaluate.gate import Gate
+from protgm.evaluate.memory import named_apart
 from protgm.evaluate.result import Evaluation
 from protgm.files import read_json
 from protgm.made import check_apart, remove_others, write_list
+from protgm.structure.backbone import Backbone
 
 if TYPE_CHECKING:
     from protgm.design import Designer
     from protgm.evaluate.collect import Natives
     from protgm.evaluate.progress import Stage
     from protgm.refold import Refolder
-    from protgm.structure.backbone import Backbone
 
 __all__ = ["Evaluation", "evaluate"]
 
 
 def evaluate(
-    directory: str | PathLike[str],
+    directory: str | PathLike[str] | Backbone | Sequence[Backbone],
     reference: str | PathLike[str] | None = None,
     *,
-    out: str | PathLike[str],
+    out: str | PathLike[str] | None = None,
     gate: Gate | None = None,
     recursive: bool = False,
     split: str | None = None,
@@ -47,16 +48,16 @@ def evaluate(
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
-    """Judge every structure in a folder and write a report.
+    """Judge every structure in a folder, or backbones, and write a report where a folder is named for it.
 
     Parameters
     ----------
-    directory : path
-        Folder of PDB or mmCIF files.
+    directory : path, Backbone or sequence of Backbone
+        Folder of PDB or mmCIF files, or backbones in memory.
     reference : path, optional
         Natives: a dataset of ``protgm prepare`` or a folder of structure files.
-    out : path
-        Folder for report.html, metrics.csv, metrics.json, tm.npz and figures/.
+    out : path, optional
+        Folder for report.html, metrics.csv, metrics.json, tm.npz and figures/; without one nothing is written.
     gate : Gate, optional
     recursive : bool
         Read subfolders of ``directory`` too.
@@ -118,18 +119,23 @@ def evaluate(
         from protgm.evaluate.figures import require_matplotlib
 
         require_matplotlib()
-    out = Path(out)
-    check_apart("out", out, Path(directory))
-    backbones, failed = read_folder(directory, recursive=recursive)
-    if num_seqs:
-        inputs = [
-            Path(directory, file) for file in (*(str(b.metadata["file"]) for b in backbones), *(f for f, _ in failed))
-        ]
-        for folder in ("designs", "refolded"):
-            check_targets(out / folder, [b.name for b in backbones], inputs)
+    folder = Path(directory) if isinstance(directory, str | PathLike) else None
+    failed: list[tuple[str, str]] = []
+    out = None if out is None else Path(out)
+    if isinstance(directory, str | PathLike):
+        if out is not None:
+            check_apart("out", out, Path(directory))
+        backbones, failed = read_folder(directory, recursive=recursive)
+    else:
+        backbones = named_apart(directory)
+    if num_seqs and out is not None and folder is not None:
+        inputs = [folder / file for file in (*(str(b.metadata["file"]) for b in backbones), *(f for f, _ in failed))]
+        for part in ("designs", "refolded"):
+            check_targets(out / part, [b.name for b in backbones], inputs)
     library = None if reference is None else read_natives(reference, split=split)
-    before = _before(out)
-    out.mkdir(parents=True, exist_ok=True)
+    before = {} if out is None else _before(out)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     with Stages(enabled=progress) as stage:
         judged = judge(backbones, gate, stage=stage)
         matrix = None
@@ -168,7 +174,7 @@ def evaluate(
         )
         peers = None if matched is None else matched.judged
         settings = {
-            "directory": str(directory),
+            "directory": f"{len(backbones)} backbones" if folder is None else str(folder),
             "reference": None if library is None else library.source,
             "natives": 0 if library is None else len(library),
             "natives_compared": 0 if peers is None else len(peers.rows),
@@ -177,6 +183,8 @@ def evaluate(
             "seed": seed,
             "gate": vars(gate),
         }
+        if out is None:
+            return found
         from protgm.evaluate.tables import write_tables
 
         if figures:
@@ -186,9 +194,9 @@ def evaluate(
         if html:
             from protgm.evaluate.report import write_report
 
-            write_report(found, settings, backbones, judged, peers, folder=Path(directory), path=out / "report.html")
+            write_report(found, settings, backbones, judged, peers, folder=folder, path=out / "report.html")
             files.append("report.html")
-        files = write_tables(found, settings, seconds=time.monotonic() - start, files=files)
+        files = write_tables(found, out, settings, seconds=time.monotonic() - start, files=files)
         remove_others(out, before, files)
     return found
 
@@ -243,7 +251,7 @@ def _add_novelty(
 def _add_design(
     rows: list[dict[str, Any]],
     backbones: Sequence[Backbone],
-    out: Path,
+    out: Path | None,
     num_seqs: int,
     designer: Designer,
     refolder: Refolder | None,
@@ -255,16 +263,19 @@ def _add_design(
     from protgm.design.run import DESIGNS
 
     designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers, stage=stage)
-    written = write_designs(out / "designs", backbones, designs)
-    write_list(out / "designs" / DESIGNS, written, settings=getattr(designer, "settings", {}) | {"seed": seed})
-    files = [f"designs/{name}" for name in (*written, DESIGNS)]
+    files: list[str] = []
+    if out is not None:
+        written = write_designs(out / "designs", backbones, designs)
+        write_list(out / "designs" / DESIGNS, written, settings=getattr(designer, "settings", {}) | {"seed": seed})
+        files += [f"designs/{name}" for name in (*written, DESIGNS)]
     for row, found in zip(rows, designs, strict=True):
         if found:
             row["mpnn_nll"], row["sequence"] = found[0].nll, found[0].sequence
     if refolder is not None:
         from protgm.refold import self_consistency
 
-        checks = self_consistency(backbones, designs, refolder, folder=out / "refolded", stage=stage)
+        folder = None if out is None else out / "refolded"
+        checks = self_consistency(backbones, designs, refolder, folder=folder, stage=stage)
         for row, check in zip(rows, checks, strict=True):
             if check is not None:
                 row |= {

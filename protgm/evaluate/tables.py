@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +51,9 @@ def csv_text(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def write_tables(
-    found: Evaluation, settings: Mapping[str, Any], *, seconds: float, files: Sequence[str] = ()
+    found: Evaluation, out: Path, settings: Mapping[str, Any], *, seconds: float, files: Sequence[str] = ()
 ) -> list[str]:
-    """Write the tables into the folder of the evaluation.
+    """Write the tables into a folder.
 
     Returns
     -------
@@ -61,16 +62,16 @@ def write_tables(
     """
     from protgm.version import __version__
 
-    with atomic(found.out / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
+    with atomic(out / "metrics.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows(csv_text(found.samples))
     if found.matrix is not None:
         names = np.array([row["name"] for row in found.samples])
-        with atomic(found.out / "tm.npz") as path, path.open("wb") as stream:
+        with atomic(out / "tm.npz") as path, path.open("wb") as stream:
             np.savez_compressed(stream, names=names, tm=found.matrix)
     tables = ["metrics.csv", "metrics.json"] + ["tm.npz"] * (found.matrix is not None)
     written = sorted({*files, *tables})
     write_json(
-        found.out / "metrics.json",
+        out / "metrics.json",
         {
             "protgm": __version__,
             "seconds": round(seconds, 1),

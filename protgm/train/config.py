@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
+from protgm.checks import check_numbers
 from protgm.model import DenoiserConfig
 from protgm.model.neighbours import FEWEST
 from protgm.train.corrupt import CorruptionConfig
@@ -53,6 +54,7 @@ class TrainConfig:
     max_length: int = 128
     neighbours: int | None = None
     processes: int = 1
+    device: str | None = None
     devices: int | str | None = None
     num_nodes: int = 1
     strategy: str = "auto"
@@ -70,6 +72,7 @@ class TrainConfig:
     sample_lengths: tuple[int, ...] = (64, 96)
     sample_num: int = 4
     sample_steps: int = 50
+    progress: bool = True
     model: DenoiserConfig = field(default_factory=DenoiserConfig)
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     loss: LossWeights = field(default_factory=LossWeights)
@@ -89,6 +92,9 @@ class TrainConfig:
             raise ValueError(f"neighbours={self.neighbours} must be at least {FEWEST}, or null (all)")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length={self.min_length} must not be above max_length={self.max_length}")
+        check_numbers(self)
+        if self.device is not None and (self.processes > 1 or self.with_fabric):
+            raise ValueError(f"device={self.device} is for a run of one process; processes= and devices= find theirs")
         if self.processes > 1 and self.with_fabric:
             raise ValueError("processes= is for the processor of one machine; devices= and num_nodes= do without it")
 
@@ -97,7 +103,7 @@ class TrainConfig:
         """Whether Lightning Fabric is asked to start the processes."""
         return self.devices is not None or self.num_nodes > 1 or self.strategy != "auto"
 
-    def progress(self, step: int, seconds: float) -> float:
+    def share_done(self, step: int, seconds: float) -> float:
         """How much of the run is done, 0 to 1, by whichever limit comes first."""
         shares = [0.0]
         if self.steps is not None:

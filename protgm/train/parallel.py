@@ -28,7 +28,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from protgm.allocator import keep_freed_memory
-from protgm.model.device import automatic_device
+from protgm.model.device import automatic_device, usable_device
+from protgm.model.memory import out_of_memory
 from protgm.stopping import heed, heeded, postponed, unheeded
 
 __all__ = ["World", "launch", "launch_fabric", "started_by_launcher"]
@@ -152,7 +153,7 @@ def launch_fabric(
             dist.destroy_process_group()
 
 
-def launch(run: Callable[[World], None], processes: int) -> bool:
+def launch(run: Callable[[World], None], processes: int, device: str | None = None) -> bool:
     """Call ``run(world)`` in this process, or in ``processes`` new ones on the processor, joined by gloo.
 
     SIGTERM and SIGINT to this process are passed on to the others as requests to stop (`protgm.stopping`), and the
@@ -169,7 +170,7 @@ def launch(run: Callable[[World], None], processes: int) -> bool:
         What was wrong in one of the processes; the others are ended.
     """
     if processes == 1:
-        run(World(device=automatic_device()))
+        run(World(device=automatic_device() if device is None else usable_device(device)))
         return True
     with heeded() as stop, tempfile.TemporaryDirectory(prefix="protgm-") as folder:
         team = _Team(run, processes, Path(folder))
@@ -267,6 +268,8 @@ def _worker(run: Callable[[World], None], rank: int, size: int, folder: str) -> 
             dist.destroy_process_group()
     except Exception as error:
         expected = isinstance(error, ValueError | OSError)
+        if out_of_memory(error):
+            expected, error = True, ValueError(f"memory ran out: fewer residues a batch (tokens=) take less ({error})")
         reason = {"expected": expected, "text": str(error) if expected else traceback.format_exc()}
         Path(folder, f"error-{rank:04d}").write_text(json.dumps(reason), encoding="utf-8")
         os._exit(1)  # without waiting for the others, which may be waiting for this one

@@ -40,7 +40,7 @@ def train(config: TrainConfig) -> None:
         if config.with_fabric or started_by_launcher():
             # Also when asked to stop: the other processes wait for this one to agree.
             launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy)
-        elif stop.asked or not launch(run, config.processes):
+        elif stop.asked or not launch(run, config.processes, config.device):
             _say_stopped(config)
 
 
@@ -79,6 +79,8 @@ def _claimed(config: TrainConfig, world: World) -> Iterator[None]:
 
 #: What a run is made of, so that it cannot go on with another: the rest may change on the way, and is told.
 _FIXED = ("model", "seed", "optimizer", "init", "data")
+#: What may change without a word.
+_UNTOLD = ("data_sha256", "out", "progress")
 
 
 def _claim(config: TrainConfig) -> None:
@@ -96,7 +98,7 @@ def _claim(config: TrainConfig) -> None:
         for key in _FIXED:
             if differences.get(key):
                 raise ValueError(f"{run}: was trained with {differences[key]}; use a new out= folder")
-        changed = "; ".join(text for key, text in differences.items() if text and key not in ("data_sha256", "out"))
+        changed = "; ".join(text for key, text in differences.items() if text and key not in _UNTOLD)
         if changed:
             print(f"protgm: {printable(run, 1000)}: goes on with other settings: {changed}", file=sys.stderr)
     write_json(path, settings)

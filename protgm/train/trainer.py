@@ -102,10 +102,10 @@ class Trainer:
         clock = Clock(self.counters["seconds"])
         saved, checked = clock.seconds, clock.seconds
         window, divergence = Window(), Divergence()
-        with TrainProgress(config, enabled=first) as progress:
+        with TrainProgress(config, enabled=first and config.progress) as progress:
             for batch in self._batches():
                 self.counters["seconds"] = clock.seconds
-                done = config.progress(int(self.counters["step"]), self.counters["seconds"])
+                done = config.share_done(int(self.counters["step"]), self.counters["seconds"])
                 done = self.world.agree(done)
                 stopped = self.world.any(self._stop.asked)
                 if stopped or done >= 1:
