@@ -32,8 +32,8 @@ class Motif(Condition):
         Where the residues are taken from; the contig names the second file's as ``2:A10-20``.
     contig : str
         What is kept and what is built (see `protgm.structure.contig`).
-    length : (int, int), optional
-        Least and largest number of residues in all; by default what the contig's ranges allow.
+    length : int or (int, int), optional
+        Number of residues in all, or the least and largest; by default what the contig's ranges allow.
     unordered : bool
         The segments come in any order, another one for each sample.
     redesign : sequence of str
@@ -47,7 +47,7 @@ class Motif(Condition):
 
     structure: str | PathLike[str] | Backbone | Sequence[str | PathLike[str] | Backbone]
     contig: str
-    length: tuple[int, int] | None = None
+    length: int | tuple[int, int] | None = None
     unordered: bool = False
     redesign: tuple[str, ...] = ()
     rank: int = field(default=0, init=False)
@@ -86,11 +86,13 @@ class Motif(Condition):
         high = sum(e.high for e in elements if isinstance(e, New))
         if self.length is None:
             return low, high
-        least, most = self.length
+        least, most = (self.length, self.length) if isinstance(self.length, int) else self.length
+        if least > most:
+            raise ValueError(f"length={least}-{most}: the range runs backwards; write {most}-{least}")
         if most < low + kept or least > high + kept:
+            wanted = f"{least}-{most}" if least < most else f"{least}"
             raise ValueError(
-                f"contig={self.contig} makes {low + kept} to {high + kept} residues, which cannot meet "
-                f"length={least}-{most}"
+                f"contig={self.contig} makes {low + kept} to {high + kept} residues, which cannot meet length={wanted}"
             )
         return max(low, least - kept), min(high, most - kept)
 
@@ -169,7 +171,7 @@ class Motif(Condition):
             "condition": "Motif",
             "structure": [one.name for one in self._files],  # type: ignore[attr-defined]
             "contig": self.contig,
-            "length": list(self.length) if self.length else None,
+            "length": list(self.length) if isinstance(self.length, tuple) else self.length,
             "unordered": self.unordered,
             "redesign": list(self.redesign),
         }

@@ -54,36 +54,40 @@ def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
     ValueError
         If a residue of it is not in the file, or has no N, CA and C.
     """
-    chain = np.array([c == segment.chain for c in structure.chain_ids])
-    if not chain.any():
+    own = np.flatnonzero([c == segment.chain for c in structure.chain_ids])
+    if not len(own):
         chains = ", ".join(dict.fromkeys(structure.chain_ids))
         raise ValueError(f"{structure.name}: there is no chain {segment.chain} ({segment.text}); it has {chains}")
-    if segment.first is None or segment.last is None:
-        rows = chain.nonzero()[0]
-    else:
-        at = {
-            (int(structure.residue_numbers[i]), structure.insertion_codes[i].upper()): int(i)
-            for i in chain.nonzero()[0]
-        }
-        for end in (segment.first, segment.last):
-            if end not in at:
-                numbers = structure.residue_numbers[chain]
-                raise ValueError(
-                    f"{structure.name}: residue {segment.chain}{end[0]}{end[1]} ({segment.text}) is not there; "
-                    f"chain {segment.chain} has residues {numbers.min()} to {numbers.max()}"
-                )
-        rows = np.arange(at[segment.first], at[segment.last] + 1)
-        wanted = segment.last[0] - segment.first[0] + 1
-        if not segment.first[1] and not segment.last[1] and len(rows) < wanted:
-            missing = sorted(
-                set(range(segment.first[0], segment.last[0] + 1)) - {int(n) for n in structure.residue_numbers[rows]}
+    first, last = segment.first, segment.last
+    rows = own if first is None or last is None else _between(structure, own, segment, first, last)
+    for i in rows[~structure.complete[rows]]:
+        raise ValueError(f"{structure.name}: residue {label(structure, int(i))} ({segment.text}) lacks N, CA or C")
+    return rows
+
+
+def _between(
+    structure: Backbone, own: NDArray[np.int64], segment: Segment, first: tuple[int, str], last: tuple[int, str]
+) -> NDArray[np.int64]:
+    """Those of a chain's residues (``own``) that lie between the ends of a segment, in the order of the file."""
+    numbers = structure.residue_numbers[own]
+    place = {
+        (int(n), structure.insertion_codes[i].upper()): at for at, (n, i) in enumerate(zip(numbers, own, strict=True))
+    }
+    for end in (first, last):
+        if end not in place:
+            raise ValueError(
+                f"{structure.name}: residue {segment.chain}{end[0]}{end[1]} ({segment.text}) is not there; "
+                f"chain {segment.chain} has residues {numbers.min()} to {numbers.max()}"
             )
+    rows = own[place[first] : place[last] + 1]
+    if not first[1] and not last[1]:
+        there = {int(n) for n in structure.residue_numbers[rows]}
+        missing = [n for n in range(first[0], last[0] + 1) if n not in there]
+        if missing:
             raise ValueError(
                 f"{structure.name}: {segment.text} lacks residue {segment.chain}{missing[0]}; name the stretches on "
                 "both sides and how many residues to build between them"
             )
-    for i in rows[~structure.complete[rows]]:
-        raise ValueError(f"{structure.name}: residue {label(structure, int(i))} ({segment.text}) lacks N, CA or C")
     return rows
 
 

@@ -280,14 +280,14 @@ def _gigabytes(proteins: int, length: int, job: _Job) -> str:
 def _backbone(
     item: Item, layout: Layout, frames: Frames, sampled: Sampled, row: int, provenance: dict[str, object]
 ) -> Backbone:
-    """One protein of a batch as a structure: new residues without a type are glycines by name."""
+    """One protein of a batch as a structure: residues whose type was to be found and was not are glycines by name."""
     length = len(layout)
     atoms = layout.to_atoms(frames[:length].map(Tensor.double))
     letters = tokens_to_letters(sampled.sequence[row, :length].tolist())
-    sites = layout.sites
+    sites, open_ = layout.sites, layout.design.tolist()
     return Backbone(
         coords=atoms.float().numpy(),
-        sequence="".join("G" if a == "X" and s.part != "motif" else a for a, s in zip(letters, sites, strict=True)),
+        sequence="".join("G" if a == "X" and free else a for a, free in zip(letters, open_, strict=True)),
         chain_ids=tuple(site.chain for site in sites),
         residue_numbers=np.array([site.number for site in sites], dtype=np.int64),
         insertion_codes=tuple(site.code for site in sites),
