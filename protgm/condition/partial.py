@@ -18,7 +18,7 @@ from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
 from protgm.structure.frames import kabsch
 
-__all__ = ["Partial"]
+__all__ = ["Partial", "chain_places"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,17 +75,9 @@ class Partial(Condition):
         """The structure's residues under their own names, most of them at the start's time."""
         source, still = self._source, self._still  # type: ignore[attr-defined]
         whole = given(source, np.arange(len(source)), part="start")
-        chains = list(dict.fromkeys(source.chain_ids))
-        chain_index = torch.tensor([chains.index(chain) for chain in source.chain_ids])
-        order = torch.sort(chain_index, stable=True).indices
-        if not torch.equal(order, torch.arange(len(source))):
+        chain_index, index = chain_places(source)
+        if not torch.equal(torch.sort(chain_index, stable=True).indices, torch.arange(len(source))):
             raise ValueError(f"{source.name}: the residues of each chain must follow one another in the file")
-        # A gap in the chain is as long as the numbering says.
-        apart = np.maximum(np.diff(source.residue_numbers, prepend=source.residue_numbers[:1]), 2)
-        steps = torch.from_numpy(np.where(np.roll(source.chain_breaks(), 1), apart, 1)).clamp_max(50)
-        begins = torch.cat((torch.tensor([True]), chain_index.diff() != 0))
-        index = torch.where(begins, 0, steps).cumsum(0)
-        index = index - torch.where(begins, index, 0).cummax(0).values + 10_000 * chain_index
         whole = replace(
             whole,
             residue_index=index,
@@ -120,3 +112,20 @@ class Partial(Condition):
         """File, time and what is fixed."""
         name = self._source.name  # type: ignore[attr-defined]
         return {"condition": "Partial", "structure": name, "time": self.time, "fixed": self.fixed}
+
+
+def chain_places(structure: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
+    """Number of each residue's chain, and its place along it: a gap in the chain is as long as the numbering says.
+
+    Returns
+    -------
+    chain_index, residue_index : Tensor of int64, shape (L,)
+    """
+    chains = list(dict.fromkeys(structure.chain_ids))
+    chain_index = torch.tensor([chains.index(chain) for chain in structure.chain_ids])
+    numbers = structure.residue_numbers
+    apart = np.maximum(np.diff(numbers, prepend=numbers[:1]), 2)
+    steps = torch.from_numpy(np.where(np.roll(structure.chain_breaks(), 1), apart, 1)).clamp_max(50)
+    begins = torch.cat((torch.tensor([True]), chain_index.diff() != 0))
+    index = torch.where(begins, 0, steps).cumsum(0)
+    return chain_index, index - torch.where(begins, index, 0).cummax(0).values + 10_000 * chain_index

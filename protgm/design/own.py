@@ -1,0 +1,163 @@
+"""Sequences by protgm's own network: inverse folding is the masking chain with all frames known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from protgm.condition.partial import chain_places
+from protgm.condition.source import given, letters_to_tokens, tokens_to_letters
+from protgm.design.base import Design
+from protgm.layout import Layout
+from protgm.model import MASK_TOKEN, NoisyProtein
+from protgm.process import State
+from protgm.sample.generate import load
+from protgm.sample.sampler import sample_frames
+from protgm.sample.settings import SamplerSettings
+from protgm.seeds import mix
+
+if TYPE_CHECKING:
+    from protgm.structure.backbone import Backbone
+
+__all__ = ["OwnDesigner"]
+
+
+class OwnDesigner:
+    """The backbone generator as a sequence designer.
+
+    Parameters
+    ----------
+    checkpoint : path, optional
+        Weights; by default those that come with the package.
+    temperature : float
+        Of the types drawn.
+    steps : int
+        Evaluations of the network a sequence.
+    draws : int
+        Levels of masking that `score` averages over.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range or the weights cannot be read.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | PathLike[str] | None = None,
+        *,
+        temperature: float = 0.1,
+        steps: int = 20,
+        draws: int = 8,
+    ) -> None:
+        if draws < 1:
+            raise ValueError(f"draws={draws} must be at least 1")
+        self.model = load(checkpoint, device="cpu")
+        self.sampler = SamplerSettings(steps=steps, cogenerate=True, sequence_temperature=temperature)
+        self.draws = draws
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What, beside a backbone and a seed, its sequences depend on."""
+        sampler = self.sampler
+        return {
+            "model": "protgm",
+            "checkpoint": self.model.checkpoint,
+            "temperature": sampler.sequence_temperature,
+            "steps": sampler.steps,
+        }
+
+    def design(
+        self, backbone: Backbone, num_seqs: int, *, seed: int = 0, fixed: NDArray[np.bool_] | None = None
+    ) -> list[Design]:
+        """Sequences and their likelihoods (`score`).
+
+        Parameters
+        ----------
+        fixed : ndarray of bool, shape (L,), optional
+            Residues that keep their types.
+
+        Raises
+        ------
+        ValueError
+            If ``num_seqs`` is below 1, or no residue has N, CA and C.
+        """
+        if num_seqs < 1:
+            raise ValueError(f"num_seqs={num_seqs} must be at least 1")
+        layout, rows = self._layout(backbone)
+        free = torch.ones(len(rows), dtype=torch.bool)
+        if fixed is not None:
+            free = torch.from_numpy(~fixed[rows])
+        layout = replace(layout, sequence=layout.sequence.masked_fill(free, MASK_TOKEN), design=free)
+        source = torch.Generator().manual_seed(mix(seed, len(backbone)))
+        network = partial(self.model.denoiser, neighbours=None if len(layout) <= 512 else 128)
+        found = []
+        for _ in range(num_seqs):
+            made = sample_frames(network, self.model.process, Layout.batch([layout]), self.sampler, source)
+            letters = list(backbone.sequence)
+            for row, letter in zip(rows, tokens_to_letters(made.sequence[0].tolist()), strict=True):
+                letters[int(row)] = letter
+            sequence = "".join(letters)
+            found.append(Design(sequence, self.score(backbone, sequence)))
+        return found
+
+    @torch.no_grad()
+    def score(self, backbone: Backbone, sequence: str) -> float:
+        """A bound on the negative log-likelihood per residue, nats: the masking path's, at fixed levels of masking.
+
+        Raises
+        ------
+        ValueError
+            If the sequence has another length than the backbone, or no residue has N, CA and C.
+        """
+        if len(sequence) != len(backbone):
+            raise ValueError(f"{backbone.name}: a sequence of {len(sequence)} for {len(backbone)} residues")
+        layout, rows = self._layout(backbone)
+        tokens = letters_to_tokens("".join(sequence[int(i)] for i in rows))
+        known = tokens != MASK_TOKEN
+        source = torch.Generator().manual_seed(0)
+        order = torch.rand((1, len(rows)), generator=source).argsort().argsort() / len(rows)
+        # Each level hides the residues last in the order; every share of hidden ones counts alike.
+        levels = (torch.arange(self.draws) + 0.5) / self.draws
+        hidden = order >= levels[:, None]
+        shown = torch.where(hidden, MASK_TOKEN, tokens)
+        logits = self._logits(layout, shown).log_softmax(-1)
+        nll = -logits.gather(-1, tokens.clamp_max(19).expand(self.draws, -1)[..., None])[..., 0]
+        counted = hidden & known
+        per_level = (nll * counted).sum(1) / counted.sum(1).clamp_min(1)
+        return float(per_level[counted.any(1)].mean())
+
+    def _logits(self, layout: Layout, tokens: torch.Tensor) -> torch.Tensor:
+        batch = Layout.batch([layout] * len(tokens))
+        state: State = self.model.process.begin(batch)
+        protein = NoisyProtein(
+            frames=state.frames,
+            time=state.time,
+            concentration=self.model.process.concentration(state.rotation_time),
+            sequence=tokens,
+            secondary=batch.secondary,
+            residue_index=batch.residue_index,
+            chain_index=batch.chain_index,
+            mask=batch.mask,
+            hotspot=batch.hotspot,
+        )
+        return self.model.denoiser(protein).sequence_logits
+
+    def _layout(self, backbone: Backbone) -> tuple[Layout, NDArray[np.int64]]:
+        """The residues that have a frame, all known, and which they are."""
+        rows = np.flatnonzero(backbone.complete)
+        if not len(rows):
+            raise ValueError(f"{backbone.name}: no residue has N, CA and C")
+        piece = backbone.select(rows)
+        chain_index, residue_index = chain_places(piece)
+        layout = given(piece, np.arange(len(piece)), part="target")
+        order = torch.sort(chain_index, stable=True).indices
+        if not torch.equal(order, torch.arange(len(piece))):
+            raise ValueError(f"{backbone.name}: the residues of each chain must follow one another")
+        return replace(layout, chain_index=chain_index, residue_index=residue_index), rows
