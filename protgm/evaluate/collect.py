@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.bfactors import ca_bfactors
 from protgm.made import made_here
 from protgm.structure import Backbone, StructureError, read_structure
 from protgm.structure.errors import printable
 
-__all__ = ["Natives", "read_folder", "read_natives", "structure_files"]
+__all__ = ["Natives", "read_folder", "read_natives", "structure_files", "with_confidence"]
 
 _MANIFEST = "manifest.jsonl"  # protgm sample leaves one
 _SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
@@ -93,8 +92,7 @@ def read_folder(
             failed.append((str(relative), str(error)))
             continue
         if sampled:
-            values = ca_bfactors(path, backbone)
-            backbone = backbone if values is None else replace(backbone, confidence=np.float32(0.01) * values)
+            backbone = with_confidence(backbone)
         name = (relative.parent / backbone.name).as_posix()
         name = relative.as_posix() if name in taken else name
         taken.add(name)
@@ -102,6 +100,13 @@ def read_folder(
     if not backbones:
         raise ValueError(f"{folder}: none of its {len(failed)} structure files can be read; the first: {failed[0][1]}")
     return backbones, failed
+
+
+def with_confidence(backbone: Backbone) -> Backbone:
+    """A sample of ``protgm sample`` whose file does not say that its B factors are confidences, as old ones do not."""
+    if backbone.confidence is not None or backbone.b_factors is None:
+        return backbone
+    return replace(backbone, confidence=np.float32(0.01) * backbone.b_factors)
 
 
 @dataclass(frozen=True, eq=False)

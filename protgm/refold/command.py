@@ -89,12 +89,10 @@ class CommandRefolder:
 
 
 def _read(path: Path, length: int) -> Prediction:
-    from protgm.evaluate.bfactors import ca_bfactors
     from protgm.structure import read_structure
 
     backbone = read_structure(path)
     if len(backbone) != length:
         raise ValueError(f"{path.name}: {len(backbone)} residues for a sequence of {length}")
-    values = ca_bfactors(path, backbone)
-    plddt = None if values is None else float(values.mean())
+    plddt = None if backbone.b_factors is None else float(backbone.b_factors.mean())
     return Prediction(backbone.coords, plddt * 100 if plddt is not None and plddt <= 1 else plddt)
