@@ -251,6 +251,15 @@ def raw_files() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def odd_files() -> Path:
+    """Folder of files with one oddity each, and what a reader should find in them."""
+    folder = SHARED / "odd"
+    if not folder.is_dir():
+        pytest.skip("no odd structures beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def native_files() -> list[Path]:
     """Native chains: a sample of some fifty, or the examples of this repository."""
     files = sorted((SHARED / "pdb").glob("*/*.pdb.gz"))[11::100] or sorted(EXAMPLES.glob("*.pdb.gz"))
