@@ -47,6 +47,11 @@ def design_samples(
     -------
     Path
         ``folder/designs``, with NAME.fasta and NAME.pdb (the backbone with its best sequence) of each.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be read or written.
     """
     out = folder / FOLDER
     settings = {**getattr(designer, "settings", {"designer": type(designer).__name__}), "seed": seed}
@@ -60,11 +65,13 @@ def design_samples(
         with Stages(enabled=progress) as stage:
             found = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
         out.mkdir(parents=True, exist_ok=True)
-        written = write_designs(out, backbones, found)
+        written, failed = write_designs(out, backbones, found)
         made |= {b.name: wanted[b.name] for b, one in zip(backbones, found, strict=True) if one}
         listed = {str(file) for file in noted.get("files", [])} | set(written)
         rest = {key: value for key, value in noted.items() if key not in ("protgm", "files", "made", "directory")}
         write_list(out / DESIGNS, listed, **rest, directory="..", made=made)
+        if failed:
+            raise ValueError(failed[0][1])
     return out
 
 

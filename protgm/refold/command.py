@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from protgm.refold.base import Prediction
+from protgm.structure.source import is_structure_file
 
 __all__ = ["CommandRefolder"]
-
-_SUFFIXES = (".pdb", ".cif", ".mmcif", ".pdb.gz", ".cif.gz")
 
 
 class CommandRefolder:
@@ -63,7 +62,7 @@ class CommandRefolder:
             found = {}
             for path in sorted(out.rglob("*"), key=lambda p: (len(p.parts), p.name)):
                 short = re.match(r"seq\d{5}", path.name)
-                if short is None or not path.name.endswith(_SUFFIXES) or short.group() not in safe:
+                if short is None or not is_structure_file(path.name) or short.group() not in safe:
                     continue
                 name = safe[short.group()]
                 if name not in found:

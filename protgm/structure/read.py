@@ -14,7 +14,10 @@ from protgm.structure.mmcif import parse_mmcif
 from protgm.structure.pdb import parse_pdb
 from protgm.structure.source import MAX_BYTES, read_bytes, sniff, stem
 
-__all__ = ["read_structure"]
+__all__ = ["RULES", "read_structure"]
+
+#: Grows when the same file gives another backbone than before.
+RULES = 2
 
 _PARSERS = {"pdb": parse_pdb, "cif": parse_mmcif, "bcif": parse_bcif}
 
