@@ -45,8 +45,7 @@ def parse_bcif(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     try:
         document = unpack(data)
     except ValueError as error:
-        reason = printable(error) or type(error).__name__
-        raise malformed(source, f"is not BinaryCIF or is cut off: {reason}") from None
+        raise malformed(source, f"is not BinaryCIF or is cut off: {printable(error)}") from None
     try:
         # Hostile numbers may divide by zero or overflow: what comes of it is checked where it is used.
         with np.errstate(all="ignore"):
@@ -101,16 +100,21 @@ def unpack(data: bytes) -> Any:
             raise ValueError(f"more than {MAX_CONTAINERS:,} arrays and maps")
         return container
 
-    return msgpack.unpackb(
-        data,
-        raw=False,
-        strict_map_key=True,
-        object_hook=count,
-        list_hook=count,
-        max_array_len=MAX_ENTRIES,
-        max_map_len=MAX_ENTRIES,
-        max_ext_len=0,
-    )
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            object_hook=count,
+            list_hook=count,
+            max_array_len=MAX_ENTRIES,
+            max_map_len=MAX_ENTRIES,
+            max_ext_len=0,
+        )
+    except msgpack.StackError:
+        raise ValueError("it nests too deep") from None
+    except msgpack.FormatError:
+        raise ValueError("it has a byte that begins no value") from None
 
 
 class _Category:
