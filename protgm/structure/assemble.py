@@ -95,6 +95,8 @@ def _mirrored(comps: list[str]) -> int:
 
 def _check(rows: AtomRows, residues: Residues, which: NDArray[np.integer]) -> None:
     """Refuse what is wrong with any of these residues; the first one in the file is the error."""
+    if not rows.wrong.any() and not any(residues.problems):
+        return
     for i, wrong in zip(which.tolist(), residues.wrong[which].tolist(), strict=True):
         if (problem := residues.problems[i]) is not None:
             raise rows.error(*problem)

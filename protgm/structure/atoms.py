@@ -63,16 +63,16 @@ class Run(NamedTuple):
     """Consecutive atoms of one conformer of one residue."""
 
     chain: str
+    block: str
+    position: str
     #: Residue number as it is written, and its value; None where it is none.
     written: str
-    number: int | None
     code: str
+    number: int | None
     comp: str
     altloc: str
     #: Whether the file itself calls the residue part of a chain: ATOM record, label_seq_id.
     polymer: bool
-    position: str
-    block: str
     segment: str
     #: What is wrong with the residue's number or names; only of interest if it is one of a protein.
     problem: str | None = None
@@ -152,14 +152,20 @@ def text_of(value: object) -> str:
 
 
 def texts_of(values: NDArray[Any]) -> list[str]:
-    """`text_of` every value, empty where there is none; few of them differ."""
+    """`text_of` every value, empty where there is none."""
     entries = values.tolist()
     if entries and entries.count(entries[0]) == len(entries):
         text = text_of(entries[0])
         return ["" if text in _NULL else text] * len(entries)
-    known = {value: text_of(value) for value in set(entries)}
-    known |= {value: "" for value, text in known.items() if text in _NULL}
-    return [known[value] for value in entries]
+    if values.dtype.kind == "S":
+        try:
+            entries = values.astype(str).tolist()
+        except UnicodeDecodeError:
+            entries = [text_of(value) for value in entries]
+    elif values.dtype.kind != "O":
+        entries = list(map(str, entries))
+    texts = [text.strip() if type(text) is str else text_of(text) for text in entries]
+    return ["" if text in _NULL else text for text in texts]
 
 
 def atom_rows(
@@ -231,9 +237,9 @@ def _runs(columns: Columns, starts: NDArray[np.int64]) -> list[Run]:
         texts_of(columns[name][starts])
         for name in ("comp", "chain", "number", "code", "altloc", "position", "block", "segment")
     )
-    numbers = {text: whole_number(text) for text in set(written)}
+    numbers = {text: whole_number(text) for text in dict.fromkeys(written)}
     runs = [
-        Run(chain, text, numbers[text], code, comp, altloc, polymer, position, block, segment)
+        Run(chain, block, position, text, code, numbers[text], comp, altloc, polymer, segment)
         for comp, chain, text, code, altloc, polymer, position, block, segment in zip(
             comps,
             chains,

@@ -18,7 +18,7 @@ from protgm.structure.bonds import are_bonded, bonds
 __all__ = ["Chain", "chains_of"]
 
 #: Residues of one number that a residue listed apart from its chain is tried at.
-_TRIES = 4
+_TRIES = 3
 
 
 @dataclass
@@ -132,6 +132,10 @@ def _place(
 
 def _molecules(runs: Sequence[Run], coords: NDArray[np.float64], residues: list[int]) -> list[list[int]]:
     """The residues of one name, by chain."""
+    of = [runs[i] for i in residues]
+    # The usual case, in which nobody need look at the atoms.
+    if len({run[4:6] for run in of}) == len(of) and len({(run.block, run.segment) for run in of}) == 1:
+        return [residues]
     joined = [False, *bonds(coords[residues]).tolist()]
     chains: list[list[int]] = []
     start, restart = 0, None

@@ -25,10 +25,13 @@ _ONE_RESIDUE = 8.0
 _MAX_C_O = 1.6
 
 #: Residues of one number that a run is compared with, the last ones: where all have one number, with all would be slow.
-_LOOK_BACK = 8
+_LOOK_BACK = 3
 
 #: What it takes to have a frame: N, CA and C.
 _FRAME = frozenset({0, 1, 2})
+
+#: Runs of one residue that are looked at: conformers go by the letters of the alphabet, four atoms each.
+_MAX_RUNS = 200
 
 _CODES = len(set(ATOM_CODES.values()))
 #: Atom code -> index into the rows.
@@ -106,10 +109,6 @@ def residues_of(rows: AtomRows) -> Residues:
     runs, starts = _split(rows)
     ends = np.append(starts[1:], len(rows.atoms))
     run_of_atom = np.repeat(np.arange(len(runs)), ends - starts)
-    identity: dict[tuple[str, ...], list[int]] = {}
-    for i, run in enumerate(runs):
-        place = ("", run.position) if run.position else (run.written, run.code)
-        identity.setdefault((run.chain, run.block, *place), []).append(i)
     # The run that each run's residue begins with. The usual case: a number, a run, a residue.
     owners = np.arange(len(runs))
     picked = np.full((len(runs), _CODES), -1, dtype=np.int64)
@@ -117,9 +116,7 @@ def residues_of(rows: AtomRows) -> Residues:
     picked[run_of_atom[::-1], rows.atoms[::-1]] = np.arange(len(rows.atoms))[::-1]
     comps = [run.comp for run in runs]
     duplicates = 0
-    for of in identity.values():
-        if len(of) == 1:
-            continue
+    for of in _of_one_number(runs):
         parts = []
         for i, a, b in zip(of, starts[of].tolist(), ends[of].tolist(), strict=True):
             codes = rows.atoms[a:b].tolist()
@@ -138,9 +135,8 @@ def residues_of(rows: AtomRows) -> Residues:
     coords, b_factors = _places(rows, picked[begins])
     # Of all that is wrong with a residue the first thing in the file.
     problems: dict[int, tuple[int, str]] = {}
-    for i, run in enumerate(runs):
-        if run.problem is not None:
-            problems.setdefault(int(owners[i]), (int(starts[i]), run.problem))
+    for i in [i for i, run in enumerate(runs) if run.problem is not None]:
+        problems.setdefault(int(owners[i]), (int(starts[i]), runs[i].problem or ""))
     wrong = np.full(len(runs), -1)
     for atom in np.flatnonzero(rows.wrong)[::-1].tolist():
         wrong[owners[run_of_atom[atom]]] = atom
@@ -153,6 +149,18 @@ def residues_of(rows: AtomRows) -> Residues:
         wrong=wrong[begins],
         duplicates=duplicates,
     )
+
+
+def _of_one_number(runs: list[Run]) -> list[list[int]]:
+    """Runs that may be of one residue, where there is more than one."""
+    # Chain, block, position, number and insertion code.
+    places = [run[:5] for run in runs]
+    if len(set(places)) == len(places):
+        return []
+    together: dict[tuple[object, ...], list[int]] = {}
+    for i, place in enumerate(places):
+        together.setdefault(place, []).append(i)
+    return [of for of in together.values() if len(of) > 1]
 
 
 def _split(rows: AtomRows) -> tuple[list[Run], NDArray[np.int64]]:
@@ -187,7 +195,10 @@ def _sites(rows: AtomRows, parts: list[_Part]) -> tuple[list[_Site], list[_Part]
     for part in parts:
         for site in sites[: -_LOOK_BACK - 1 : -1]:
             if site.may_hold(rows, part):
-                site.add(part)
+                if len(site.parts) < _MAX_RUNS:
+                    site.add(part)
+                else:
+                    dropped.append(part)
                 break
         else:
             whole = part.atoms.keys() >= _FRAME

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.assemble import letters_of
-from protgm.structure.atoms import ATOM_CODES, B_FACTORS, CONFIDENCE, AtomRows, Columns, Header, atom_rows, text_of
-from protgm.structure.errors import malformed, printable
+from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, atom_rows, text_of
+from protgm.structure.errors import malformed
+from protgm.structure.pdb_header import HEADER_WORDS, pdb_header
 from protgm.structure.residues import canonical, letter_of
 from protgm.structure.source import check_lines
 
 __all__ = ["parse_pdb"]
 
-_MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
-#: What remark 2 says, and remark 3 where remark 2 says nothing.
-_RESOLUTIONS = (
-    re.compile(r"REMARK\s+2\s+RESOLUTION[.:]?\s+(\d+\.?\d*)\s*(?:A\b|ANG|$)", re.IGNORECASE),
-    re.compile(r"REMARK\s+3\s+RESOLUTION RANGE HIGH\s*\(ANGSTROMS?\)\s*:\s*(\d+\.?\d*)\s*$", re.IGNORECASE),
-)
-_CONFIDENT = f"REMARK   6 PROTGM {B_FACTORS}: {CONFIDENCE}"
-_HEADER = re.compile(rb"^((HEADER|EXPDTA|SEQRES|MODRES|REMARK(?= +(?:2|3|6|465) )).{0,74})", re.MULTILINE)
-_HEADER_LINES = 200_000
-_BLANKS = re.compile(r"\s+")
 #: Bytes behind the last line, so that columns can be cut out of a short one.
 _MARGIN = 128
 #: Lines that columns are cut out of at once.
@@ -57,7 +45,8 @@ def _spellings() -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool
 _NAMES, _CODES, _EXACT = _spellings()
 
 #: What may stand behind ATOM.
-_SERIAL = np.frombuffer(b" 0123456789", dtype=np.uint8)
+_SERIAL = np.zeros(256, dtype=bool)
+_SERIAL[np.frombuffer(b" 0123456789", dtype=np.uint8)] = True
 
 
 @dataclass
@@ -79,6 +68,10 @@ class _Lines:
 
     def at(self, which: NDArray[np.integer]) -> _Lines:
         return _Lines(self.buffer, self.starts[which], self.ends[which], self.words[which])
+
+    def are(self, words: tuple[int, int]) -> NDArray[np.bool_]:
+        """Whether each line begins with one of two words."""
+        return (self.words == words[0]) | (self.words == words[1])
 
     def byte(self, place: int) -> NDArray[np.uint8]:
         """What stands at a place of each line, counted from 0; perhaps behind its end."""
@@ -122,16 +115,18 @@ def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     check_lines(data, source)
     lines = _Lines.of(data)
     # A serial number above 99,999 may reach into the record's name.
-    is_atom = (lines.words == _ATOM) & np.isin(lines.byte(4), _SERIAL) & np.isin(lines.byte(5), _SERIAL)
+    is_atom = (lines.words == _ATOM) & _SERIAL[lines.byte(4)] & _SERIAL[lines.byte(5)]
     is_atom |= (lines.words == _HETATM) & (lines.byte(4) == ord("T")) & (lines.byte(5) == ord("M"))
     span, first, count = _model(lines, is_atom, model)
     if span is None and count:
         raise malformed(source, f"no model {model}: there are {count}, counted from 0")
-    header = _header(data[: int(lines.starts[first]) if first < len(is_atom) else len(data)])
+    before = np.flatnonzero(np.isin(lines.words[:first], HEADER_WORDS))
+    records = zip(lines.starts[before].tolist(), lines.ends[before].tolist(), strict=True)
+    header = pdb_header(data[start : min(end, start + 80)] for start, end in records)
     if span is None:
         return AtomRows(source), header
     chosen = np.flatnonzero(is_atom[span]) + span.start
-    chosen, columns = _columns(lines, chosen, np.flatnonzero(np.isin(lines.words, _TER)))
+    chosen, columns = _columns(lines, chosen, np.flatnonzero(lines.are(_TER)))
     return atom_rows(columns, chosen + 1, source, header.parents), header
 
 
@@ -141,7 +136,7 @@ def _model(lines: _Lines, is_atom: NDArray[np.bool_], model: int) -> tuple[slice
     Atoms outside of MODEL and ENDMDL are a model too.
     """
     opens = lines.words == _MODEL
-    events = np.flatnonzero(opens | (lines.words == _ENDMDL) | np.isin(lines.words, _END))
+    events = np.flatnonzero(opens | (lines.words == _ENDMDL) | lines.are(_END))
     seen = np.cumsum(is_atom)
     atoms = np.concatenate(([0], seen))[np.append(events, len(is_atom))].tolist()
     count, start, last, before = 0, -1, 0, 0
@@ -231,40 +226,3 @@ def _split_names(text: str) -> tuple[str, str]:
     if chain == " " or canonical(longer) != longer.upper():
         return longer, chain
     return comp, extra + chain
-
-
-def _header(data: bytes) -> Header:
-    """What stands before the atoms. Nothing here is needed, so nothing here is an error."""
-    header = Header()
-    metadata = header.metadata
-    seqres: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
-    resolutions: list[str | None] = [None] * len(_RESOLUTIONS)
-    methods = ""
-    for found in islice(_HEADER.finditer(data), _HEADER_LINES):
-        raw, record = found.groups()
-        line = printable(raw.decode("latin-1").rstrip())
-        if record == b"SEQRES":
-            seqres.setdefault(line[11:12].strip(), []).extend(line[19:70].split())
-        elif record == b"MODRES":
-            header.parents[line[12:15].strip()] = line[24:27].strip()
-        elif record == b"EXPDTA":
-            methods += " " + line[10:79].strip()
-        elif record == b"HEADER" and (code := line[62:66].strip()):
-            metadata["entry"] = code
-        elif match := _MISSING.match(line):
-            missing.setdefault(match[1], []).append(match[2] + match[3])
-        elif line == _CONFIDENT:
-            header.confident = True
-        else:
-            numbers = [match and match[1] for match in (pattern.match(line) for pattern in _RESOLUTIONS)]
-            resolutions = [old or new for old, new in zip(resolutions, numbers, strict=True)]
-    for number in filter(None, resolutions):
-        metadata.setdefault("resolution", float(number))
-    if methods:
-        metadata["method"] = _BLANKS.sub(" ", methods).strip()
-    if sequences := letters_of(seqres, header.parents):
-        metadata["seqres"] = sequences
-    if missing:
-        metadata["missing_residues"] = missing
-    return header

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from pathlib import Path
 
 from protgm.structure.assemble import assemble
 from protgm.structure.backbone import Backbone
@@ -63,6 +61,6 @@ def read_structure(
     data = read_bytes(path, max_bytes)
     kind = sniff(data, source)
     rows, header = _PARSERS[kind](data, source, model)
-    backbone = assemble(rows, header, source, printable(stem(Path(source).name), limit=200), chain)
-    origin = {"source_file": printable(Path(source).name, limit=1000), "format": kind}
-    return replace(backbone, metadata=origin | dict(backbone.metadata))
+    file = os.path.basename(source)
+    header.metadata = {"source_file": printable(file, limit=1000), "format": kind} | header.metadata
+    return assemble(rows, header, source, printable(stem(file), limit=200), chain)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from pathlib import Path
 
 from protgm.structure.errors import StructureError, malformed
 from protgm.structure.unpack import unpacked
@@ -73,7 +72,8 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
             raise malformed(source, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
         if status.st_size > max_bytes:
             raise malformed(source, f"has {status.st_size:,} bytes, more than the limit of {max_bytes:,}")
-        data = Path(source).read_bytes()
+        with open(source, "rb") as file:
+            data = file.read()
     except StructureError:
         raise
     except OSError as error:
