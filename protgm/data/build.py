@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from protgm.data.extract import Extracted, Extractor, Rejection, Task, merge
+from protgm.data.extract import LEFT_OUT, Extracted, Extractor, Rejection, Task, merge
 from protgm.data.filters import Filters
 from protgm.data.grouping import Entries, cluster_entries, split_entries
 from protgm.data.manifest import Manifest, find_manifest, read_manifest
@@ -32,6 +32,7 @@ from protgm.files import atomic, read_json, sha256, unwritable, write_json
 from protgm.lock import locked
 from protgm.made import check_outputs
 from protgm.structure.errors import printable
+from protgm.structure.read import RULES
 
 __all__ = ["build"]
 
@@ -77,7 +78,7 @@ def build(
         **({"complexes": True} if complexes else {}),
     }
     # Where the files lie does not matter, what they are does: names, sizes, times, and the manifest's contents.
-    contents = [VERSION, _RULES, result, listed, None if table is None else sha256(table)]
+    contents = [VERSION, _RULES, RULES, result, listed, None if table is None else sha256(table)]
     key = hashlib.sha256(json.dumps(contents, ensure_ascii=True).encode()).hexdigest()
     with locked(out, "protgm prepare"):
         read = 0
@@ -104,6 +105,7 @@ def build(
         clusters=info["clusters"],
         splits=info["splits"],
         rejected=info["rejected"],
+        left_out=info.get("left_out", 0),
         seconds=time.monotonic() - started,
         read=read,
         unchanged=unchanged,
@@ -139,7 +141,7 @@ def _extract(tasks: Sequence[Task], parts: Parts, extractor: Extractor, workers:
             waiting.append(result)
             done += files
             entries += result.batch.num_rows
-            rejected += len(result.rejected)
+            rejected += sum(rejection.reason != LEFT_OUT for rejection in result.rejected)
             if done - parts.files >= PART or done == len(tasks):
                 parts.add(merge(waiting), done - parts.files)
                 waiting = []
@@ -169,6 +171,7 @@ def _write(
         )
     rejections += [Rejection(printable(file, 4096), printable(chain), *_MISSING) for file, chain in missing]
     counts = Counter(rejection.reason for rejection in rejections)
+    left_out = counts.pop(LEFT_OUT, 0)
     _write_rejected(out / REJECTED_FILE, rejections)
     if not entries.rows:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
@@ -195,6 +198,7 @@ def _write(
         "splits": dict(sorted(Counter(splits).items())),
         "rejected": dict(counts.most_common()),
         "notes": [text for text in (note, cut) if text],
+        "left_out": left_out,
         **info,
     }
     write_json(out / INDEX_FILE, described)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from protgm.data.filters import Filters
 from protgm.structure.backbone import Backbone
+from protgm.structure.bonds import chain_breaks
 from protgm.structure.geometry import atoms_from_frames, frames_from_atoms, place_oxygen
 from protgm.structure.letters import chosen
-from protgm.structure.secondary import assign, chain_breaks
+from protgm.structure.secondary import assign
 
 __all__ = [
     "CHAIN_STEP",

@@ -17,13 +17,16 @@ from protgm.data.entry import Rejected, entry, split_chains
 from protgm.data.filters import Filters
 from protgm.data.schema import SCHEMA
 from protgm.data.tree import SourceFile
+from protgm.structure.assemble import left_out
 from protgm.structure.backbone import Backbone
 from protgm.structure.errors import StructureError, printable
 from protgm.structure.read import read_structure
 from protgm.structure.source import MAX_BYTES
 
-__all__ = ["Extracted", "Extractor", "Rejection", "Task", "merge"]
+__all__ = ["LEFT_OUT", "Extracted", "Extractor", "Rejection", "Task", "merge"]
 
+#: Reason of a row for a file that holds more than was read of it; its chains may be in the dataset.
+LEFT_OUT = "left out"
 
 _PDB_ID = re.compile(r"[0-9][0-9A-Za-z]{3}|(?i:pdb_[0-9a-z]{8})")
 
@@ -41,7 +44,7 @@ class Task(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A file, or a chain of it, that is not in the dataset, and why."""
+    """A file, a chain of it, or parts of one that are not in the dataset, and why."""
 
     file: str
     chain: str
@@ -93,6 +96,8 @@ class Extractor:
         try:
             with _file(self.source, task.source) as path:
                 backbone = _structure(path)
+            if what := left_out(backbone.metadata):
+                rejected.append(Rejection(shown, "", LEFT_OUT, what))
             chains = [("", backbone)] if self.complexes else list(split_chains(backbone))
             resolution = _number(backbone.metadata.get("resolution")) or task.resolution
             pdb_id = _pdb_id(backbone.metadata.get("entry"))

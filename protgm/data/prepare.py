@@ -26,6 +26,8 @@ class Summary:
         Entries in each.
     rejected : dict of str to int
         Files and chains left out, by reason, the most frequent first.
+    left_out : int
+        Files that hold more than was read of them (residues without CA, atoms twice); ``rejected.csv`` says what.
     seconds : float
         Wall-clock time of this call.
     read : int
@@ -45,11 +47,14 @@ class Summary:
     read: int
     unchanged: bool = False
     notes: tuple[str, ...] = ()
+    left_out: int = 0
 
     def __str__(self) -> str:
         splits = ", ".join(f"{count} {name}" for name, count in self.splits.items())
         lines = [f"{self.entries} entries in {self.clusters} clusters ({splits}) from {self.files} files"]
         lines += [f"  {count:>7} rejected: {reason}" for reason, count in self.rejected.items()]
+        if self.left_out:
+            lines.append(f"  {self.left_out:>7} files with parts left out: see rejected.csv")
         lines += [f"  note: {note}" for note in self.notes]
         if self.unchanged:
             lines.append("was prepared before from the same files with the same settings: left as it is")
@@ -63,8 +68,8 @@ def prepare(
     out: str | PathLike[str],
     *,
     filters: Filters | None = None,
-    complexes: bool = False,
     manifest: str | PathLike[str] | None = None,
+    complexes: bool = False,
     workers: int | None = None,
     val_share: float = 0.05,
     test_share: float = 0.0,
@@ -80,11 +85,11 @@ def prepare(
     Parameters
     ----------
     source : path
-        Folder; .pdb, .ent, .cif, .mmcif and .bcif files below it are read, each possibly gzipped (.gz). Or an
-        uncompressed tar file of such files.
+        Folder; .pdb, .ent, .cif, .mmcif and .bcif files below it are read, each possibly compressed (.gz, .bz2, .xz,
+        .zst). Or an uncompressed tar file of such files.
     out : path
         Folder for the dataset, to be read with `protgm.data.Dataset`. ``rejected.csv`` in it names every file and chain
-        that was left out, with the reason.
+        that was left out, with the reason, and what was left out of others.
     filters : Filters, optional
     complexes : bool
         Keep the chains of a file together, as one entry; otherwise each is an entry of its own.

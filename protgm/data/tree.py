@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 from protgm.made import made_here
 from protgm.structure.errors import printable
+from protgm.structure.source import ENDINGS, is_structure_file
 
 __all__ = ["SourceFile", "structure_files"]
-
-SUFFIXES = tuple(f"{end}{packed}" for end in (".pdb", ".ent", ".cif", ".mmcif", ".bcif") for packed in ("", ".gz"))
-_ENDINGS = ".pdb, .ent, .cif, .mmcif, .bcif, each also .gz"
 
 
 class SourceFile(NamedTuple):
@@ -56,7 +54,7 @@ def structure_files(source: Path, left_out: list[str] | None = None) -> list[Sou
     if left_out is not None:
         left_out += own
     if not found:
-        raise ValueError(f"source={where}: no structure file in it ({_ENDINGS})")
+        raise ValueError(f"source={where}: no structure file in it ({ENDINGS})")
     return sorted(found)
 
 
@@ -81,7 +79,7 @@ def _in_folder(source: Path) -> tuple[list[SourceFile], list[str]]:
                         continue
                     if item.is_dir():
                         todo.append((f"{prefix}{item.name}/", Path(item.path)))
-                    elif item.name.lower().endswith(SUFFIXES):
+                    elif is_structure_file(item.name):
                         found.append(SourceFile(prefix + item.name, *_size_and_time(item)))
         except OSError as error:
             raise ValueError(f"{printable(folder, 1000)}: cannot be read: {error.strerror}") from None
@@ -106,7 +104,7 @@ def _in_tar(source: Path) -> list[SourceFile]:
                 # The list of all members seen, which only costs memory here.
                 tar.members = []  # type: ignore[attr-defined]
                 name = member.name.removeprefix("./")
-                if member.isreg() and not member.issparse() and name.lower().endswith(SUFFIXES):
+                if member.isreg() and not member.issparse() and is_structure_file(name):
                     found[name] = SourceFile(name, member.size, int(member.mtime), member.offset_data)
     except tarfile.TarError as error:
         reason = f"neither a folder nor a whole, uncompressed tar file ({printable(error)})"

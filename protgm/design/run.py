@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -20,6 +20,7 @@ from protgm.design.write import by_chain, check_targets, write_designs
 from protgm.evaluate.progress import Stage, Stages, quiet
 from protgm.files import atomic, read_json, sha256
 from protgm.made import check_apart, remove_others, write_list
+from protgm.structure.assemble import left_out
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
@@ -39,7 +40,9 @@ class DesignReport:
     designs : dict
         Sequences of each backbone by its name, best first; none where it could not be designed.
     failed : list of (str, str)
-        Files that could not be read or designed, and why.
+        Files that could not be read, designed or written, and why.
+    left_out : list of (str, str)
+        Backbones whose files hold more than was read, and what was left out.
     mean_nll : float
         Mean over backbones of the best sequence's negative log-likelihood per residue, nats.
     native_own, native_designed : float or None
@@ -53,6 +56,7 @@ class DesignReport:
     native_own: float | None
     native_designed: float | None
     out: Path
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
         done = sum(bool(found) for found in self.designs.values())
@@ -63,6 +67,9 @@ class DesignReport:
             )
         if self.failed:
             lines.append(f"{len(self.failed)} failed; the first: {self.failed[0][1]}")
+        if self.left_out:
+            name, what = self.left_out[0]
+            lines.append(f"{len(self.left_out)} with parts left out; the first: {name} ({what})")
         return "\n".join([*lines, f"FASTA and structures in {self.out}"])
 
 
@@ -176,6 +183,9 @@ def design(
     failed += [
         (b.name, f"{b.name}: its atoms do not allow a design") for b, d in zip(backbones, found, strict=True) if not d
     ]
+    folder.mkdir(parents=True, exist_ok=True)
+    files, unwritten = write_designs(folder, backbones, found)
+    failed += unwritten
     best = [made[0].nll for made in found if made]
     report = DesignReport(
         designs={b.name: made for b, made in zip(backbones, found, strict=True)},
@@ -184,9 +194,8 @@ def design(
         native_own=own,
         native_designed=alike,
         out=folder,
+        left_out=[(b.name, what) for b in backbones if (what := left_out(b.metadata))],
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    files = write_designs(folder, backbones, found)
     settings = {**designer.settings, "seed": seed}
     made = {
         b.name: made_of(Path(directory, str(b.metadata["file"])), settings, len(one))
@@ -268,6 +277,7 @@ def _write_tables(
         "native_own_nll": report.native_own,
         "native_designed_nll": report.native_designed,
         "failed": [{"file": file, "reason": reason} for file, reason in report.failed],
+        "left_out": [{"name": name, "what": what} for name, what in report.left_out],
         "made": made,
     }
     write_list(report.out / DESIGNS, files, **summary)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from protgm.design.run import DESIGNS, design_backbones, made_of
 from protgm.design.write import check_targets, write_designs
-from protgm.evaluate.bfactors import ca_bfactors
+from protgm.evaluate.collect import with_confidence
 from protgm.evaluate.progress import Stages
 from protgm.files import read_json
 from protgm.made import write_list
@@ -19,7 +16,6 @@ from protgm.structure import read_structure
 
 if TYPE_CHECKING:
     from protgm.design.base import Designer
-    from protgm.structure import Backbone
 
 __all__ = ["design_samples"]
 
@@ -51,6 +47,11 @@ def design_samples(
     -------
     Path
         ``folder/designs``, with NAME.fasta and NAME.pdb (the backbone with its best sequence) of each.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be read or written.
     """
     out = folder / FOLDER
     settings = {**getattr(designer, "settings", {"designer": type(designer).__name__}), "seed": seed}
@@ -59,16 +60,18 @@ def design_samples(
     wanted = {Path(file).stem: made_of(folder / file, settings, num_seqs) for file in files}
     todo = [folder / file for file in files if not _designed(out, Path(file).stem, made, wanted)]
     if todo:
-        backbones = [_read(path) for path in todo]
+        backbones = [with_confidence(read_structure(path)) for path in todo]
         check_targets(out, [backbone.name for backbone in backbones], todo)
         with Stages(enabled=progress) as stage:
             found = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
         out.mkdir(parents=True, exist_ok=True)
-        written = write_designs(out, backbones, found)
+        written, failed = write_designs(out, backbones, found)
         made |= {b.name: wanted[b.name] for b, one in zip(backbones, found, strict=True) if one}
         listed = {str(file) for file in noted.get("files", [])} | set(written)
         rest = {key: value for key, value in noted.items() if key not in ("protgm", "files", "made", "directory")}
         write_list(out / DESIGNS, listed, **rest, directory="..", made=made)
+        if failed:
+            raise ValueError(failed[0][1])
     return out
 
 
@@ -88,10 +91,3 @@ def _designed(out: Path, name: str, made: dict[str, Any], wanted: dict[str, dict
         return False
     same = {**before, "num_seqs": 0} == {**now, "num_seqs": 0}
     return same and int(before.get("num_seqs", 0)) >= now["num_seqs"]
-
-
-def _read(path: Path) -> Backbone:
-    """A sample with its confidences, which are its B factors."""
-    backbone = read_structure(path)
-    values = ca_bfactors(path, backbone)
-    return backbone if values is None else replace(backbone, confidence=np.float32(0.01) * values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING
 from protgm.design.base import Design
 from protgm.files import atomic
 from protgm.made import check_outputs
+from protgm.structure.errors import printable
 from protgm.structure.write import is_ours
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["by_chain", "check_targets", "fasta", "write_designs"]
+__all__ = ["by_chain", "check_targets", "fasta", "write_designs", "write_structure"]
 
 
 def by_chain(backbone: Backbone, sequence: str) -> str:
@@ -52,35 +54,56 @@ def check_targets(folder: Path, names: Iterable[str], inputs: Iterable[Path]) ->
 
 def write_designs(
     folder: str | PathLike[str], backbones: Sequence[Backbone], designs: Sequence[Sequence[Design]]
-) -> list[str]:
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Write NAME.fasta and NAME.pdb (the backbone with the best sequence; mmCIF where PDB cannot hold it) of each.
 
     Backbones without a design are left out.
 
     Returns
     -------
-    list of str
+    written : list of str
         The files, as paths below the folder.
+    failed : list of (str, str)
+        Names of backbones that cannot be written, and why.
     """
-    folder, written = Path(folder), []
+    written, failed = [], []
     for backbone, found in zip(backbones, designs, strict=True):
         if not found:
             continue
-        # A name may have folders in it.
-        target = folder / backbone.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(target.with_name(target.name + ".fasta")) as path:
-            path.write_text(fasta(backbone, found), encoding="utf-8")
         best = replace(
             backbone,
             sequence=found[0].sequence,
             metadata={**backbone.metadata, "sequence_design": "ProteinMPNN", "nll_per_residue": round(found[0].nll, 4)},
         )
-        ending = ".pdb"
+        # A name may have folders in it.
+        target = Path(folder) / backbone.name
         try:
-            best.to_pdb(target.with_name(target.name + ending))
-        except ValueError:
-            ending = ".cif"
-            best.to_cif(target.with_name(target.name + ending))
-        written += [f"{backbone.name}.fasta", f"{backbone.name}{ending}"]
-    return written
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(target.with_name(target.name + ".fasta")) as path:
+                path.write_text(fasta(backbone, found), encoding="utf-8")
+            written.append(f"{backbone.name}.fasta")
+            written.append(f"{backbone.name}{write_structure(best, target)}")
+        except ValueError as error:
+            failed.append((backbone.name, str(error)))
+        except OSError as error:
+            # A name that the disk cannot hold is this structure's fault, a full disk is not.
+            if error.errno not in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+                raise
+            failed.append((backbone.name, f"{printable(target, 1000)}: {error.strerror}"))
+    return written, failed
+
+
+def write_structure(backbone: Backbone, target: Path) -> str:
+    """Write ``target`` with the ending .pdb, or .cif where the PDB format cannot hold the backbone: which it was.
+
+    Raises
+    ------
+    StructureError
+        If neither can.
+    """
+    try:
+        backbone.to_pdb(target.with_name(target.name + ".pdb"))
+    except ValueError:
+        backbone.to_cif(target.with_name(target.name + ".cif"))
+        return ".cif"
+    return ".pdb"

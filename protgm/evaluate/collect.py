@@ -11,19 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.bfactors import ca_bfactors
 from protgm.made import made_here
 from protgm.structure import Backbone, StructureError, read_structure
 from protgm.structure.errors import printable
+from protgm.structure.source import ENDINGS, is_structure_file
 
-__all__ = ["Natives", "read_folder", "read_natives", "structure_files"]
+__all__ = ["Natives", "read_folder", "read_natives", "structure_files", "with_confidence"]
 
 _MANIFEST = "manifest.jsonl"  # protgm sample leaves one
-_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
 
 
 def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
-    """Structure files in a folder (.pdb .ent .cif .mmcif .bcif, each also .gz), sorted; hidden ones are left out.
+    """Structure files in a folder, told by their endings, sorted; hidden ones are left out.
 
     So are, in subfolders, those that protgm made of others (designs of samples); a line on stderr says so.
 
@@ -40,7 +39,7 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
         return sorted(
             path
             for path in paths
-            if path.name.lower().removesuffix(".gz").endswith(_SUFFIXES)
+            if is_structure_file(path.name)
             and not any(part.startswith(".") for part in path.relative_to(folder).parts)
             and path.is_file()
         )
@@ -56,7 +55,7 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
         hint = (
             "" if recursive or not structures(folder.rglob("*")) else "; there are some in subfolders: recursive=true"
         )
-        raise ValueError(f"{folder}: no structure file ({' '.join(_SUFFIXES)}, also .gz){hint}")
+        raise ValueError(f"{folder}: no structure file ({ENDINGS}){hint}")
     return found
 
 
@@ -90,18 +89,25 @@ def read_folder(
         try:
             backbone = read_structure(path)
         except (StructureError, OSError) as error:
-            failed.append((str(relative), str(error)))
+            failed.append((printable(relative, limit=4096), str(error)))
             continue
         if sampled:
-            values = ca_bfactors(path, backbone)
-            backbone = backbone if values is None else replace(backbone, confidence=np.float32(0.01) * values)
-        name = (relative.parent / backbone.name).as_posix()
-        name = relative.as_posix() if name in taken else name
+            backbone = with_confidence(backbone)
+        # A name may hold bytes that are no text, which neither tables nor pages can.
+        name = printable((relative.parent / backbone.name).as_posix(), limit=4096)
+        name = printable(relative.as_posix(), limit=4096) if name in taken else name
         taken.add(name)
         backbones.append(replace(backbone, name=name, metadata={**backbone.metadata, "file": relative.as_posix()}))
     if not backbones:
         raise ValueError(f"{folder}: none of its {len(failed)} structure files can be read; the first: {failed[0][1]}")
     return backbones, failed
+
+
+def with_confidence(backbone: Backbone) -> Backbone:
+    """A sample of ``protgm sample`` whose file does not say that its B factors are confidences, as old ones do not."""
+    if backbone.confidence is not None or backbone.b_factors is None:
+        return backbone
+    return replace(backbone, confidence=np.float32(0.01) * backbone.b_factors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ from protgm.evaluate.geometry import geometry
 from protgm.evaluate.progress import Stage, quiet
 from protgm.evaluate.secondary import secondary
 from protgm.evaluate.torsions import Torsions, torsions
+from protgm.structure.assemble import left_out
+from protgm.structure.errors import printable
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
@@ -59,7 +61,7 @@ def judge(backbones: Sequence[Backbone], gate: Gate, *, name: str = "geometry", 
         rows.append(
             {
                 "name": backbone.name,
-                "file": backbone.metadata.get("file"),
+                "file": None if (file := backbone.metadata.get("file")) is None else printable(file, limit=4096),
                 "passed": not reasons,
                 "reasons": list(reasons),
                 "ca_only": ca_only,
@@ -73,6 +75,8 @@ def judge(backbones: Sequence[Backbone], gate: Gate, *, name: str = "geometry", 
                 "antiparallel": structure.antiparallel,
             }
         )
+        if what := left_out(backbone.metadata):
+            rows[-1]["left_out"] = what
         states.append(structure.states)
         every.append(angles)
         vectors.append(features(backbone, angles=angles, states=structure, rg_ratio=figures.rg_ratio))
@@ -90,7 +94,7 @@ def reference_figures(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, flo
     found = {}
     # Some figures are known of some rows only.
     for key in dict.fromkeys(key for row in rows for key in row):
-        if key in ("name", "reasons", "file"):
+        if key in ("name", "reasons", "file", "left_out"):
             continue
         numbers = _numbers(rows, key)
         if len(numbers):

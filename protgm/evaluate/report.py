@@ -82,7 +82,7 @@ def _payload(
     keys = csv_text(rows)[0]
     table = io.StringIO()
     csv.writer(table).writerows(csv_text(rows))
-    hidden = ("sequence", "file")
+    hidden = ("sequence", "file", "left_out")
     return {
         "subtitle": _subtitle(found, settings),
         "tiles": _tiles(found, natives),
@@ -256,6 +256,10 @@ def _about(found: Evaluation, settings: Mapping[str, Any]) -> list[list[str]]:
     limits = ", ".join(f"{key} {value:g}" for key, value in settings["gate"].items())
     about.append(["Gate", limits])
     if found.failed:
-        about.append(["Could not be read", "; ".join(f"{file} ({reason})" for file, reason in found.failed[:20])])
+        about.append(
+            ["Could not be read or written", "; ".join(f"{file} ({reason})" for file, reason in found.failed[:20])]
+        )
+    if parts := [f"{row['name']} ({row['left_out']})" for row in found.samples if row.get("left_out")]:
+        about.append(["Parts left out", "; ".join(parts[:20])])
     about.append(["3D viewer", "3Dmol.js (Rego & Koes 2015), BSD-3-Clause licence"])
     return about

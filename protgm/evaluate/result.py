@@ -35,7 +35,7 @@ class Evaluation:
     matrix : ndarray, shape (N, N), or None
         TM-scores, row i normalised by the length of i.
     failed : list of (str, str)
-        Files that could not be read, and why.
+        Files that could not be read and structures whose design could not be written, and why.
     out : Path or None
         Folder of the report; None where nothing was written.
     """
@@ -58,8 +58,10 @@ class Evaluation:
             lines.append(f"{s['novel']} without a native of TM 0.5 or more; mean nearest {s['mean_native_tm']:.2f}")
         if s["designable"] is not None:
             lines.append(f"{s['designable']} designable")
+        if parts := [row for row in self.samples if row.get("left_out")]:
+            lines.append(f"{len(parts)} with parts left out; the first: {parts[0]['name']} ({parts[0]['left_out']})")
         if self.failed:
-            lines.append(f"{len(self.failed)} files could not be read; the first: {self.failed[0][1]}")
+            lines.append(f"{len(self.failed)} could not be read or written; the first: {self.failed[0][1]}")
         if self.out is None:
             return "\n".join(lines)
         page = self.out / "report.html"

@@ -102,6 +102,7 @@ def evaluate(
     from protgm.evaluate.judge import judge, picks, reference_figures, summarise
     from protgm.evaluate.progress import Stages
     from protgm.evaluate.similarity import clusters_among
+    from protgm.structure.errors import printable
 
     for key, value, least in (("natives", natives, 10), ("candidates", candidates, 1), ("num_seqs", num_seqs, 0)):
         if value < least:
@@ -150,7 +151,11 @@ def evaluate(
                 pairs = align_natives(matched, library, candidates=candidates, workers=used, seed=seed, stage=stage)
         if num_seqs:
             designer = designer or ProteinMPNN()
-            files += _add_design(judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage)
+            written, unwritten = _add_design(
+                judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage
+            )
+            files += written
+            failed += unwritten
             if matched is not None:
                 design_natives(matched, designer, num_seqs, seed=seed, stage=stage)
         distances = {}
@@ -174,7 +179,7 @@ def evaluate(
         )
         peers = None if matched is None else matched.judged
         settings = {
-            "directory": f"{len(backbones)} backbones" if folder is None else str(folder),
+            "directory": f"{len(backbones)} backbones" if folder is None else printable(folder, limit=4096),
             "reference": None if library is None else library.source,
             "natives": 0 if library is None else len(library),
             "natives_compared": 0 if peers is None else len(peers.rows),
@@ -258,14 +263,16 @@ def _add_design(
     seed: int,
     workers: int,
     stage: Stage,
-) -> list[str]:
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Designed sequences and their predictions, into the rows: the files, and what could not be written and why."""
     from protgm.design import design_backbones, write_designs
     from protgm.design.run import DESIGNS
 
     designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers, stage=stage)
     files: list[str] = []
+    failed: list[tuple[str, str]] = []
     if out is not None:
-        written = write_designs(out / "designs", backbones, designs)
+        written, failed = write_designs(out / "designs", backbones, designs)
         write_list(out / "designs" / DESIGNS, written, settings=getattr(designer, "settings", {}) | {"seed": seed})
         files += [f"designs/{name}" for name in (*written, DESIGNS)]
     for row, found in zip(rows, designs, strict=True):
@@ -287,4 +294,4 @@ def _add_design(
                 }
         folded = [f"refolded/{b.name}.pdb" for b, check in zip(backbones, checks, strict=True) if check is not None]
         files += [*folded, "refolded/refolded.json"] if folded else []
-    return files
+    return files, failed

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from protgm.evaluate.torsions import angle, dihedral, norm
-from protgm.structure.secondary import assign, chain_breaks
+from protgm.structure.secondary import assign
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
@@ -39,14 +39,6 @@ class Secondary:
     antiparallel: int | None
 
 
-def _breaks(backbone: Backbone) -> NDArray[np.bool_]:
-    """True at residue i if it is not bonded to i + 1; a new chain is a break too."""
-    chain = np.asarray(backbone.chain_ids)
-    breaks = chain_breaks(backbone.coords)
-    breaks[:-1] |= chain[1:] != chain[:-1]
-    return breaks
-
-
 def assign_backbone(backbone: Backbone) -> str:
     """Three-state secondary structure, length L: H, E, C.
 
@@ -54,7 +46,7 @@ def assign_backbone(backbone: Backbone) -> str:
     """
     if len(backbone) and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any():
         return assign_ca(backbone.coords[:, 1], np.asarray(backbone.chain_ids))
-    return assign(backbone.coords, _breaks(backbone)) if len(backbone) else ""
+    return assign(backbone.coords, backbone.chain_breaks()) if len(backbone) else ""
 
 
 def assign_frames(frames: ArrayLike) -> tuple[str, ...]:
@@ -77,7 +69,7 @@ def secondary(backbone: Backbone) -> Secondary:
     """Assign and summarise."""
     states = assign_backbone(backbone)
     ca_only = len(states) > 0 and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any()
-    runs = segments(states, None if ca_only else _breaks(backbone))
+    runs = segments(states, None if ca_only else backbone.chain_breaks())
     # An extended residue on its own is an isolated bridge, no strand.
     lengths = {s: [end - start for state, start, end in runs if state == s and end - start > 1] for s in "HE"}
     pairs = None if ca_only else bridges(backbone)
@@ -108,7 +100,7 @@ def bridges(backbone: Backbone) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     from pydssp.pydssp_numpy import get_hbond_map
 
     row = np.arange(length) + 1
-    row[1:] += _SPACER * np.cumsum(_breaks(backbone)[:-1])
+    row[1:] += _SPACER * np.cumsum(backbone.chain_breaks()[:-1])
     spaced = np.full((row[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
     spaced[row] = backbone.coords
     with np.errstate(all="ignore"):  # missing atoms: NaN energies, hence no hydrogen bond
@@ -124,7 +116,7 @@ def bridges(backbone: Backbone) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     parallel = (before & behind.T) | (before.T & behind)
     antiparallel = (level & level.T) | (across & across.T)
     # Both residues need their neighbours, and the two stretches of three must not overlap.
-    inner = ~_breaks(backbone)
+    inner = ~backbone.chain_breaks()
     inner[1:] &= inner[:-1].copy()
     inner[0] = False
     far = np.triu(np.outer(inner, inner), k=3)

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.structure.bonds import bonds
+
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["BREAK_CA_CA", "BREAK_C_N", "Torsions", "angle", "dihedral", "links", "norm", "residue_label", "torsions"]
-
-#: Beyond this C-N distance (Angstrom) two residues that should be bonded are not.
-BREAK_C_N = 2.0
-#: The same for CA-CA, where N or C is missing.
-BREAK_CA_CA = 4.6
+__all__ = ["Torsions", "angle", "dihedral", "links", "norm", "residue_label", "torsions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +58,7 @@ def links(backbone: Backbone) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDA
     chain = np.asarray(backbone.chain_ids)
     same = chain[1:] == chain[:-1]
     step = np.diff(backbone.residue_numbers)
-    n, ca, c = (backbone.coords[:, a] for a in range(3))
-    with np.errstate(invalid="ignore"):
-        c_n = norm(n[1:] - c[:-1])
-        near = np.where(np.isfinite(c_n), c_n <= BREAK_C_N, norm(ca[1:] - ca[:-1]) <= BREAK_CA_CA)
+    near = bonds(backbone.coords)
     # An insertion code keeps the number; a larger step says that residues are missing, unless the atoms say otherwise.
     should = same & ((step == 1) | (step == 0) | near)
     return should, should & near, same & ~should

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from protgm.refold.base import Prediction
+from protgm.structure.source import is_structure_file
 
 __all__ = ["CommandRefolder"]
-
-_SUFFIXES = (".pdb", ".cif", ".mmcif", ".pdb.gz", ".cif.gz")
 
 
 class CommandRefolder:
@@ -63,7 +62,7 @@ class CommandRefolder:
             found = {}
             for path in sorted(out.rglob("*"), key=lambda p: (len(p.parts), p.name)):
                 short = re.match(r"seq\d{5}", path.name)
-                if short is None or not path.name.endswith(_SUFFIXES) or short.group() not in safe:
+                if short is None or not is_structure_file(path.name) or short.group() not in safe:
                     continue
                 name = safe[short.group()]
                 if name not in found:
@@ -89,12 +88,10 @@ class CommandRefolder:
 
 
 def _read(path: Path, length: int) -> Prediction:
-    from protgm.evaluate.bfactors import ca_bfactors
     from protgm.structure import read_structure
 
     backbone = read_structure(path)
     if len(backbone) != length:
         raise ValueError(f"{path.name}: {len(backbone)} residues for a sequence of {length}")
-    values = ca_bfactors(path, backbone)
-    plddt = None if values is None else float(values.mean())
+    plddt = None if backbone.b_factors is None else float(backbone.b_factors.mean())
     return Prediction(backbone.coords, plddt * 100 if plddt is not None and plddt <= 1 else plddt)

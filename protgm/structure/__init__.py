@@ -1,8 +1,8 @@
 """Protein backbones, their frames and geometry, and the files they live in.
 
-`read_structure` makes a `Backbone` of a PDB, mmCIF or BinaryCIF file, gzipped or not; `write_pdb` and `write_cif` (or
-`Backbone.to_pdb` and `Backbone.to_cif`) write one. Whatever is wrong with a file is a `StructureError`, a `ValueError`
-of one line. None of this imports torch; `geometry` (frames, atoms, the carbonyl oxygen), `torsions` and `secondary` do.
+`read_structure` makes a `Backbone` of a PDB, mmCIF or BinaryCIF file, compressed or not; `write_pdb` and `write_cif`
+(or `Backbone.to_pdb` and `Backbone.to_cif`) write one. Whatever is wrong with a file is a `StructureError`, a
+`ValueError` of one line. None of this imports torch; `geometry` (frames, atoms, the carbonyl oxygen) and `torsions` do.
 """
 
 from protgm.structure.backbone import ATOM_NAMES, Backbone

@@ -10,89 +10,84 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED
-from protgm.structure.cif_lines import CifLines, ends_loop
+from protgm.structure.atom_site import WANTED, atom_name
+from protgm.structure.atoms import ATOM_CODES
 
-__all__ = ["aligned_atoms"]
+__all__ = ["aligned_atoms", "ends_loop"]
 
-_BACKBONE = [name.encode() for name in BACKBONE_ATOMS]
+_BACKBONE = [name.encode() for name in ATOM_CODES]
 _QUOTED_BACKBONE = [quote + name + quote for name in _BACKBONE for quote in (b"'", b'"')]
 _QUOTABLE = ("label_atom_id", "auth_atom_id")
 #: First bytes of lines that are no rows: tags, text fields, comments, quotes and the first letters of reserved words.
 _UNUSUAL = np.zeros(256, dtype=bool)
 _UNUSUAL[np.frombuffer(b"_;#'\"lLdDsSgG", dtype=np.uint8)] = True
+_RESERVED = (b"loop_", b"data_", b"save_", b"stop_", b"global_")
 #: Bytes of a block; working on it takes some ten times as much memory.
 _MAX_BLOCK = 48 * 2**20
-#: Lines whose lengths are compared at once.
-_PIECE = 4096
 
 _Block = NDArray[np.uint8]
 #: Begin and end of each column.
 _Fields = list[tuple[int, int]]
 
 
+def ends_loop(line: bytes) -> bool:
+    """Whether a line of a CIF file that is not in a text field ends the values of a loop."""
+    return line.lstrip()[:7].lower().startswith((b"_", *_RESERVED))
+
+
 def aligned_atoms(
-    lines: CifLines, columns: list[str], where: int
+    data: bytes, begin: int, columns: list[str]
 ) -> tuple[dict[str, NDArray[np.bytes_]], NDArray[np.int64], int] | None:
-    """The rows of backbone atoms in a loop whose values begin at the position of ``lines``.
+    """The rows of backbone atoms in a loop whose values begin at byte ``begin``.
 
     Parameters
     ----------
-    lines : CifLines
+    data : bytes
+        Lines that end with a line feed, the last one too.
+    begin : int
+        Where a line begins.
     columns : list of str
         Names of the loop's columns, in lower case.
-    where : int
-        The column with the atoms' names.
 
     Returns
     -------
     tuple or None
-        The wanted columns at the rows of backbone atoms (values may be padded with blanks), the index of each row in
-        ``lines``, and the index of the first line behind the rows. None where anything about the loop is unusual, so
-        that it takes a thorough reader to tell what it means.
+        The wanted columns at the rows of backbone atoms (values may be padded with blanks), the index of each of these
+        among the rows, and where the rows end. None where anything about the loop is unusual, so that it takes a
+        thorough reader to tell what it means.
     """
-    start = lines.at
-    if (end := _last_row(lines)) is None or _UNUSUAL[lines.first[start:end]].any():
+    if (block := _rows(data, begin)) is None or _UNUSUAL[block[:, 0]].any():
         return None
-    begin, stop = int(lines.edges[start]) + 1, int(lines.edges[end]) + 1
-    data = lines.data
-    if data.find(b"#", begin, stop) >= 0:
-        return None
-    block = np.frombuffer(data, dtype=np.uint8, count=stop - begin, offset=begin).reshape(end - start, -1)
-    if (fields := _fields(block, len(columns))) is None:
+    stop = begin + block.size
+    if data.find(b"#", begin, stop) >= 0 or (fields := _fields(block, len(columns))) is None:
         return None
     quoted = data.find(b"'", begin, stop) >= 0 or data.find(b'"', begin, stop) >= 0
     if quoted and _quotes_elsewhere(block, fields, columns):
         return None
-    atoms = np.char.strip(_cut(block, fields[where]))
+    atoms = np.char.strip(_cut(block, fields[columns.index(atom_name(columns))]))
     if quoted and np.isin(atoms, _QUOTED_BACKBONE).any():
         return None
     chosen = np.flatnonzero(np.isin(atoms, _BACKBONE))
     rows = block[chosen]
     table = {name: _cut(rows, fields[i]) for i, name in enumerate(columns) if name in WANTED["_atom_site"]}
-    return table, chosen + start, end
+    return table, chosen, stop
 
 
-def _last_row(lines: CifLines) -> int | None:
-    """The line behind those of one length that begin at the position; None unless the loop ends there."""
-    start, count = lines.at, len(lines)
-    if start >= count:
+def _rows(data: bytes, begin: int) -> _Block | None:
+    """Lines of one length, with their ends, (rows, length); None unless the loop ends behind them."""
+    size = data.find(b"\n", begin) + 1 - begin
+    if size < 2:
         return None
-    size = int(lines.lengths[start])
-    end = start
-    # In pieces: a file of nothing but short loops would have its whole rest looked at for each.
-    while end < count:
-        others = np.flatnonzero(lines.lengths[end : end + _PIECE] != size)
-        if len(others):
-            end += int(others[0])
-            break
-        end = min(end + _PIECE, count)
-    after = end
-    while after < count and lines[after].strip() in (b"", b"#"):
-        after += 1
-    if not 0 < (end - start) * size <= _MAX_BLOCK or (after < count and not ends_loop(lines[after])):
-        return None
-    return end
+    count = min(len(data) - begin, _MAX_BLOCK) // size
+    block = np.frombuffer(data, dtype=np.uint8, count=count * size, offset=begin).reshape(count, size)
+    end = ord("\n")
+    # The first line of another length does not end where these do, or ends before.
+    others = np.flatnonzero((block[:, -1] != end) | (block[:, :-1] == end).any(axis=1))
+    block = block[: int(others[0])] if len(others) else block
+    after = begin + block.size
+    while after < len(data) and data[after : data.find(b"\n", after)].strip() in (b"", b"#"):
+        after = data.find(b"\n", after) + 1
+    return block if after >= len(data) or ends_loop(data[after : after + 80]) else None
 
 
 def _fields(block: _Block, count: int) -> _Fields | None:

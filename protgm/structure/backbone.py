@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.checks import points
+from protgm.structure.bonds import chain_breaks
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,10 @@ class Backbone:
     metadata : mapping
         Resolution, method, source file, provenance of a generated sample, ... (JSON-able values).
     confidence : ndarray, shape (L,), float32, optional
-        Per-residue confidence in [0, 1]; written to the B-factor column as 100 times its value.
+        Per-residue confidence in [0, 1]; written to the B-factor column as 100 times its value, and read from there
+        where the file says that it is one.
+    b_factors : ndarray, shape (L,), float32, optional
+        What the file that was read has in the B-factor column of CA, NaN where there is none.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Backbone:
     name: str = "backbone"
     metadata: Mapping[str, object] = field(default_factory=dict)
     confidence: NDArray[np.float32] | None = None
+    b_factors: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         length = len(self.sequence)
@@ -69,7 +73,7 @@ class Backbone:
                 f"{self.name}: coords must have shape ({length}, 4, 3) for a sequence of {length} residues, "
                 f"got {self.coords.shape}"
             )
-        for what in ("chain_ids", "residue_numbers", "insertion_codes", "confidence"):
+        for what in ("chain_ids", "residue_numbers", "insertion_codes", "confidence", "b_factors"):
             value = getattr(self, what)
             if value is not None and len(value) != length:
                 raise ValueError(f"{self.name}: {what} has {len(value)} entries for {length} residues")
@@ -107,20 +111,12 @@ class Backbone:
         """Whether N, CA and C of each residue are present, shape (L,)."""
         return np.asarray(np.isfinite(self.coords[:, :3]).all(axis=(1, 2)))
 
-    def chain_breaks(self, max_bond: float = 2.0) -> NDArray[np.bool_]:
+    def chain_breaks(self) -> NDArray[np.bool_]:
         """Where residue i is not bonded to residue i + 1, shape (L,); the last residue is bonded to none.
 
-        Two residues are bonded if they are in one chain and C and the next N are at most ``max_bond`` Angstrom apart;
-        where one of these atoms is missing, if their CAs are at most 4.2 Angstrom apart.
+        See `protgm.structure.bonds`.
         """
-        breaks = np.ones(len(self), dtype=bool)
-        coords = self.coords.astype(np.float64)
-        bond = np.linalg.norm(coords[:-1, 2] - coords[1:, 0], axis=-1)
-        step = np.linalg.norm(coords[:-1, 1] - coords[1:, 1], axis=-1)
-        bonded = np.where(np.isfinite(bond), bond <= max_bond, step <= 4.2)
-        same = np.array([a == b for a, b in pairwise(self.chain_ids)], dtype=bool)
-        breaks[:-1] = ~(bonded & same)
-        return breaks
+        return chain_breaks(self.coords, self.chain_ids)
 
     def select(self, index: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Self:
         """The residues at ``index`` (mask, integers or slice), in that order."""
@@ -133,6 +129,7 @@ class Backbone:
             residue_numbers=self.residue_numbers[rows],
             insertion_codes=tuple(self.insertion_codes[i] for i in rows),
             confidence=None if self.confidence is None else self.confidence[rows],
+            b_factors=None if self.b_factors is None else self.b_factors[rows],
         )
 
     def frames(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.assemble import MAX_ATOMS, AtomRows, too_many
-from protgm.structure.atom_site import BACKBONE_ATOMS, WANTED, header_metadata, rows_from_atom_site
+from protgm.structure.atom_site import WANTED, atom_name, codes_of, header_of, rows_from_atom_site
+from protgm.structure.atoms import MAX_ATOMS, AtomRows, Header
 from protgm.structure.errors import StructureError, malformed, printable
-from protgm.structure.messagepack import unpack
 
 __all__ = ["parse_bcif"]
 
@@ -25,13 +25,15 @@ MAX_HEADER_ROWS = 500_000
 #: The specification's longest chain is fixed point, delta, run length, integer packing, byte array.
 _MAX_ENCODINGS = 6
 
-#: Categories and columns that are looked at.
-_NAMES = frozenset(WANTED).union(*WANTED.values())
+#: Arrays and maps of one document, and entries of one of them. Columns are byte strings, so that even the largest
+#: entries of the PDB have fewer than 1e5 of the former and 1e3 of the latter; nested ones are allocated before they are
+#: seen to be there.
+MAX_CONTAINERS, MAX_ENTRIES = 2_000_000, 20_000
 
 _DTYPES = {1: "<i1", 2: "<i2", 3: "<i4", 4: "<u1", 5: "<u2", 6: "<u4", 32: "<f4", 33: "<f8"}
 
 
-def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
+def parse_bcif(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     """The backbone atoms of model ``model`` (0 is the first one) of the first data block that has atoms.
 
     Raises
@@ -41,7 +43,7 @@ def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
         model.
     """
     try:
-        document = unpack(data, _NAMES)
+        document = unpack(data)
     except ValueError as error:
         raise malformed(source, f"is not BinaryCIF or is cut off: {printable(error)}") from None
     try:
@@ -52,33 +54,67 @@ def parse_bcif(data: bytes, source: str, model: int) -> AtomRows:
         raise
     except KeyError as error:
         raise malformed(source, f"malformed BinaryCIF: there is no {printable(error)}") from None
-    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         reason = printable(error) or type(error).__name__
         raise malformed(source, f"malformed BinaryCIF: something in it is not what it should be ({reason})") from None
 
 
-def _parse(document: Any, source: str, model: int) -> AtomRows:
+def _parse(document: Any, source: str, model: int) -> tuple[AtomRows, Header]:
     for block in document["dataBlocks"]:
         categories = {category["name"].lower(): category for category in block["categories"]}
         if "_atom_site" in categories:
             break
     else:
         raise malformed(source, "no _atom_site category: there are no atoms in it")
-    atom_site = _Category(categories["_atom_site"], source)
-    atoms = atom_site.column("label_atom_id" if "label_atom_id" in atom_site.columns else "auth_atom_id")
-    chosen = np.flatnonzero(np.isin(atoms.astype(object), list(BACKBONE_ATOMS)))
-    if len(chosen) > MAX_ATOMS:
-        raise too_many(source)
-    table = {name: atom_site.column(name)[chosen] for name in WANTED["_atom_site"] if name in atom_site.columns}
-    rows = rows_from_atom_site(table, None, source, model)
     tables = {}
     for name, wanted in WANTED.items():
         if name in categories and name != "_atom_site":
             category = _Category(categories[name], source)
             if category.rows <= MAX_HEADER_ROWS:
                 tables[name] = {c: category.column(c) for c in wanted if c in category.columns}
-    header_metadata(tables, rows)
-    return rows
+    header = header_of(tables)
+    atom_site = _Category(categories["_atom_site"], source)
+    names = atom_name(atom_site.columns)
+    chosen = np.flatnonzero(codes_of(atom_site.column(names)) >= 0)
+    if len(chosen) > MAX_ATOMS:
+        raise malformed(source, f"more than {MAX_ATOMS:,} backbone atoms")
+    table = {name: atom_site.column(name)[chosen] for name in WANTED["_atom_site"] if name in atom_site.columns}
+    return rows_from_atom_site(table, chosen + 1, source, model, header), header
+
+
+def unpack(data: bytes) -> Any:
+    """The value in a MessagePack document, its depth and memory bounded.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not one complete value, it nests too deep or has too many containers, an extension type, a map
+        key that is no text or text that is not UTF-8.
+    """
+    left = MAX_CONTAINERS
+
+    def count(container: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(f"more than {MAX_CONTAINERS:,} arrays and maps")
+        return container
+
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            object_hook=count,
+            list_hook=count,
+            max_array_len=MAX_ENTRIES,
+            max_map_len=MAX_ENTRIES,
+            max_ext_len=0,
+        )
+    except msgpack.StackError:
+        raise ValueError("it nests too deep") from None
+    except msgpack.FormatError:
+        raise ValueError("it has a byte that begins no value") from None
 
 
 class _Category:

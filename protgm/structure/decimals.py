@@ -1,19 +1,55 @@
-"""Numbers such as ``-12.345`` in columns of bytes, all at once."""
+"""The numbers in columns of text, as files write them."""
 
 from __future__ import annotations
+
+import math
+import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["plain_decimals"]
+__all__ = ["plain_decimals", "read_numbers"]
 
 #: Digits that float64 holds exactly, and powers of ten that it does.
 _MAX_DIGITS = 15
 _POWERS = 10.0 ** np.arange(_MAX_DIGITS + 1)
 
+#: A number as files have it, perhaps with its uncertainty in brackets. Python's own syntax allows more.
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?)(?:\(\d*\))?", re.ASCII | re.I)
+_ABSENT = frozenset({".", "?", "nan", "+nan", "-nan"})
+
+
+def read_numbers(column: NDArray[Any], *, blank: bool = False) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The numbers of a column.
+
+    Parameters
+    ----------
+    column : ndarray, shape (n,)
+        Bytes, str objects or numbers.
+    blank : bool
+        Whether blanks say that there is no number; otherwise they are wrong.
+
+    Returns
+    -------
+    values : ndarray, shape (n,)
+        NaN where the file says that there is none: ``nan``, ``.`` or ``?``.
+    wrong : ndarray of bool, shape (n,)
+        What is no number at all, and no word for none.
+    """
+    wrong = np.zeros(len(column), dtype=bool)
+    if column.dtype.kind in "iuf":
+        return column.astype(np.float64), wrong
+    if column.dtype.kind == "S" and len(column) and (plain := plain_decimals(column)) is not None:
+        return plain, wrong
+    entries = column.tolist()
+    known = {entry: _number(entry, blank) for entry in set(entries)}
+    wrong = np.array([known[entry] is None for entry in entries], dtype=bool)
+    return np.array([math.nan if known[entry] is None else known[entry] for entry in entries], dtype=float), wrong
+
 
 def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
-    """What ``float`` makes of each text; None unless all are a sign or none, digits, a point, digits, and blanks.
+    """What ``float`` makes of each text; None unless all are blanks, a sign or none, digits, a point, digits, blanks.
 
     The digits without the point and the power of ten to divide them by are exact in float64 and the quotient is rounded
     once: the result is the nearest number to what is written, as ``float``'s is.
@@ -22,19 +58,31 @@ def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
     # One row per place of the texts: what follows works on whole rows.
     places = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width).T.copy()
     digits = places - ord("0")
-    are_digits = digits < 10
-    points = places == ord(".")
-    blanks = (places == ord(" ")) | (places == 0)
-    negative = places[0] == ord("-")
-    valid = are_digits | points | blanks
-    valid[0] |= negative
+    are_digits, points, minus = digits < 10, places == ord("."), places == ord("-")
+    filled = places > ord(" ")
+    known = np.count_nonzero(are_digits) + np.count_nonzero(points) + np.count_nonzero(minus)
+    if known != np.count_nonzero(filled) or np.count_nonzero(places[~filled] % ord(" ")):
+        return None
+    # One word each, with one point and a digit, its only sign in front.
+    words = np.count_nonzero(filled[0]) + np.count_nonzero(filled[1:] > filled[:-1])
+    if words != len(texts) or np.count_nonzero(points) != len(texts) or (minus[1:] & filled[:-1]).any():
+        return None
     count = are_digits.sum(axis=0)
-    fit = valid.all() and (points.sum(axis=0) == 1).all() and (blanks[:-1] <= blanks[1:]).all()
-    if not fit or not ((count >= 1) & (count <= _MAX_DIGITS)).all():
+    if not points.any(axis=0).all() or count.min() < 1 or count.max() > _MAX_DIGITS:
         return None
     value = np.zeros(len(texts))
     for row, are in zip(digits, are_digits, strict=True):
         np.copyto(value, value * 10 + row, where=are)
-    decimals = count - (points.argmax(axis=0) - negative)
-    value /= _POWERS[decimals]
-    return np.negative(value, out=value, where=negative)
+    behind = np.logical_or.accumulate(points, axis=0)
+    value /= _POWERS[(are_digits & behind).sum(axis=0)]
+    return np.negative(value, out=value, where=minus.any(axis=0))
+
+
+def _number(entry: object, blank: bool) -> float | None:
+    if isinstance(entry, int | float):
+        return float(entry)
+    text = (entry.decode("latin-1") if isinstance(entry, bytes) else str(entry)).replace("\0", " ").strip()
+    if text.lower() in _ABSENT or (blank and not text):
+        return math.nan
+    match = _NUMBER.fullmatch(text)
+    return float(match[1]) if match else None

@@ -26,7 +26,7 @@ def printable(text: object, limit: int = 80) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
 
 
-def malformed(source: str, reason: str, line: int | None = None) -> StructureError:
-    """The error for ``source`` (a path); ``line`` counts from 1."""
+def malformed(source: str, reason: str, line: int | None = None, unit: str = "line") -> StructureError:
+    """The error for ``source`` (a path); ``line`` counts from 1, in lines or in what ``unit`` says."""
     where = printable(source, limit=1000)
-    return StructureError(f"{where}: {reason}" if line is None else f"{where}, line {line}: {reason}")
+    return StructureError(f"{where}: {reason}" if line is None else f"{where}, {unit} {line}: {reason}")

@@ -1,193 +1,228 @@
-"""The PDB format (version 3.3, wwPDB 2012), read line by line; only backbone atoms are looked at closely."""
+"""The PDB format (version 3.3, wwPDB 2012): columns are cut out of all records at once, of backbone atoms only."""
 
 from __future__ import annotations
 
-import re
-from io import BytesIO
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from protgm.structure.assemble import MAX_ATOMS, MAX_COORDINATE, AtomRows, letters_of, parse_point, too_many
-from protgm.structure.errors import StructureError, malformed, printable
-from protgm.structure.residues import LETTERS
+from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, atom_rows, text_of
+from protgm.structure.errors import malformed
+from protgm.structure.pdb_header import HEADER_WORDS, pdb_header
+from protgm.structure.residues import canonical, letter_of
 from protgm.structure.source import check_lines
 
 __all__ = ["parse_pdb"]
 
-_ATOMS = {b" N  ": 0, b" CA ": 1, b" C  ": 2, b" O  ": 3}
-# As programs write them that do not keep to the columns or call the last residue's oxygens otherwise; only believed
-# inside amino acids.
-_LOOSE_ATOMS = {
-    b"N": 0, b"CA": 1, b"C": 2, b"O": 3,
-    b"OT1": 3, b"OC1": 3, b"O1": 3,
-}  # fmt: skip
-_MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
-_RESOLUTION = re.compile(r"RESOLUTION\.\s+(\d+\.\d+) ANGSTROM")
-_HEADER = frozenset({b"HEADER", b"EXPDTA", b"REMARK", b"SEQRES", b"MODRES"})
-_HEADER_LINES = 200_000
-_METHODS = re.compile(r"\s+")
-_HYBRID36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: Bytes behind the last line, so that columns can be cut out of a short one.
+_MARGIN = 128
+#: Lines that columns are cut out of at once.
+_PIECE = 50_000
+_FIRST, _LAST = 17, 78
 
 
-def parse_pdb(data: bytes, source: str, model: int) -> AtomRows:
-    """The backbone atoms of model ``model`` (0 is the first one).
+def _word(text: bytes) -> int:
+    """Four bytes as one number."""
+    return int.from_bytes(text, "little")
+
+
+_ATOM, _HETATM, _MODEL, _ENDMDL = (_word(text) for text in (b"ATOM", b"HETA", b"MODE", b"ENDM"))
+_TER, _END = ((_word(text + b" "), _word(text + b"\n")) for text in (b"TER", b"END"))
+
+
+def _spellings() -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
+    """Atoms' names at every place in their four columns, sorted, their codes, and whether it is the proper one."""
+    found = {}
+    for name, code in ATOM_CODES.items():
+        for k in range(5 - len(name)):
+            found[_word((" " * k + name).ljust(4).encode())] = code, k == 1 and code < 4
+    words = sorted(found)
+    codes, exact = zip(*(found[word] for word in words), strict=True)
+    return np.array(words, dtype=np.uint32), np.array(codes), np.array(exact)
+
+
+_NAMES, _CODES, _EXACT = _spellings()
+
+#: What may stand behind ATOM.
+_SERIAL = np.zeros(256, dtype=bool)
+_SERIAL[np.frombuffer(b" 0123456789", dtype=np.uint8)] = True
+
+
+@dataclass
+class _Lines:
+    """Lines of a file: where each begins and ends in ``buffer``, and its first four bytes as a number."""
+
+    buffer: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    words: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, data: bytes) -> _Lines:
+        buffer = np.frombuffer(data + b"\n" + b" " * _MARGIN, dtype=np.uint8)
+        ends = np.flatnonzero(buffer == ord("\n"))
+        starts = np.zeros_like(ends)
+        starts[1:] = ends[:-1] + 1
+        return cls(buffer, starts, ends, _words(buffer, starts))
+
+    def at(self, which: NDArray[np.integer]) -> _Lines:
+        return _Lines(self.buffer, self.starts[which], self.ends[which], self.words[which])
+
+    def are(self, words: tuple[int, int]) -> NDArray[np.bool_]:
+        """Whether each line begins with one of two words."""
+        return (self.words == words[0]) | (self.words == words[1])
+
+    def byte(self, place: int) -> NDArray[np.uint8]:
+        """What stands at a place of each line, counted from 0; perhaps behind its end."""
+        return self.buffer[self.starts + place]
+
+    def word(self, place: int) -> NDArray[np.uint32]:
+        """Four bytes of each line as a number; blanks where it ends before."""
+        return np.where(self.ends - self.starts < place + 4, _word(b"    "), _words(self.buffer, self.starts + place))
+
+    def cut(self, first: int, last: int) -> NDArray[np.uint8]:
+        """Columns ``first`` to ``last`` of each line, counted from 1 as the format does; blanks behind its end."""
+        parts = []
+        for start in range(0, len(self.starts) or 1, _PIECE):
+            starts, ends = self.starts[start : start + _PIECE], self.ends[start : start + _PIECE]
+            places = starts[:, None] + np.arange(first - 1, last)
+            part = self.buffer[places]
+            if len(starts) and int((ends - starts).min()) < last:
+                part[places >= ends[:, None]] = ord(" ")
+            parts.append(part)
+        return np.concatenate(parts)
+
+
+def _words(buffer: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.uint32]:
+    words = buffer[places + 3].astype(np.uint32)
+    for k in (2, 1, 0):
+        words <<= np.uint32(8)
+        words |= buffer[places + k]
+    return words
+
+
+def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
+    """The backbone atoms of model ``model`` (0 is the first one), and what stands before the first one.
 
     Raises
     ------
     StructureError
-        If a record of a backbone atom is malformed or there is no such model.
+        If there is no such model, or there are too many atoms or lines.
     """
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     check_lines(data, source)
-    rows = AtomRows()
-    header: list[bytes] = []
-    segment = 0
-    current, is_open = -1, False
-    atoms: list[int] = []
-    flat: list[float] = []
-    occupancies: list[float] = []
-    last_site = last_record = b""
-    for number, line in enumerate(BytesIO(data), 1):
-        record = line[:6]
-        if record == b"ATOM  " or record == b"HETATM":
-            if not is_open:
-                current, is_open = current + 1, True
-                if current > model:
-                    break
-            if current != model:
-                continue
-            atom = _ATOMS.get(line[12:16])
-            if atom is None:
-                atom = _LOOSE_ATOMS.get(line[12:16].strip())
-                residue = line[17:20].strip()
-                if atom is None or residue == b"CA" or residue.decode("latin-1") not in LETTERS:
-                    continue
-                # A calcium ion that is put into an amino acid is still no CA atom.
-                if atom == 1 and line[76:78] == b"CA":
-                    continue
-            # Alternate location, residue name, chain, number and insertion code; the record's name tells hetero groups.
-            site = line[16:27]
-            if site != last_site or record != last_record:
-                key, residue_name = _residue(line, segment, source, number)
-                # Some programs write everything as ATOM: a residue that nobody knows must show that it is bonded.
-                polymer = record == b"ATOM  " and residue_name in LETTERS
-                rows.add_run(key, residue_name, polymer, site[:1].decode("latin-1").strip(), len(atoms))
-                last_site, last_record = site, record
-                if len(atoms) > MAX_ATOMS:
-                    raise too_many(source, number)
-            try:
-                x, y, z = float(line[30:38]), float(line[38:46]), float(line[46:54])
-                good = -MAX_COORDINATE < x < MAX_COORDINATE and abs(y) < MAX_COORDINATE and abs(z) < MAX_COORDINATE
-            except ValueError:
-                good = False
-            if not good or len(line) < 54 or b"_" in line[30:54]:
-                raise _bad_point(line, source, number)
-            atoms.append(atom)
-            flat += (x, y, z)
-            occupancies.append(1.0 if site[:1] == b" " else _occupancy(line, source, number))
-        elif record == b"TER   " or record.rstrip() == b"TER":
-            segment += 1
-            last_site = b""
-        elif record == b"ENDMDL" or record.rstrip() == b"END":
-            is_open = False
-        elif record == b"MODEL ":
-            is_open = True
-            current += 1
-            if current > model:
-                break
-        elif current < 0 and record in _HEADER and len(header) < _HEADER_LINES:
-            header.append(line[:80])
-    if not atoms and current < model and current >= 0:
-        raise malformed(source, f"no model {model}: there are {current + 1}, counted from 0")
-    rows.atoms = np.array(atoms, dtype=np.int64)
-    rows.points = np.array(flat, dtype=np.float64).reshape(-1, 3)
-    rows.occupancies = np.array(occupancies, dtype=np.float64)
-    _header(header, rows)
-    return rows
+    lines = _Lines.of(data)
+    # A serial number above 99,999 may reach into the record's name.
+    is_atom = (lines.words == _ATOM) & _SERIAL[lines.byte(4)] & _SERIAL[lines.byte(5)]
+    is_atom |= (lines.words == _HETATM) & (lines.byte(4) == ord("T")) & (lines.byte(5) == ord("M"))
+    span, first, count = _model(lines, is_atom, model)
+    if span is None and count:
+        raise malformed(source, f"no model {model}: there are {count}, counted from 0")
+    before = np.flatnonzero(np.isin(lines.words[:first], HEADER_WORDS))
+    records = zip(lines.starts[before].tolist(), lines.ends[before].tolist(), strict=True)
+    header = pdb_header(data[start : min(end, start + 80)] for start, end in records)
+    if span is None:
+        return AtomRows(source), header
+    chosen = np.flatnonzero(is_atom[span]) + span.start
+    chosen, columns = _columns(lines, chosen, np.flatnonzero(lines.are(_TER)))
+    return atom_rows(columns, chosen + 1, source, header.parents), header
 
 
-def _residue(line: bytes, segment: int, source: str, number: int) -> tuple[tuple[int, str, int, str], str]:
-    text = line[17:27].decode("latin-1")
-    if not (text.isascii() and text.rstrip("\n").isprintable()):
-        raise malformed(source, f"unprintable characters in columns 18-27: {printable(text)!r}", number)
-    name, chain, resseq, code = text[:3].strip(), text[4:5].strip(), text[5:9].strip(), text[9:10].strip()
-    try:
-        value = int(resseq)
-        if "_" in resseq:
-            raise ValueError
-    except ValueError:
-        value_or_none = _hybrid36(resseq)
-        if value_or_none is None:
-            raise malformed(
-                source, f"residue number {printable(resseq)!r} in columns 23-26 is not a number", number
-            ) from None
-        value = value_or_none
-    return (segment, chain, value, code), name
+def _model(lines: _Lines, is_atom: NDArray[np.bool_], model: int) -> tuple[slice | None, int, int]:
+    """Lines of a model, the first line of any, and how many there are up to it.
+
+    Atoms outside of MODEL and ENDMDL are a model too.
+    """
+    opens = lines.words == _MODEL
+    events = np.flatnonzero(opens | (lines.words == _ENDMDL) | lines.are(_END))
+    seen = np.cumsum(is_atom)
+    atoms = np.concatenate(([0], seen))[np.append(events, len(is_atom))].tolist()
+    count, start, last, before = 0, -1, 0, 0
+    for line, so_far, opening in zip(
+        [*events.tolist(), len(is_atom)], atoms, [*opens[events].tolist(), False], strict=True
+    ):
+        if start < 0 and so_far > before:
+            start, count = last, count + 1
+        if start >= 0 and count == model + 1:
+            break
+        start, last, before = -1, line, so_far
+        if opening:
+            start, count = line, count + 1
+    else:
+        start = -1
+    first = min([*np.flatnonzero(opens)[:1].tolist(), *np.flatnonzero(is_atom)[:1].tolist()], default=len(is_atom))
+    return (slice(start, line) if start >= 0 else None), first, count
 
 
-def _hybrid36(text: str) -> int | None:
-    """Residue numbers above 9999 as A000, A001, ... ZZZZ, a000, ... (hybrid-36, cci.lbl.gov/hybrid_36)."""
-    if len(text) != 4 or not text[0].isalpha() or not text.isalnum() or not (text.isupper() or text.islower()):
-        return None
-    value = 0
-    for digit in text.upper():
-        value = value * 36 + _HYBRID36.index(digit)
-    offset = 10**4 - 10 * 36**3 if text[0].isupper() else 10**4 + 16 * 36**3
-    return value + offset
+def _columns(lines: _Lines, chosen: NDArray[np.int64], ters: NDArray[np.int64]) -> tuple[NDArray[np.int64], Columns]:
+    """The lines of backbone atoms, of those that are ``chosen``, and their columns."""
+    atoms = lines.at(chosen)
+    # Where a serial number of six digits has pushed everything to the right, the decimal points show it.
+    pushed = (atoms.byte(11) - ord("0") < 10) & (atoms.byte(34) != ord(".")) & (atoms.byte(35) == ord("."))
+    if pushed.any():
+        atoms = replace(atoms, starts=atoms.starts + (pushed & (atoms.ends - atoms.starts > 36)))
+    names = atoms.word(12)
+    places = np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)
+    index = np.flatnonzero(_NAMES[places] == names)
+    atoms, chosen, places = atoms.at(index), chosen[index], places[index]
+    codes, exact = _CODES[places], _EXACT[places]
+    cut = atoms.cut(_FIRST, _LAST)
+
+    def columns(first: int, last: int) -> NDArray[np.bytes_]:
+        """Columns of the format, counted from 1."""
+        part = np.ascontiguousarray(cut[:, first - _FIRST : last - _FIRST + 1])
+        return part.view(f"S{last - first + 1}")[:, 0]
+
+    table = {
+        "atom": codes,
+        "comp": columns(18, 20),
+        "chain": columns(22, 22),
+        "site": columns(17, 27),
+        "number": columns(23, 26),
+        "code": columns(27, 27),
+        "altloc": columns(17, 17),
+        "polymer": atoms.words == _ATOM,
+        "position": np.zeros(len(codes), dtype="S1"),
+        "block": np.searchsorted(ters, chosen),
+        "segment": columns(73, 76),
+        "x": columns(31, 38),
+        "y": columns(39, 46),
+        "z": columns(47, 54),
+        "occupancy": columns(55, 60),
+        "b_factor": columns(61, 66),
+        "end": atoms.ends - atoms.starts,
+    }
+    if not (cut[:, 21 - _FIRST] == ord(" ")).all():
+        table["comp"], table["chain"] = _names(columns(18, 22))
+    if not exact.all():
+        # Names that do not keep to their columns are believed inside amino acids; calcium is no CA there either.
+        comps = table["comp"].tolist()
+        known = {comp: letter_of(text_of(comp)) is not None for comp in set(comps)}
+        believed = np.array([known[comp] for comp in comps], dtype=bool)
+        believed &= (codes != ATOM_CODES["CA"]) | (columns(77, 78) != b"CA")
+        index = np.flatnonzero(exact | believed)
+        chosen, table = chosen[index], {name: values[index] for name, values in table.items()}
+    return chosen, table
 
 
-def _bad_point(line: bytes, source: str, number: int) -> StructureError:
-    text = line.rstrip()
-    if len(text) < 54:
-        return malformed(source, f"record ends in column {len(text)}; coordinates stand in columns 31-54", number)
-    try:
-        parse_point(line[30:38], line[38:46], line[46:54], source, number)
-    except StructureError as error:
-        return error
-    return malformed(source, f"coordinates {printable(line[30:54].decode('latin-1'))!r} are not numbers", number)
+def _names(columns: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.bytes_]]:
+    """Residue name and chain of each atom, from columns 18 to 22.
+
+    Column 21, which the format leaves blank, holds the fourth letter of a residue name or the first one of a chain's.
+    """
+    entries = columns.tolist()
+    split = {text: _split_names(text.decode("latin-1").ljust(5)) for text in set(entries)}
+    comps, chains = (np.array([split[text][k].encode("latin-1") for text in entries], dtype=bytes) for k in (0, 1))
+    return comps, chains
 
 
-def _occupancy(line: bytes, source: str, number: int) -> float:
-    text = line[54:60].strip()
-    if not text:
-        return 1.0
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1000.0:
-        raise malformed(source, f"occupancy {printable(text.decode('latin-1'))!r} is not a number >= 0", number)
-    return value
-
-
-def _header(lines: list[bytes], rows: AtomRows) -> None:
-    """What stands before the atoms. Nothing here is needed, so nothing here is an error."""
-    seqres: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
-    methods = ""
-    for raw in lines:
-        record = raw[:6]
-        if record == b"SEQRES":
-            line = printable(raw.decode("latin-1").rstrip())
-            seqres.setdefault(line[11:12].strip(), []).extend(line[19:70].split())
-        elif record == b"REMARK":
-            line = printable(raw.decode("latin-1").rstrip())
-            if line.startswith("REMARK 465"):
-                if match := _MISSING.match(line):
-                    missing.setdefault(match[1], []).append(match[2] + match[3])
-            elif line.startswith("REMARK   2") and (match := _RESOLUTION.search(line)):
-                rows.metadata["resolution"] = float(match[1])
-        elif record == b"MODRES":
-            line = printable(raw.decode("latin-1").rstrip())
-            rows.parents[line[12:15].strip()] = line[24:27].strip()
-        elif record == b"EXPDTA":
-            methods += " " + printable(raw.decode("latin-1")[10:79].strip())
-        elif record == b"HEADER" and (code := printable(raw.decode("latin-1")[62:66].strip())):
-            rows.metadata["entry"] = code
-    if methods:
-        rows.metadata["method"] = _METHODS.sub(" ", methods).strip()
-    if sequences := letters_of(seqres, rows.parents):
-        rows.metadata["seqres"] = sequences
-    if missing:
-        rows.metadata["missing_residues"] = missing
+def _split_names(text: str) -> tuple[str, str]:
+    comp, extra, chain = text[:3], text[3], text[4]
+    if not (extra.isascii() and extra.isalnum()):
+        return comp, chain
+    longer = comp + extra
+    if chain == " " or canonical(longer) != longer.upper():
+        return longer, chain
+    return comp, extra + chain

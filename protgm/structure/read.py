@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from pathlib import Path
 
 from protgm.structure.assemble import assemble
 from protgm.structure.backbone import Backbone
@@ -12,12 +10,14 @@ from protgm.structure.bcif import parse_bcif
 from protgm.structure.errors import malformed, printable
 from protgm.structure.mmcif import parse_mmcif
 from protgm.structure.pdb import parse_pdb
-from protgm.structure.source import MAX_BYTES, read_bytes, sniff
+from protgm.structure.source import MAX_BYTES, read_bytes, sniff, stem
 
-__all__ = ["read_structure"]
+__all__ = ["RULES", "read_structure"]
+
+#: Grows when the same file gives another backbone than before.
+RULES = 2
 
 _PARSERS = {"pdb": parse_pdb, "cif": parse_mmcif, "bcif": parse_bcif}
-_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
 
 
 def read_structure(
@@ -60,19 +60,7 @@ def read_structure(
         raise malformed(source, f"model must be 0 or more, got {model}")
     data = read_bytes(path, max_bytes)
     kind = sniff(data, source)
-    rows = _PARSERS[kind](data, source, model)
-    backbone = assemble(rows, source, _stem(source), chain)
-    origin = {"source_file": printable(Path(source).name, limit=1000), "format": kind}
-    return replace(backbone, metadata=origin | dict(backbone.metadata))
-
-
-def _stem(source: str) -> str:
-    """The file's name without its endings, fit to be shown."""
-    name = Path(source).name
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
-    for suffix in _SUFFIXES:
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    return printable(name, limit=200)
+    rows, header = _PARSERS[kind](data, source, model)
+    file = os.path.basename(source)
+    header.metadata = {"source_file": printable(file, limit=1000), "format": kind} | header.metadata
+    return assemble(rows, header, source, printable(stem(file), limit=200), chain)

@@ -8,43 +8,17 @@ hydrogen bond.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from protgm.structure.bonds import chain_breaks
 from protgm.structure.dssp import states_of
-from protgm.structure.geometry import PEPTIDE
 
-__all__ = ["BONDED_MAX", "STATES", "assign", "chain_breaks"]
+__all__ = ["STATES", "assign"]
 
 #: The letters of `assign`, in the order of their indices in a dataset.
 STATES = "HEC"
 
-#: C-N distance up to which two residues count as bonded, Angstrom: 1.5 ideal bonds (generated chains are not ideal).
-BONDED_MAX = 1.5 * PEPTIDE.C_N
-
 _SPACER = 6  # empty residues per break: the longest turn looks five residues ahead
-
-
-def chain_breaks(coords: ArrayLike, limit: float = BONDED_MAX) -> NDArray[np.bool_]:
-    """Where the chain does not go on: True at residue i if it is not bonded to residue i + 1.
-
-    Parameters
-    ----------
-    coords : array, shape (L, >=3, 3)
-        N, CA, C, ... in Angstrom; a missing atom is NaN.
-    limit : float
-        Largest C-N distance of a bond, Angstrom.
-
-    Returns
-    -------
-    ndarray of bool, shape (L,)
-        The last residue is always True. A missing C or N counts as a break.
-    """
-    atoms = np.asarray(coords)
-    breaks = np.ones(len(atoms), dtype=bool)
-    if len(atoms) > 1:
-        bond = np.linalg.norm(atoms[1:, 0] - atoms[:-1, 2], axis=-1)
-        breaks[:-1] = ~(bond <= limit)
-    return breaks
 
 
 def assign(coords: ArrayLike, breaks: ArrayLike | None = None) -> str:
@@ -55,7 +29,7 @@ def assign(coords: ArrayLike, breaks: ArrayLike | None = None) -> str:
     coords : array, shape (L, 4, 3)
         N, CA, C, O in Angstrom; a missing atom is NaN. Any L, zero included.
     breaks : array of bool, shape (L,), optional
-        True where residue i is not bonded to residue i + 1; found from the C-N distances (`chain_breaks`) by default.
+        True where residue i is not bonded to residue i + 1; found by `protgm.structure.bonds` by default.
 
     Returns
     -------

@@ -1,15 +1,15 @@
-"""Bytes from a file that may be anything: regular files only, unpacked, never more than a limit."""
+"""Bytes from a file that may be anything: regular files only, unpacked, never more than a limit, and what they are."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-import zlib
-from pathlib import Path
 
-from protgm.structure.errors import malformed
+from protgm.structure.errors import StructureError, malformed
+from protgm.structure.unpack import unpacked
 
-__all__ = ["MAX_BYTES", "MAX_LINES", "check_lines", "read_bytes", "sniff"]
+__all__ = ["ENDINGS", "MAX_BYTES", "MAX_LINE", "check_lines", "is_structure_file", "read_bytes", "sniff", "stem"]
 
 #: Largest structure file that is read, in bytes after unpacking. The PDB's largest text entries are above it;
 #: their BinaryCIF is not.
@@ -21,20 +21,47 @@ MAX_LINES = 4_000_000
 #: Characters of a line of mmCIF; the format itself allows 2,048.
 MAX_LINE = 2**20
 
-#: Parts of a gzip file; bgzip makes one of every 64 KiB.
-MAX_MEMBERS = 20_000
+_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
 
-_PIECE = 2**16
-_GZIP_MAGIC = b"\x1f\x8b"
+#: The endings of structure files, in words.
+ENDINGS = f"{', '.join(_SUFFIXES)}, each also {', '.join(_PACKED)}"
+
+#: Comments and blanks before the first data block.
+_CIF = re.compile(rb"\s*(?:#[^\n]*\n\s*)*data_", re.IGNORECASE)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: What a file is that is no structure file, and what to do.
+_OTHERS = (
+    (re.compile(rb"PK\x03\x04"), "a zip archive: unpack it before"),
+    (re.compile(rb"\xff\xfe|\xfe\xff|[ -~]\x00[ -~]\x00|\x00[ -~]\x00[ -~]"), "text in UTF-16: save it as UTF-8"),
+    (re.compile(rb"\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE), "a web page (HTML), no structure file"),
+    (re.compile(rb"\s*<\?xml"), "XML: PDB, mmCIF or BinaryCIF is wanted"),
+    (re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{"\]\d-])'), "JSON: PDB, mmCIF or BinaryCIF is wanted"),
+)
+
+
+def is_structure_file(name: str) -> bool:
+    """Whether a file's name says that it holds a structure: see `ENDINGS`."""
+    return _unpacked_name(name).lower().endswith(_SUFFIXES)
+
+
+def stem(name: str) -> str:
+    """A file's name without the endings of structure files."""
+    name = _unpacked_name(name)
+    return next((name[: -len(suffix)] for suffix in _SUFFIXES if name.lower().endswith(suffix)), name)
+
+
+def _unpacked_name(name: str) -> str:
+    return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
 
 
 def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
-    """The contents of ``path``, unpacked where they are gzipped whatever the name says.
+    """The contents of ``path``, unpacked where they are compressed whatever the name says, without a byte order mark.
 
     Raises
     ------
     StructureError
-        If there is no such regular file, it cannot be read, is empty, is a damaged gzip file, or holds more than
+        If there is no such regular file, it cannot be read, is empty, is a damaged compressed file, or holds more than
         ``max_bytes`` bytes after unpacking.
     """
     source = os.fspath(path)
@@ -45,49 +72,18 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
             raise malformed(source, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
         if status.st_size > max_bytes:
             raise malformed(source, f"has {status.st_size:,} bytes, more than the limit of {max_bytes:,}")
-        data = Path(source).read_bytes()
+        with open(source, "rb") as file:
+            data = file.read()
+    except StructureError:
+        raise
     except OSError as error:
         raise malformed(source, error.strerror or type(error).__name__) from None
-    except ValueError as error:
-        if type(error) is not ValueError:
-            raise
+    except ValueError:
         raise malformed(source, "is no valid file name") from None
-    if data.startswith(_GZIP_MAGIC):
-        data = _gunzip(data, source, max_bytes)
+    data = unpacked(data, source, max_bytes).removeprefix(_BYTE_ORDER_MARK)
     if not data.strip():
         raise malformed(source, "is empty")
     return data
-
-
-def _gunzip(data: bytes, source: str, max_bytes: int) -> bytes:
-    """All members of a gzip file, refusing to hold more than ``max_bytes`` of them."""
-    parts: list[bytes] = []
-    total = at = 0
-    packed = memoryview(data)
-    for _ in range(MAX_MEMBERS):
-        unpacker = zlib.decompressobj(wbits=31)
-        while not unpacker.eof:
-            # In pieces: what is left over behind the end of a member is copied.
-            piece = packed[at : at + _PIECE]
-            if not piece:
-                raise malformed(source, "is a truncated gzip file")
-            try:
-                part = unpacker.decompress(piece, max_bytes - total + 1)
-            except zlib.error as error:
-                raise malformed(source, f"is a damaged gzip file ({printable_reason(error)})") from None
-            total += len(part)
-            if total > max_bytes:
-                raise malformed(source, f"unpacks to more than the limit of {max_bytes:,} bytes")
-            parts.append(part)
-            at += len(piece) - len(unpacker.unused_data)
-        if data[at : at + 2] != _GZIP_MAGIC:
-            return b"".join(parts)
-    raise malformed(source, f"is a gzip file of more than {MAX_MEMBERS:,} members")
-
-
-def printable_reason(error: Exception) -> str:
-    """The part of a zlib message that says something: ``incorrect data check`` and the like."""
-    return str(error).rsplit(": ", 1)[-1]
 
 
 def check_lines(data: bytes, source: str) -> None:
@@ -98,17 +94,22 @@ def check_lines(data: bytes, source: str) -> None:
 
 
 def sniff(data: bytes, source: str) -> str:
-    """``pdb``, ``cif`` or ``bcif`` by what the bytes look like, by the name where they do not tell."""
+    """``pdb``, ``cif`` or ``bcif`` by what the bytes look like, by the name where they do not tell.
+
+    Raises
+    ------
+    StructureError
+        If they are something else that can be named.
+    """
     # A BinaryCIF file is a MessagePack map of a handful of entries, one of which is dataBlocks.
     if (data[0] & 0xF0 == 0x80 or data[0] in (0xDE, 0xDF)) and b"dataBlocks" in data[:4096]:
         return "bcif"
-    for line in data[:65536].split(b"\n"):
-        line = line.strip()
-        if line and not line.startswith(b"#"):
-            if line[:5].lower() == b"data_":
-                return "cif"
-            break
-    stem = source.lower().removesuffix(".gz")
-    if stem.endswith((".cif", ".mmcif")) and b"_atom_site." in data:
+    for pattern, what in _OTHERS:
+        if pattern.match(data[:512]):
+            raise malformed(source, f"is {what}")
+    if _CIF.match(data, 0, 65536):
         return "cif"
-    return "bcif" if stem.endswith(".bcif") else "pdb"
+    name = _unpacked_name(source).lower()
+    if name.endswith((".cif", ".mmcif")) and b"_atom_site." in data:
+        return "cif"
+    return "bcif" if name.endswith(".bcif") else "pdb"

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from protgm.files import atomic
-from protgm.structure.assemble import MAX_COORDINATE
+from protgm.structure.assemble import LEFT_OUT
+from protgm.structure.atoms import B_FACTORS, CONFIDENCE, MAX_COORDINATE
 from protgm.structure.backbone import ATOM_NAMES, Backbone
 from protgm.structure.errors import StructureError, malformed, printable
 from protgm.structure.residues import THREE_LETTER
@@ -23,13 +24,15 @@ __all__ = ["format_cif", "format_pdb", "is_ours", "write_cif", "write_pdb"]
 #: What the reader puts into ``metadata`` that has its own record, or speaks of the file that was read.
 _NOT_PROVENANCE = frozenset(
     {
+        *LEFT_OUT,
+        B_FACTORS,
         "d_amino_acids",
-        "duplicate_atoms",
         "entry",
         "format",
         "method",
         "missing_residues",
-        "residues_without_ca",
+        "renamed_chains",
+        "renumbered_chains",
         "resolution",
         "seqres",
     }
@@ -110,6 +113,9 @@ def _ascii(value: object, limit: int = 100_000) -> str:
 
 def _provenance(backbone: Backbone, remarks: Mapping[str, object] | None) -> dict[str, str]:
     entries = {key: value for key, value in backbone.metadata.items() if key not in _NOT_PROVENANCE}
+    if backbone.confidence is not None:
+        # So that the reader knows what the B factors are.
+        entries[B_FACTORS] = CONFIDENCE
     return {_ascii(key, 60): _ascii(value) for key, value in (entries | dict(remarks or {})).items()}
 
 
@@ -117,8 +123,8 @@ def _check(backbone: Backbone, source: str) -> None:
     """Refuse what no format can hold, or what would not come back as it is."""
     for what, values in (("chain id", backbone.chain_ids), ("insertion code", backbone.insertion_codes)):
         for value in dict.fromkeys(values):
-            if not (value.isascii() and value.isprintable()) or " " in value:
-                raise malformed(source, f"{what} {printable(value)!r} must be printable ASCII without spaces")
+            if not (value.isascii() and value.isprintable()) or value != value.strip():
+                raise malformed(source, f"{what} {printable(value)!r} must be printable ASCII without spaces around it")
     seen = set()
     for site in zip(backbone.chain_ids, backbone.residue_numbers.tolist(), backbone.insertion_codes, strict=True):
         if site in seen:

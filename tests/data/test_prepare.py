@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import inspect
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -90,6 +92,21 @@ def test_every_file_is_in_the_dataset_or_in_the_table_with_a_reason(few, tmp_pat
         assert str(few) not in detail
     assert reasons["empty.pdb", ""][1] == "is empty"
     assert reasons["gone.ent", ""][1] == "No such file or directory"
+
+
+def test_what_is_left_out_of_a_file_is_counted_and_named(few, tmp_path):
+    lines = gzip.decompress((few / "1CSP_A.pdb.gz").read_bytes()).splitlines(keepends=True)
+    lacking = b"".join(line for line in lines if line[12:27] != b" CA  LEU A   2 ")
+    assert len(lacking) < sum(map(len, lines))
+    for name, pack in (("lacking.pdb.bz2", bz2.compress), ("lacking.pdb.xz", lzma.compress)):
+        (few / name).write_bytes(pack(lacking))
+    summary = quiet(few, tmp_path / "out")
+    assert (summary.files, summary.entries, summary.left_out, summary.rejected) == (5, 5, 2, {})
+    assert rejected(tmp_path / "out") == {
+        (name, ""): ("left out", "1 x residue without CA") for name in ("lacking.pdb.bz2", "lacking.pdb.xz")
+    }
+    assert "2 files with parts left out: see rejected.csv" in str(summary)
+    assert quiet(few, tmp_path / "out").left_out == 2
 
 
 def test_a_name_that_is_no_text(few, tmp_path):

@@ -152,6 +152,39 @@ def test_any_designer_can_be_plugged_in(tmp_path: Path) -> None:
     assert np.allclose(again.coords, backbones[1].coords, atol=1e-3)
 
 
+def test_one_that_cannot_be_written_does_not_end_the_others(tmp_path: Path) -> None:
+    b = native("1EJG_A")
+    twice = replace(b, name="twice", residue_numbers=np.ones_like(b.residue_numbers))
+    long = replace(b, name="n" * 300)
+    blank = replace(b, name="blank", chain_ids=("A B",) * len(b))
+    backbones = [twice, long, blank, native("1CC8_A")]
+    written, failed = write_designs(tmp_path, backbones, [[Design(one.sequence, 1.0)] for one in backbones])
+    assert set(written) >= {"blank.fasta", "blank.cif", "1CC8_A.fasta", "1CC8_A.pdb"}
+    assert [name for name, _ in failed] == ["twice", "n" * 300]
+    assert "residue 1 of chain 'A' is there twice" in failed[0][1]
+    assert "File name too long" in failed[1][1]
+    again = read_structure(tmp_path / "blank.cif")
+    assert set(again.chain_ids) == {"A B"}
+    assert (tmp_path / "1CC8_A.pdb").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_odd_names_and_what_was_left_out(mpnn: ProteinMPNN, tmp_path: Path) -> None:
+    source = tmp_path / "samples"
+    source.mkdir()
+    b = native("1EJG_A")
+    replace(b, chain_ids=("A B",) * len(b)).to_cif(source / "blank.cif")
+    b.to_pdb(source / "whole.pdb")
+    lines = (source / "whole.pdb").read_text().splitlines(keepends=True)
+    (source / "lacking.pdb").write_text("".join(line for line in lines if "CA  PRO A   5" not in line))
+    report = design(source, num_seqs=1, workers=1, progress=False)
+    assert report.failed == []
+    assert (report.out / "blank.cif").exists()
+    assert report.left_out == [("lacking", "1 x residue without CA")]
+    assert "1 with parts left out; the first: lacking (1 x residue without CA)" in str(report)
+    assert json.loads((report.out / "designs.json").read_text())["left_out"][0]["name"] == "lacking"
+
+
 def test_command_designs_a_folder(mpnn: ProteinMPNN, tmp_path: Path) -> None:
     source = tmp_path / "samples"
     source.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
 import shutil
 import sys
 from dataclasses import fields, replace
@@ -53,11 +54,32 @@ def test_folder_is_read_and_failures_are_named(folder: Path) -> None:
     assert [b.name for b in read_folder(folder, recursive=True)[0]] == ["a", "a.pdb", "more/b"]
 
 
+def test_names_that_are_no_text_and_what_was_left_out(folder: Path, tmp_path: Path) -> None:
+    lines = (folder / "a.pdb").read_text().splitlines(keepends=True)
+    lacking = "".join(line for line in lines if "CA  PRO A   5" not in line)
+    try:
+        (folder / os.fsdecode(b"caf\xe9.pdb")).write_text(lacking)
+        (folder / os.fsdecode(b"br\xe9k.pdb")).write_text("nothing")
+    except (OSError, UnicodeError):
+        pytest.skip("no such names on this disk")
+    found = evaluate(folder, out=tmp_path / "report", similarity=False, figures=False, workers=1, progress=False)
+    row = next(row for row in found.samples if row["name"].startswith("caf"))
+    assert row["file"] == "caf\\udce9.pdb"
+    assert row["left_out"] == "1 x residue without CA"
+    assert "br\\udce9k.pdb" in [file for file, _ in found.failed]
+    assert "1 with parts left out; the first: caf" in str(found)
+    assert "1 x residue without CA" in (tmp_path / "report" / "metrics.csv").read_text(encoding="utf-8")
+    assert "Parts left out" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
 def test_b_factors_are_confidences_of_samples_only(folder: Path) -> None:
     confidence = np.linspace(0.2, 0.9, 46).astype(np.float32)
-    replace(native(), confidence=confidence).to_pdb(folder / "a.pdb")
-    replace(native(), confidence=confidence).to_cif(folder / "a.cif")
-    assert all(b.confidence is None for b in read_folder(folder)[0])
+    for path, write in ((folder / "a.pdb", Backbone.to_pdb), (folder / "a.cif", Backbone.to_cif)):
+        write(replace(native(), confidence=confidence), path)
+        # As files of the first versions are, and others': nothing in them says what the B factors are.
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if "b_factors" not in line))
+    assert all(b.confidence is None and b.b_factors is not None for b in read_folder(folder)[0])
     (folder / "manifest.jsonl").write_text("")
     for b in read_folder(folder)[0]:
         assert b.confidence == pytest.approx(confidence, abs=1e-4)
@@ -68,7 +90,7 @@ def test_errors_of_folders(tmp_path: Path, folder: Path) -> None:
         read_folder(tmp_path / "nowhere")
     empty = tmp_path / "empty"
     (empty / "sub").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"no structure file \(.pdb .ent .cif .mmcif .bcif, also .gz\)$"):
+    with pytest.raises(ValueError, match=r"no structure file \(.pdb, .ent, .* .zst\)$"):
         read_folder(empty)
     shutil.copy(folder / "a.pdb", empty / "sub")
     with pytest.raises(ValueError, match="in subfolders: recursive=true"):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from protgm.structure import StructureError, read_structure
-from protgm.structure.bcif import MAX_ROWS, _decode
+from protgm.structure import StructureError, bcif, read_structure
+from protgm.structure.bcif import MAX_ENTRIES, MAX_ROWS, _decode, unpack
 
 
 def column(values, kind, *encodings):
@@ -129,3 +129,57 @@ def test_run_length_bomb(cases, tmp_path):
 
     with pytest.raises(StructureError, match="more than 1,000,000 backbone atoms"):
         read_structure(write(cases, tmp_path, change))
+
+
+def test_what_was_packed(cases):
+    document = cases.bcif_document(cases.atoms_of(cases.helix()))
+    assert unpack(cases.pack(document)) == document
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x92\x01",
+        b"\xcb\x00",
+        b"\xa5ab",
+        b"\xc6\xff\xff\xff\xffab",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\x7f\xff\xff\xff",
+        b"\xdd" + (MAX_ENTRIES + 1).to_bytes(4, "big") + bytes(MAX_ENTRIES + 1),
+        b"\x81\x01\x01",
+        b"\xa1\xff",
+        b"\xc1",
+        b"\xd4\x01\x01",
+        b"\xd6\xff\x00\x00\x00\x00",
+        b"\x01\x02",
+        b"\x91" * 100_000 + b"\x01",
+        # Each claims as many entries as may be before any is there.
+        b"\xdd\x00\x00\x4e\x20" * 100_000,
+    ],
+)
+def test_messagepack_that_is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match=r"."):
+        unpack(data)
+    path = tmp_path / "x.bcif"
+    path.write_bytes(b"\x82\xaadataBlocks" + data)
+    with pytest.raises(StructureError, match=r"is not BinaryCIF or is cut off|malformed BinaryCIF") as caught:
+        read_structure(path)
+    assert str(caught.value).isprintable()
+
+
+def test_the_number_of_containers_is_bounded_over_the_whole_document(monkeypatch):
+    monkeypatch.setattr(bcif, "MAX_CONTAINERS", 1000)
+    inner = b"\xdc\x00\xfa" + b"\x90" * 250
+    with pytest.raises(ValueError, match="more than 1,000 arrays and maps"):
+        unpack(b"\x94" + inner * 4)
+    assert [len(entry) for entry in unpack(b"\x93" + inner * 3)] == [250] * 3
+
+
+def test_a_document_that_nests_deep_is_refused_or_read(cases, tmp_path):
+    document = cases.bcif_document(cases.atoms_of(cases.helix()))
+    document["dataBlocks"][0]["categories"][0]["rowCount"] = "DEEP"
+    path = tmp_path / "x.bcif"
+    path.write_bytes(cases.pack(document).replace(cases.pack("DEEP"), b"\x91" * 500 + b"\x01"))
+    with pytest.raises(StructureError, match=r"claims|malformed BinaryCIF"):
+        read_structure(path)

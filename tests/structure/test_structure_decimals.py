@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from protgm.structure.decimals import plain_decimals
+from protgm.structure.decimals import plain_decimals, read_numbers
 
 
 @pytest.mark.parametrize("places", [0, 1, 3, 5, 9])
-@pytest.mark.parametrize("pad", [bytes.ljust, None])
+@pytest.mark.parametrize("pad", [bytes.ljust, bytes.rjust, bytes.center, None])
 def test_to_the_bit_what_float_makes_of_them(places, pad):
     rng = np.random.default_rng(places)
     texts = [b"%.*f" % (max(places, 1), v) for v in rng.normal(size=500) * 10.0 ** rng.integers(-3, 5, size=500)]
     texts += [b"-0.000", b"0.0", b"-.5", b".25", b"7."]
     width = max(map(len, texts))
-    column = np.array([text.ljust(width) for text in texts] if pad else texts)
+    column = np.array([pad(text, width) for text in texts] if pad else texts)
     numbers = plain_decimals(column)
     assert numbers is not None
     assert numbers.tobytes() == np.array([float(text) for text in texts]).tobytes()
@@ -22,7 +22,20 @@ def test_to_the_bit_what_float_makes_of_them(places, pad):
 @pytest.mark.parametrize(
     "text",
     [b"", b"   ", b"-", b".", b"-.", b"1", b"1.2.3", b"--1.0", b"1.-0", b"+1.0", b"1e3", b"1.0e3", b"nan", b"1_0.0",
-     b"1. 0", b" 1.0", b"1.0\t", b"1.0\xb2", b"?", b"1234567890123.456"],
+     b"1. 0", b"- 1.0", b"1.0\t", b"1.0\xb2", b"?", b"1234567890123.456"],
 )  # fmt: skip
 def test_left_to_others(text):
     assert plain_decimals(np.array([b"1.000", text])) is None
+
+
+@pytest.mark.parametrize("column", [
+    np.array([b"1.5", b"NaN", b".", b"?", b"1.25(3)", b"+2e1", b"x", b"1_0", b"", b"0x1", b"inf"]),
+    np.array(["1.5", "NaN", ".", "?", "1.25(3)", "+2e1", "x", "1_0", "", "\u0663", "inf"], dtype=object),
+])  # fmt: skip
+def test_numbers_none_and_nonsense(column):
+    values, wrong = read_numbers(column)
+    assert values[[0, 4, 5, 10]].tolist() == [1.5, 1.25, 20.0, np.inf]
+    assert np.isnan(values[[1, 2, 3]]).all()
+    assert wrong.nonzero()[0].tolist() == [6, 7, 8, 9]
+    assert read_numbers(column, blank=True)[1].nonzero()[0].tolist() == [6, 7, 9]
+    assert read_numbers(np.array([1, 2]))[0].tolist() == [1.0, 2.0]

@@ -51,18 +51,16 @@ def test_records_between_the_atoms_do_not_matter(read, text, coords):
     np.testing.assert_array_equal(read("\n".join(lines)).coords, coords)
 
 
-def test_chains_without_names_are_told_apart_by_ter(cases, read):
+def test_chains_without_names_are_told_apart(cases, read):
     atoms = cases.atoms_of(cases.helix(), chain="")
     other = [a.but(xyz=(a.xyz[0] + 20, *a.xyz[1:])) for a in atoms]
     first, second = (cases.pdb_bytes(part).decode().removesuffix("END\n") for part in (atoms, other))
-    together = read(first + "TER\n" + second + "TER   \n")
-    assert len(together) == 12
-    assert "duplicate_atoms" not in together.metadata
-    assert together.chain_breaks().nonzero()[0].tolist() == [5, 11]
-    # Without TER they are the same residues twice.
-    merged = read(first + second)
-    assert len(merged) == 6
-    assert merged.metadata["duplicate_atoms"] == 24
+    for text in (first + "TER\n" + second + "TER   \n", first + second):
+        together = read(text)
+        assert together.chain_ids == ("A",) * 6 + ("B",) * 6
+        assert together.metadata["renamed_chains"] == {"A": "", "B": ""}
+        assert together.residue_numbers.tolist() == [*range(1, 7)] * 2
+        assert "duplicate_atoms" not in together.metadata
 
 
 def test_models_without_numbers_or_ends(cases, read):
@@ -85,11 +83,11 @@ def test_hybrid_36_numbers(read, text, columns, number):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("ALA A   2", "ALA A  2x", "line 5: residue number '2x' in columns 23-26 is not a number"),
-        ("ALA A   2", "ALA A    ", "line 5: residue number '' in columns 23-26 is not a number"),
-        ("ALA A   2", "ALA A 1_0", "line 5: residue number '1_0' in columns 23-26"),
-        ("ALA A   2", "ALA A+AbC", "line 5: residue number '.AbC' in columns 23-26|not a number"),
-        ("ALA A   2", "A\tA A   2", "line 5: unprintable characters in columns 18-27"),
+        ("ALA A   2", "ALA A  2x", "line 5: residue number '2x' is not a whole number"),
+        ("ALA A   2", "ALA A    ", "line 5: residue number '' is not a whole number"),
+        ("ALA A   2", "ALA A 1_0", "line 5: residue number '1_0' is not a whole number"),
+        ("ALA A   2", "ALA A+AbC", "line 5: residue number '.AbC' is not a whole number"),
+        ("ALA A   2", "A\tA A   2", "line 5: unprintable characters in residue name, chain or code"),
     ],
 )
 def test_damaged_residues(read, text, old, new, reason):
@@ -103,7 +101,7 @@ def test_damaged_residues(read, text, old, new, reason):
     [
         (30, 38, "   1.2.3", "x coordinate '1.2.3' is not a number"),
         (38, 46, "        ", "y coordinate '' is not a number"),
-        (46, 54, "     nan", "z coordinate 'nan' is not finite"),
+        (46, 54, "     inf", "z coordinate 'inf' is not finite"),
         (46, 54, "   1_0.0", "z coordinate '1_0.0' is not a number"),
         (46, 54, "   1e300", "z coordinate 1e300 is beyond 100,000 A"),
         (46, 54, "********", r"z coordinate '\*\*\*\*\*\*\*\*' is not a number"),
@@ -136,6 +134,6 @@ def test_what_is_no_pdb_file_at_all(read):
 
 
 def test_more_atoms_than_are_read(cases, read, monkeypatch):
-    monkeypatch.setattr("protgm.structure.pdb.MAX_ATOMS", 10)
-    with pytest.raises(StructureError, match=r"line 13: more than 1,000,000 backbone atoms"):
+    monkeypatch.setattr("protgm.structure.atoms.MAX_ATOMS", 10)
+    with pytest.raises(StructureError, match="line 11: more than 10 backbone atoms"):
         read(cases.pdb_bytes(cases.atoms_of(cases.helix())))

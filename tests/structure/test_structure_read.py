@@ -238,7 +238,7 @@ def test_what_the_header_says(cases, tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"xyz": (float("nan"), 0.0, 0.0)}, "x coordinate 'nan' is not finite"),
+        ({"xyz": (float("-inf"), 0.0, 0.0)}, "x coordinate '-inf' is not finite"),
         ({"xyz": (0.0, float("inf"), 0.0)}, "y coordinate 'inf' is not finite"),
     ],
 )
@@ -249,8 +249,7 @@ def test_coordinates_that_are_none(save, cases, change, reason):
         read_structure(save(atoms))
     assert "\n" not in str(caught.value)
     assert "case." in str(caught.value)
-    if save.format != "bcif":
-        assert ", line " in str(caught.value)
+    assert any(f", {where}: " in str(caught.value) for where in ("line 10", "line 30", "atom_site row 10"))
 
 
 def test_a_file_without_protein(save, cases):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protgm.structure import read_structure
-from protgm.structure.secondary import BONDED_MAX, assign, chain_breaks
+from protgm.structure.secondary import assign
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +74,6 @@ def test_missing_atoms_make_no_bond(cases):
     assert states[6] == "C"
     assert assign(np.full((9, 4, 3), np.nan)) == "C" * 9
     assert assign(np.zeros((9, 4, 3))) == "C" * 9
-
-
-def test_breaks(cases):
-    coords = cases.helix(6)
-    coords[3:] += 3.0
-    assert chain_breaks(coords).tolist() == [False, False, True, False, False, True]
-    coords[1, 2] = np.nan
-    assert chain_breaks(coords).tolist() == [False, True, True, False, False, True]
-    assert chain_breaks(coords, limit=100.0).tolist() == [False, True, False, False, False, True]
-    assert chain_breaks(np.empty((0, 4, 3))).tolist() == []
-    assert 1.5 < BONDED_MAX < 2.1
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 3), (5, 4), (2, 5, 4, 3)])

@@ -1,0 +1,285 @@
+"""Columns of a structure file as atoms: what PDB, mmCIF and BinaryCIF share before residues are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.structure.decimals import read_numbers
+from protgm.structure.errors import StructureError, malformed, printable
+from protgm.structure.residues import letter_of
+
+__all__ = [
+    "ATOM_CODES",
+    "B_FACTORS",
+    "CONFIDENCE",
+    "MAX_ATOMS",
+    "MAX_COORDINATE",
+    "AtomRows",
+    "Columns",
+    "Header",
+    "Run",
+    "atom_rows",
+    "text_of",
+    "texts_of",
+    "whole_number",
+]
+
+#: Last column of the coordinates in a PDB record.
+COORDINATES_END = 54
+
+#: Coordinates beyond this are nonsense, and float32 could not hold them to 0.01 A.
+MAX_COORDINATE = 1e5
+
+#: Backbone atoms that are read (of all models together in mmCIF and BinaryCIF); more would take memory out of
+#: proportion to any protein.
+MAX_ATOMS = 1_000_000
+
+#: N, CA, C, O, and 4: the names that programs give the last residue's oxygens. Modified residues have side chains with
+#: an O1, which must not be taken for O.
+ATOM_CODES: Mapping[str, int] = {"N": 0, "CA": 1, "C": 2, "O": 3, "OT1": 4, "OC1": 4, "O1": 4}
+
+#: Entry of the provenance of a file whose B factors are confidences, 100 times their value.
+B_FACTORS, CONFIDENCE = "b_factors", "confidence"
+
+#: Column name -> values at the rows of backbone atoms: bytes, perhaps padded, str objects or numbers.
+#:
+#: ``atom`` (values of `ATOM_CODES`), ``polymer`` (whether the file calls the atom part of a chain), ``comp``,
+#: ``chain``, ``number``, ``code``, ``altloc``, ``x``, ``y``, ``z``, ``occupancy``, ``b_factor``; ``position`` is the
+#: place in the polymer where the file states one, ``block`` changes where the file ends a molecule (TER, another
+#: label_asym_id) and ``segment`` is a second name of chains (segid). Of PDB records, ``end`` is the column that they
+#: end in and ``site`` all that names the residue and the conformer.
+Columns = Mapping[str, NDArray[Any]]
+
+_RUN_COLUMNS = ("comp", "chain", "number", "code", "altloc", "polymer", "position", "block")
+_NULL = (".", "?", "")
+
+
+class Run(NamedTuple):
+    """Consecutive atoms of one conformer of one residue."""
+
+    chain: str
+    block: str
+    position: str
+    #: Residue number as it is written, and its value; None where it is none.
+    written: str
+    code: str
+    number: int | None
+    comp: str
+    altloc: str
+    #: Whether the file itself calls the residue part of a chain: ATOM record, label_seq_id.
+    polymer: bool
+    segment: str
+    #: What is wrong with the residue's number or names; only of interest if it is one of a protein.
+    problem: str | None = None
+
+
+@dataclass
+class Header:
+    """What a file says beside its atoms."""
+
+    metadata: dict[str, object] = field(default_factory=dict)
+    #: Parent residue names as the file states them (MODRES and the like).
+    parents: dict[str, str] = field(default_factory=dict)
+    #: Whether its B factors are confidences (100 times their value), as in files that `Backbone.to_pdb` wrote.
+    confident: bool = False
+
+
+@dataclass
+class AtomRows:
+    """The backbone atoms of one model in file order, in runs; of what cannot be an amino acid there are none.
+
+    ``starts`` has the first atom of each run; ``atoms`` (see `ATOM_CODES`), ``points`` (n, 3) in Angstrom, NaN for an
+    atom that is not resolved, and ``b_factors`` have one entry per atom.
+    """
+
+    source: str
+    columns: Columns = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    starts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    atoms: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    points: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    #: Atoms whose coordinates cannot be read.
+    wrong: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    #: Of CA; NaN where there is none.
+    b_factors: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    #: Where each atom stands, for messages, and in what that is counted.
+    lines: NDArray[np.integer] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    unit: str = "line"
+
+    def error(self, atom: int, reason: str) -> StructureError:
+        """The error that is found at an atom."""
+        return malformed(self.source, reason, int(self.lines[atom]), self.unit)
+
+    def wrong_point(self, atom: int) -> StructureError:
+        """The error of an atom whose coordinates cannot be read: names the first axis that is wrong."""
+        if "end" in self.columns and (end := int(self.columns["end"][atom])) < COORDINATES_END:
+            return self.error(atom, f"record ends in column {end}; coordinates stand in columns 31-54")
+        for axis in "xyz":
+            entry = self.columns[axis][atom : atom + 1]
+            (value,), (wrong,) = read_numbers(entry)
+            shown = printable(text_of(entry[0]))
+            if wrong:
+                return self.error(atom, f"{axis} coordinate {shown!r} is not a number")
+            if np.isinf(value):
+                return self.error(atom, f"{axis} coordinate {shown!r} is not finite")
+            if abs(value) >= MAX_COORDINATE:
+                return self.error(atom, f"{axis} coordinate {shown} is beyond {MAX_COORDINATE:,.0f} A")
+        raise AssertionError("the coordinates can be read")
+
+    def occupancy(self, atom: int) -> float:
+        """The occupancy of an atom, 1 where the file states none.
+
+        Raises
+        ------
+        StructureError
+            If what it states cannot be one.
+        """
+        entry = self.columns["occupancy"][atom : atom + 1]
+        (value,), (wrong,) = read_numbers(entry, blank=True)
+        if wrong or value < 0.0 or value > 1000.0:
+            raise self.error(atom, f"occupancy {printable(text_of(entry[0]))!r} is not a number >= 0")
+        return 1.0 if np.isnan(value) else float(value)
+
+
+def text_of(value: object) -> str:
+    """A value as text, without blanks around it."""
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip()
+
+
+def texts_of(values: NDArray[Any]) -> list[str]:
+    """`text_of` every value, empty where there is none."""
+    entries = values.tolist()
+    if entries and entries.count(entries[0]) == len(entries):
+        text = text_of(entries[0])
+        return ["" if text in _NULL else text] * len(entries)
+    if values.dtype.kind == "S":
+        try:
+            entries = values.astype(str).tolist()
+        except UnicodeDecodeError:
+            entries = [text_of(value) for value in entries]
+    elif values.dtype.kind != "O":
+        entries = list(map(str, entries))
+    texts = [text.strip() if type(text) is str else text_of(text) for text in entries]
+    return ["" if text in _NULL else text for text in texts]
+
+
+def atom_rows(
+    columns: Columns, lines: NDArray[np.integer], source: str, parents: Mapping[str, str], unit: str = "line"
+) -> AtomRows:
+    """Backbone atoms in runs, without those of residues that cannot be amino acids: nothing of these is looked at.
+
+    ``lines`` is where each atom stands, counted from 1 in what ``unit`` says.
+
+    Raises
+    ------
+    StructureError
+        If there are more than `MAX_ATOMS` atoms.
+    """
+    length = len(columns["atom"])
+    if length > MAX_ATOMS:
+        raise malformed(source, f"more than {MAX_ATOMS:,} backbone atoms", int(lines[MAX_ATOMS]), unit)
+    if not length:
+        return AtomRows(source)
+    changes = np.zeros(length, dtype=bool)
+    changes[0] = True
+    for name in ("site", "polymer", "block") if "site" in columns else _RUN_COLUMNS:
+        values = columns[name]
+        changes[1:] |= values[1:] != values[:-1]
+    starts = np.flatnonzero(changes)
+    names = texts_of(columns["comp"][starts])
+    letters = {name: letter_of(name, parents) is not None for name in set(names)}
+    known = np.array([letters[name] for name in names])
+    # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
+    alpha = np.logical_or.reduceat(columns["atom"] == ATOM_CODES["CA"], starts)
+    kept = (known | alpha) & np.array([name != "CA" for name in names])
+    lengths = np.diff(np.append(starts, length))
+    of_atom = np.repeat(kept, lengths)
+    if not kept.all():
+        columns = {name: values[of_atom] for name, values in columns.items()}
+        starts = starts[kept]
+        lines = lines[of_atom]
+    lengths = lengths[kept]
+    rows = AtomRows(source, columns, lines=lines, unit=unit)
+    rows.starts = np.cumsum(lengths) - lengths
+    rows.atoms = np.asarray(columns["atom"], dtype=np.int64)
+    rows.runs = _runs(columns, rows.starts)
+    rows.points, wrong = _points(columns)
+    with np.errstate(invalid="ignore"):
+        rows.wrong = np.any(wrong | (np.abs(rows.points) >= MAX_COORDINATE), axis=-1)
+    if "end" in columns:
+        rows.wrong |= columns["end"] < COORDINATES_END
+    rows.points[rows.wrong | np.isnan(rows.points).any(axis=-1)] = np.nan
+    rows.b_factors = np.full(len(rows.atoms), np.nan)
+    alphas = rows.atoms == ATOM_CODES["CA"]
+    rows.b_factors[alphas] = read_numbers(columns["b_factor"][alphas], blank=True)[0]
+    return rows
+
+
+def _points(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Coordinates (n, 3), and which of them cannot be read."""
+    axes = [columns[axis] for axis in "xyz"]
+    if len({axis.dtype for axis in axes}) == 1:
+        # All at once takes less time.
+        values, wrong = read_numbers(np.concatenate(axes))
+        return values.reshape(3, -1).T.copy(), wrong.reshape(3, -1).T
+    numbers = [read_numbers(axis) for axis in axes]
+    return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
+
+
+def _runs(columns: Columns, starts: NDArray[np.int64]) -> list[Run]:
+    """The runs that begin at these atoms."""
+    comps, chains, written, codes, altlocs, positions, blocks, segments = (
+        texts_of(columns[name][starts])
+        for name in ("comp", "chain", "number", "code", "altloc", "position", "block", "segment")
+    )
+    numbers = {text: whole_number(text) for text in dict.fromkeys(written)}
+    runs = [
+        Run(chain, block, position, text, code, numbers[text], comp, altloc, polymer, segment)
+        for comp, chain, text, code, altloc, polymer, position, block, segment in zip(
+            comps,
+            chains,
+            written,
+            codes,
+            altlocs,
+            columns["polymer"][starts].tolist(),
+            positions,
+            blocks,
+            segments,
+            strict=True,
+        )
+    ]
+    plain = all(text.isascii() and text.isprintable() for text in {*comps, *chains, *codes, *altlocs})
+    if plain and None not in numbers.values():
+        return runs
+    return [run._replace(problem=_problem(run)) for run in runs]
+
+
+def _problem(run: Run) -> str | None:
+    together = run.chain + run.altloc + run.code + run.comp
+    if not (together.isascii() and together.isprintable()):
+        shown = printable(f"{run.comp} {run.chain} {run.code} {run.altloc}")
+        return f"unprintable characters in residue name, chain or code: {shown}"
+    return None if run.number is not None else f"residue number {printable(run.written)!r} is not a whole number"
+
+
+_HYBRID36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def whole_number(text: str) -> int | None:
+    """A residue number; those above 9999 also as A000, A001, ... ZZZZ, a000, ... (hybrid-36, cci.lbl.gov/hybrid_36)."""
+    if text.isascii() and text.removeprefix("-").isdecimal():
+        value = int(text) if len(text) < 12 else 2**31
+        return value if abs(value) < 2**31 else None
+    if len(text) != 4 or not text[0].isalpha() or not text.isascii() or not text.isalnum():
+        return None
+    if not (text.isupper() or text.islower()):
+        return None
+    value = 0
+    for digit in text.upper():
+        value = value * 36 + _HYBRID36.index(digit)
+    return value + 10**4 + (16 * 36**3 if text.islower() else -10 * 36**3)

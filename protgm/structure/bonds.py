@@ -1,0 +1,71 @@
+"""Which residues are bonded to which: the one definition that reading, measuring and judging share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["MAX_C_N", "MAX_STEP", "are_bonded", "bonds", "chain_breaks"]
+
+#: A carbonyl C and the next N further apart than this are not bonded, Angstrom: 1.5 ideal bonds, since neither models
+#: nor generated chains are ideal.
+MAX_C_N = 2.0
+
+#: The same for neighbouring CAs, where C or N is not there to tell: a trans peptide's 3.8 A and a tenth.
+MAX_STEP = 4.2
+
+
+def are_bonded(before: ArrayLike, behind: ArrayLike) -> NDArray[np.bool_]:
+    """Whether residues are bonded through C of one and N of the other.
+
+    Parameters
+    ----------
+    before, behind : array, shape (..., >=3, 3)
+        N, CA, C, ... of both in Angstrom; a missing atom is NaN.
+
+    Returns
+    -------
+    ndarray of bool, shape (...)
+        Whether C and the other's N are at most `MAX_C_N` apart; where one of them is missing, whether the CAs are at
+        most `MAX_STEP` apart.
+    """
+    first, second = np.asarray(before, dtype=np.float64), np.asarray(behind, dtype=np.float64)
+    # A model may hold infinities; their distance is none.
+    with np.errstate(invalid="ignore", over="ignore"):
+        bond = _distance(first[..., 2, :], second[..., 0, :])
+        step = _distance(first[..., 1, :], second[..., 1, :])
+        return np.where(np.isfinite(bond), bond <= MAX_C_N, step <= MAX_STEP)
+
+
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sqrt(np.square(a - b).sum(axis=-1))
+
+
+def bonds(coords: ArrayLike, chains: Sequence[object] | NDArray | None = None) -> NDArray[np.bool_]:
+    """Whether residue i is bonded to residue i + 1, shape (L - 1,).
+
+    Parameters
+    ----------
+    coords : array, shape (L, >=3, 3)
+        N, CA, C, ... in Angstrom; a missing atom is NaN.
+    chains : sequence, length L, optional
+        Chain of each residue: nothing is bonded across chains. One chain by default.
+    """
+    atoms = np.asarray(coords)
+    if len(atoms) < 2:
+        return np.zeros(0, dtype=bool)
+    found = are_bonded(atoms[:-1], atoms[1:])
+    if chains is not None:
+        of = np.asarray(chains)
+        found &= of[1:] == of[:-1]
+    return found
+
+
+def chain_breaks(coords: ArrayLike, chains: Sequence[object] | NDArray | None = None) -> NDArray[np.bool_]:
+    """Where the chain does not go on: True at residue i if it is not bonded to i + 1; the last one is always True.
+
+    As `bonds`, shape (L,).
+    """
+    return np.append(~bonds(coords, chains), np.ones(min(len(np.asarray(coords)), 1), dtype=bool))

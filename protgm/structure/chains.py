@@ -1,0 +1,173 @@
+"""Residues in file order to chains: where one ends, what it is called, how its residues are numbered."""
+
+from __future__ import annotations
+
+import itertools
+import string
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protgm.structure.atoms import Run, whole_number
+from protgm.structure.bonds import are_bonded, bonds
+
+__all__ = ["Chain", "chains_of"]
+
+#: Residues of one number that a residue listed apart from its chain is tried at.
+_TRIES = 3
+
+
+@dataclass
+class Chain:
+    """A chain: its author's name, its own, and of each residue the index, number and insertion code.
+
+    ``renumbered`` says that the author's numbers repeat, so that the residues are numbered anew.
+    """
+
+    author: str
+    name: str
+    residues: list[int]
+    numbers: list[int]
+    codes: list[str]
+    renumbered: bool
+
+
+def chains_of(runs: Sequence[Run], coords: NDArray[np.float64], taken: frozenset[str]) -> list[Chain]:
+    """Protein residues by chain, in the order in which the chains begin.
+
+    Residues of one name are one chain, in however many stretches they come. A chain ends, and another of the same name
+    begins, where a number is used again by a residue that is not bonded to the one before: at the last TER record,
+    change of segid or label_asym_id, or step back in the numbers. Where the name is blank, a TER record, another segid
+    or label_asym_id alone ends it. Nothing ends a chain at a place where it is bonded.
+
+    Parameters
+    ----------
+    runs : sequence of Run, length R
+    coords : ndarray, shape (R, 4, 3)
+        N, CA, C, O in Angstrom.
+    taken : frozenset of str
+        Names that new ones must not be.
+    """
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for i, run in enumerate(runs):
+        by_name[run.chain].append(i)
+    names = _names(taken | by_name.keys())
+    chains = []
+    for author, listed in by_name.items():
+        molecules = _molecules(runs, coords, _in_place(runs, coords, listed))
+        for k, residues in enumerate(molecules):
+            keeps = len(molecules) == 1 or (k == 0 and author != "")
+            numbers, codes, renumbered = _numbers(runs, residues)
+            chains.append(Chain(author, author if keeps else next(names), residues, numbers, codes, renumbered))
+    return sorted(chains, key=lambda chain: min(chain.residues))
+
+
+def _names(taken: frozenset[str]) -> Iterator[str]:
+    """A, B, ... Z, a, ... z, 0, ... 9, AA, AB, ... without those that are taken."""
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits
+    for length in itertools.count(1):
+        yield from (name for name in map("".join, itertools.product(letters, repeat=length)) if name not in taken)
+
+
+def _in_place(runs: Sequence[Run], coords: NDArray[np.float64], listed: list[int]) -> list[int]:
+    """The residues of one name along the chain: modified ones that are listed behind its TER at their place in it."""
+    if all(runs[i].polymer for i in listed):
+        return listed
+    follows = dict(zip(listed, bonds(coords[listed]).tolist(), strict=False))
+    before: dict[int, int] = {}
+    behind: dict[int, int] = {}
+    by_number: dict[int | None, list[int]] = defaultdict(list)
+    order = sorted({number for i in listed if runs[i].polymer and (number := runs[i].number) is not None})
+    last = -1
+    for previous, i in zip([-1, *listed], listed, strict=False):
+        run = runs[i]
+        place = None
+        attached = last >= 0 and previous == last and follows[last]
+        apart = last >= 0 and run.block != runs[last].block and not run.polymer and not attached
+        if apart and run.number is not None:
+            place = _place(runs, coords, i, by_number, before)
+            if place is None and (k := bisect_left(order, run.number)) and order[-1] > run.number:
+                place = by_number[order[k - 1]][-1]
+        if place is None:
+            place, last = last, i
+        _insert(i, place, before, behind)
+        by_number[run.number].append(i)
+    first = next(i for i in listed if before[i] == -1)
+    ordered = [first]
+    while (following := behind.get(ordered[-1], -1)) != -1:
+        ordered.append(following)
+    return ordered
+
+
+def _insert(i: int, place: int, before: dict[int, int], behind: dict[int, int]) -> None:
+    """Put a residue behind another one, -1 for the beginning, in a list of neighbours."""
+    following = behind.get(place, -1)
+    before[i], behind[i], behind[place] = place, following, i
+    if following != -1:
+        before[following] = i
+
+
+def _place(
+    runs: Sequence[Run],
+    coords: NDArray[np.float64],
+    i: int,
+    by_number: dict[int | None, list[int]],
+    before: dict[int, int],
+) -> int | None:
+    """The residue that residue ``i`` follows by their bonds, -1 if it is the first; None if it is bonded to none."""
+    number = runs[i].number
+    assert number is not None
+    for j in (j for step in (1, 0) for j in by_number.get(number - step, [])[-_TRIES:]):
+        if are_bonded(coords[j], coords[i]):
+            return j
+    for j in (j for step in (1, 0) for j in by_number.get(number + step, [])[:_TRIES]):
+        if are_bonded(coords[i], coords[j]):
+            return before[j]
+    return None
+
+
+def _molecules(runs: Sequence[Run], coords: NDArray[np.float64], residues: list[int]) -> list[list[int]]:
+    """The residues of one name, by chain."""
+    of = [runs[i] for i in residues]
+    # The usual case, in which nobody need look at the atoms.
+    if len({run[4:6] for run in of}) == len(of) and len({(run.block, run.segment) for run in of}) == 1:
+        return [residues]
+    joined = [False, *bonds(coords[residues]).tolist()]
+    chains: list[list[int]] = []
+    start, restart = 0, None
+    sites: dict[tuple[int | None, str], int] = {}
+    for k, i in enumerate(residues):
+        run, last = runs[i], runs[residues[k - 1]]
+        # A file that numbers its polymers says itself what is one.
+        one = joined[k] or (run.block == last.block and run.position != "" and last.position != "")
+        if k > start and not one:
+            ends = run.block != last.block or run.segment != last.segment
+            if ends and run.chain == "":
+                chains.append(residues[start:k])
+                start, restart = k, None
+            elif ends or (run.number or 0) < (last.number or 0):
+                restart = k
+        site = (run.number, run.code)
+        if sites.get(site, -1) >= start and (restart is not None or not one):
+            cut = k if restart is None or sites[site] >= restart else restart
+            if cut != start:
+                chains.append(residues[start:cut])
+                start, restart = cut, None
+        sites[site] = k
+    chains.append(residues[start:])
+    return chains
+
+
+def _numbers(runs: Sequence[Run], residues: list[int]) -> tuple[list[int], list[str], bool]:
+    """Numbers and insertion codes of a chain: the author's, or, where these repeat, label_seq_id or counted from 1."""
+    sites = [(runs[i].number or 0, runs[i].code) for i in residues]
+    if len(set(sites)) == len(sites):
+        return [number for number, _ in sites], [code for _, code in sites], False
+    positions = [whole_number(runs[i].position) for i in residues]
+    if None in positions or len(set(positions)) < len(positions):
+        positions = list(range(1, len(residues) + 1))
+    return [position or 0 for position in positions], [""] * len(residues), True

@@ -1,0 +1,69 @@
+"""What a PDB file says before its atoms: entry, method, resolution, sequences, missing and modified residues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+import numpy as np
+
+from protgm.structure.assemble import letters_of
+from protgm.structure.atoms import B_FACTORS, CONFIDENCE, Header
+from protgm.structure.errors import printable
+
+__all__ = ["HEADER_WORDS", "pdb_header"]
+
+#: First four bytes of the records that are read, as numbers.
+HEADER_WORDS = np.frombuffer(b"HEADEXPDREMASEQRMODR", dtype="<u4")
+
+#: Remarks that are read, with and without the blanks that the format wants: resolution, provenance, missing residues.
+_REMARK = re.compile(rb"REMARK(?: +2 +RES| +3 +RESOLUTION RANGE HIGH|   6 PROTGM | 465 )", re.IGNORECASE)
+_MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
+#: What remark 2 says, and remark 3 where remark 2 says nothing.
+_RESOLUTIONS = (
+    re.compile(r"REMARK\s+2\s+RESOLUTION[.:]?\s+(\d+\.?\d*)\s*(?:A\b|ANG|$)", re.IGNORECASE),
+    re.compile(r"REMARK\s+3\s+RESOLUTION RANGE HIGH\s*\(ANGSTROMS?\)\s*:\s*(\d+\.?\d*)\s*$", re.IGNORECASE),
+)
+_CONFIDENT = f"REMARK   6 PROTGM {B_FACTORS}: {CONFIDENCE}"
+_BLANKS = re.compile(r"\s+")
+_MAX_RECORDS = 200_000
+
+
+def pdb_header(records: Iterable[bytes]) -> Header:
+    """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error."""
+    header = Header()
+    metadata = header.metadata
+    seqres: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
+    resolutions: list[str | None] = [None] * len(_RESOLUTIONS)
+    methods = ""
+    for raw in islice(records, _MAX_RECORDS):
+        record = raw[:6]
+        if record == b"REMARK" and not _REMARK.match(raw):
+            continue
+        line = printable(raw.decode("latin-1").rstrip())
+        if record == b"SEQRES":
+            seqres.setdefault(line[11:12].strip(), []).extend(line[19:70].split())
+        elif record == b"MODRES":
+            header.parents[line[12:15].strip()] = line[24:27].strip()
+        elif record == b"EXPDTA":
+            methods += " " + line[10:79].strip()
+        elif record == b"HEADER" and (code := line[62:66].strip()):
+            metadata["entry"] = code
+        elif match := _MISSING.match(line):
+            missing.setdefault(match[1], []).append(match[2] + match[3])
+        elif line == _CONFIDENT:
+            header.confident = True
+        else:
+            numbers = [match and match[1] for match in (pattern.match(line) for pattern in _RESOLUTIONS)]
+            resolutions = [old or new for old, new in zip(resolutions, numbers, strict=True)]
+    for number in filter(None, resolutions):
+        metadata.setdefault("resolution", float(number))
+    if methods:
+        metadata["method"] = _BLANKS.sub(" ", methods).strip()
+    if sequences := letters_of(seqres, header.parents):
+        metadata["seqres"] = sequences
+    if missing:
+        metadata["missing_residues"] = missing
+    return header
