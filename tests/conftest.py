@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +22,19 @@ SMALL = DenoiserConfig(
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_mmseqs_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MMseqs2 is there for tests that put it on the path, whether this machine has it or not."""
+    of_machine, which = shutil.which("mmseqs"), shutil.which
+    if of_machine is not None:
+
+        def hidden(name: str) -> str | None:
+            found = which(name)
+            return None if found == of_machine else found
+
+        monkeypatch.setattr("protgm.data.mmseqs.shutil", SimpleNamespace(which=hidden))
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ class Summary:
         if self.unchanged:
             lines.append("was prepared before from the same files with the same settings: left as it is")
         else:
-            lines.append(f"{self.read} files read in {self.seconds:.1f} s: {self.read / self.seconds:.0f} files/s")
+            lines.append(f"{self.read} files read in {self.seconds:.1f} s: {self.read / self.seconds:.3g} files/s")
         return "\n".join(lines)
 
 

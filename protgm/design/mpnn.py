@@ -59,6 +59,7 @@ class ProteinMPNN:
             raise ValueError(f"temperature={temperature} must be positive")
         if draws < 1:
             raise ValueError(f"draws={draws} must be at least 1")
+        omit = omit.upper()
         unknown = sorted(set(omit) - set(ALPHABET))
         if unknown or set(ALPHABET[:-1]) <= set(omit):
             raise ValueError(f"omit={omit!r}: one-letter codes out of {ALPHABET[:-1]}, not all of them")

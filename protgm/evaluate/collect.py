@@ -32,8 +32,10 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
         If the folder is not there or holds none.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise ValueError(f"{folder}: is a file; name the folder that it is in ({folder.parent})")
     if not folder.is_dir():
-        raise ValueError(f"{folder}: not a folder")
+        raise ValueError(f"{folder}: no such folder")
 
     def structures(paths: Iterable[Path]) -> list[Path]:
         return sorted(

@@ -115,6 +115,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     console = console or Console(stderr=True, markup=False)
     conditions, request = config.request()
     designer = _designer() if config.design else None
+    model = load(config.checkpoint, device=config.device)  # before there is a folder: it may not be there
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     shard = None if config.shard is None else Shard.parse(config.shard)
@@ -122,7 +123,6 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
     with only_writer(out, shard):
         own = {item.name for item in items}
         remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in own)
-        model = load(config.checkpoint, device=config.device)
         if (word := model.beyond(item.length for item in request)) is not None:
             console.print(word, highlight=False, soft_wrap=True)
         recipe = _recipe(config, conditions, model)

@@ -212,5 +212,5 @@ def test_command_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no structure file"):
         design(tmp_path, progress=False)
     shutil.copy(NATIVES / "1EJG_A.pdb.gz", tmp_path)
-    with pytest.raises(ValueError, match="not a folder"):
+    with pytest.raises(ValueError, match="no such folder"):
         design(tmp_path / "elsewhere", progress=False)

@@ -86,7 +86,7 @@ def test_b_factors_are_confidences_of_samples_only(folder: Path) -> None:
 
 
 def test_errors_of_folders(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(ValueError, match="nowhere: not a folder"):
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
         read_folder(tmp_path / "nowhere")
     empty = tmp_path / "empty"
     (empty / "sub").mkdir(parents=True)
