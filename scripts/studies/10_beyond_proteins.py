@@ -13,7 +13,12 @@ from torch import Tensor
 from protgm.matching import Diffusion, Flow, GaussianPath, GeneratorMatching, Jump, MaskingPath, output_size
 
 STEPS, COMPONENTS, WIDTH = 60, 4, 160
-FINDING = ""
+#: What was read off the table at the defaults named on the page.
+FINDING = """Found: on all three the jump is at least as near as the flow and the diffusion of the same network, and at
+chance on the series (.050, where data get .048); on digits the even mixture is nearest (.062; flow .127, whose
+strokes are paler), on strings the jump of coordinates obeys the rule as often as the jump of tokens (.85 and
+.87, with standard errors of .016). One network each and one seed: differences of the kind between flow and
+diffusion on series are not told from chance."""
 LETTERS, LENGTH = "ACGT", 8
 PATH = GaussianPath()
 GENERATORS = {
