@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from protgm.lie import angle_law, so3, vmf
-from protgm.lie.random import Source, randn
-from protgm.matching.jumps import jump_or_stay
+from protgm.lie.random import Source
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule
 from protgm.matching.spaces import Rotations, check_time
 
-__all__ = ["AntipodalVMFPath", "jump_or_stay"]
+__all__ = ["AntipodalVMFPath"]
 
 _TINY = 1e-12
 
@@ -224,79 +222,3 @@ class AntipodalVMFPath:
         kappa = self.schedule.kappa(t).expand(z.shape[:-2])
         angle = angle_law.invert(partial(_moving, -1.0), kappa, _top(kappa), generator=generator)
         return z @ so3.exp(angle_law.on_random_axis(angle, generator=generator))
-
-    def step(
-        self,
-        x: Tensor,
-        t: Tensor,
-        h: Tensor,
-        *,
-        velocity: Tensor | None = None,
-        posterior: Tensor | None = None,
-        flow: Tensor | float = 1.0,
-        jump: Tensor | float = 0.0,
-        score: Tensor | None = None,
-        noise: Tensor | float = 0.0,
-        generator: Source = None,
-    ) -> Tensor:
-        """One step of ``flow * L_flow + jump * L_jump`` (+ a Langevin part), each rotation with its own t and h.
-
-        Parameters
-        ----------
-        x : Tensor, shape (..., 3, 3)
-        t, h : Tensor, shape (...)
-            Time and step of each rotation; an element with h = 0 stays where it is.
-        velocity : Tensor, shape (..., 3), optional
-            Marginal velocity at (x, t): the posterior mean of `velocity`. Needed where ``flow`` is not 0.
-        posterior : Tensor, shape (..., 3, 3), optional
-            A fresh draw of the clean rotation from its posterior. Needed where ``jump`` is not 0.
-        flow, jump : Tensor (...) or float
-            Weights of the two generators at this time; they must sum to one.
-        score : Tensor, shape (..., 3), optional
-            Marginal score: the posterior mean of `score`. Needed where ``noise`` is not 0.
-        noise : Tensor (...) or float
-            g of the Langevin part ``g^2/2 score dt + g dW``, which leaves the law of every t as it is.
-        generator : torch.Generator or Streams, optional
-
-        Returns
-        -------
-        Tensor, shape (..., 3, 3)
-
-        Raises
-        ------
-        ValueError
-            If the weights do not sum to one, or a term with weight lacks its input.
-        """
-        batch = x.shape[:-2]
-        like: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
-        t, h = (torch.as_tensor(v, **like) for v in (t, h))
-        flow, jump, noise = (torch.as_tensor(v, **like) for v in (flow, jump, noise))
-        _check_weights(flow, jump)
-        tangent = torch.zeros((*batch, 3), **like)
-        for weight, value, needs in (
-            (flow, velocity, "velocity"),
-            (noise, score, "score"),
-            (jump, posterior, "posterior"),
-        ):
-            if value is None and bool((weight != 0).any()):
-                raise ValueError(f"step: a term has weight {float(weight.abs().max()):g}, so `{needs}` must be given")
-        if velocity is not None:
-            tangent = tangent + (flow * h).unsqueeze(-1) * velocity
-        if score is not None:
-            gauss = randn((*batch, 3), generator, **like)
-            spread = (noise * torch.sqrt(h)).unsqueeze(-1)
-            tangent = tangent + spread * (0.5 * spread * score + gauss)
-        moved = x @ so3.exp(tangent)
-        if posterior is None or not bool((jump != 0).any()):
-            return moved
-        target = self.sample_jump(x, posterior, t + h / 2, generator=generator)
-        return jump_or_stay(moved, target, jump * self.hazard(x, posterior, t, h), generator=generator)
-
-
-def _check_weights(flow: Tensor, jump: Tensor) -> None:
-    total = flow + jump
-    if bool(((total - 1).abs() > 1e-4).any()) or bool((flow < 0).any()) or bool((jump < 0).any()):
-        raise ValueError(
-            f"generator weights must be non-negative and sum to one at every t, got flow {flow.flatten()[0]:g} "
-            f"and jump {jump.flatten()[0]:g}"
-        )

@@ -6,7 +6,6 @@ Float32 safety.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,8 +14,14 @@ from scipy.stats import kstest
 
 from protgm.lie import so3, vmf
 from protgm.lie.random import Streams
+from protgm.matching import grids
+from protgm.matching.generators import Flow, Jump
+from protgm.matching.jumps import jump_or_stay
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule, QuadraticKappa
-from protgm.matching.so3_paths import AntipodalVMFPath, jump_or_stay
+from protgm.matching.predictions import Known
+from protgm.matching.simulate import Fixed
+from protgm.matching.simulate import simulate as follow
+from protgm.matching.so3_paths import AntipodalVMFPath
 
 SCHEDULES = [ExponentialKappa(), QuadraticKappa()]
 COUNT = 100_000
@@ -39,20 +44,10 @@ def simulate(
 ) -> tuple[torch.Tensor, torch.Tensor, AntipodalVMFPath]:
     """March uniform rotations to time ``end`` under the conditional generator, with midpoint velocities."""
     path, g = AntipodalVMFPath(schedule), generator(11)
-    z = so3.exp(torch.tensor([0.3, -1.0, 0.7], dtype=dtype))
-    x = path.sample(z.expand(count, 3, 3), torch.zeros(count, dtype=dtype), generator=g)
-    grid = torch.linspace(0, end, steps + 1, dtype=dtype)
-    z = z.expand_as(x)
-    for t, later in pairwise(grid):
-        h = later - t
-        velocity = posterior = None
-        if jump < 1:
-            halfway = x @ so3.exp(0.5 * h * (1 - jump) * path.velocity(x, z, t))
-            velocity = path.velocity(halfway, z, t + h / 2)
-        if jump > 0:
-            posterior = z
-        x = path.step(x, t, h, velocity=velocity, posterior=posterior, flow=1 - jump, jump=jump, generator=g)
-    return x, z, path
+    z = so3.exp(torch.tensor([0.3, -1.0, 0.7], dtype=dtype)).expand(count, 3, 3)
+    x = path.sample(z, torch.zeros((), dtype=dtype), generator=g)
+    both = (1 - jump) * Flow(path) + jump * Jump(path)
+    return follow(both, Known(path, z), x, grids.uniform(steps, 0, end), source=g), z, path
 
 
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
@@ -203,7 +198,8 @@ def test_step_of_zero_stays_and_times_may_differ_between_elements():
     x, z = so3.random_uniform((2, 6), generator=generator(2), dtype=torch.float64)
     h = torch.tensor([0.0, 0.1, 0.0, 0.2, 0.0, 0.3], dtype=torch.float64)
     t = torch.linspace(0, 0.6, 6, dtype=torch.float64)
-    moved = path.step(x, t, h, velocity=path.velocity(x, z, t), posterior=z, flow=0.5, jump=0.5, generator=generator(3))
+    both = 0.5 * Flow(path) + 0.5 * Jump(path)
+    moved = follow(both, Known(path, z), x, Fixed(torch.stack((t, t + h))), source=generator(3))
     assert torch.allclose(moved[::2], x[::2])
     assert ((moved[1::2] - x[1::2]).abs().amax((1, 2)) > 1e-3).all()
 
@@ -225,15 +221,3 @@ def test_streams_make_a_draw_independent_of_its_batch():
     alone = path.sample(z[2:, :4], t, generator=Streams([7], [4]))
     assert torch.equal(together[2, :4], alone[0])
     assert path.prior((2, 3), generator=Streams([1, 2], [3, 3])).shape == (2, 3, 3, 3)
-
-
-@pytest.mark.parametrize(("flow", "jump"), [(0.5, 0.6), (1.2, -0.2), (0.0, 0.0)])
-def test_weights_that_do_not_sum_to_one_are_refused(flow, jump):
-    path, x = AntipodalVMFPath(), torch.eye(3)
-    with pytest.raises(ValueError, match="sum to one"):
-        path.step(x, 0.1, 0.1, velocity=torch.zeros(3), posterior=x, flow=flow, jump=jump)
-
-
-def test_a_missing_ingredient_is_named():
-    with pytest.raises(ValueError, match="posterior"):
-        AntipodalVMFPath().step(torch.eye(3), 0.1, 0.1, velocity=torch.zeros(3), flow=0.5, jump=0.5)
