@@ -82,13 +82,14 @@ class Symmetry(Condition):
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """The unit as often as the group has elements, chains under new letters."""
-        if bool(layout.hotspot.any()):
+        parts = {site.part for site in layout.sites}
+        if "target" in parts:
             raise ValueError(f"symmetry={self.group}: cannot be combined with a target, which has no symmetry")
+        if parts & {"start", "fixed"}:
+            raise ValueError(f"symmetry={self.group}: cannot be combined with a start, whose copies would not fit")
         chains = int(layout.chain_index.max()) + 1
         if chains * self.units > len(CHAIN_LETTERS):
             raise ValueError(f"symmetry={self.group}: {chains * self.units} chains are more than there are letters")
-        if bool((layout.time > 0).any() & ~layout.known.any()):
-            raise ValueError(f"symmetry={self.group}: cannot vary a structure (start=); its copies would not fit")
         unit = self._free(layout)
         copies = []
         for number in range(self.units):
@@ -110,7 +111,8 @@ class Symmetry(Condition):
 
     def constrain(self, state: State, layout: Layout) -> State:
         """The state with all units as the first one's copies."""
-        return replace(state, frames=self._orbit(state.frames), sequence=_copied(state.sequence, self.units))
+        units = _Units.of(layout.mask, self.units)
+        return replace(state, frames=self._spread(state.frames, units), sequence=units.first(state.sequence))
 
     def start(self, state: State, layout: Layout, source: Source = None) -> State:
         """The same for the noise that a walk starts from."""
@@ -118,30 +120,61 @@ class Symmetry(Condition):
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The mean of what is predicted for the units, turned onto the first, on all of them."""
-        units, group = self.units, point_group(self.group).to(prediction.frames.translations)
-        places = prediction.frames.translations.unflatten(1, (units, -1))
-        mean = torch.einsum("kji,bklj->bli", group, places) / units
-        first = prediction.frames.rotations.unflatten(1, (units, -1))
+        units, group = _Units.of(layout.mask, self.units), point_group(self.group).to(prediction.frames.translations)
+        places = torch.zeros_like(prediction.frames.translations)
         # An equivariant network predicts alike units but for rounding: their mean is a rotation but for that.
-        turned = torch.einsum("kji,bkljm->blim", group, first) / units
-        return replace(prediction, frames=self._spread(Frames(so3.orthonormalize(turned), mean)))
+        turned = torch.zeros_like(prediction.frames.rotations)
+        for number, element in enumerate(group):
+            places = places + units.nth(prediction.frames.translations, number) @ element
+            turned = turned + element.mT @ units.nth(prediction.frames.rotations, number)
+        # Padding has no rotation to be made orthonormal.
+        turned = torch.where(layout.mask[..., None, None], turned / self.units, prediction.frames.rotations)
+        mean = Frames(so3.orthonormalize(turned), places / self.units)
+        return replace(prediction, frames=self._spread(mean, units).where(layout.mask, prediction.frames))
 
-    def _orbit(self, frames: Frames) -> Frames:
-        return self._spread(frames[:, : frames.shape[1] // self.units])
-
-    def _spread(self, unit: Frames) -> Frames:
-        """A unit (B, L) about the axes, shape (B, K L)."""
-        group = point_group(self.group).to(unit.translations)
-        rotations = torch.einsum("kij,bljm->bklim", group, unit.rotations).flatten(1, 2)
-        return Frames(rotations, torch.einsum("kij,blj->bkli", group, unit.translations).flatten(1, 2))
+    def _spread(self, frames: Frames, units: _Units) -> Frames:
+        """The first unit of frames (B, L) about the axes."""
+        turn = point_group(self.group).to(frames.translations)[units.number]
+        rotations, places = units.first(frames.rotations), units.first(frames.translations)
+        return Frames(turn @ rotations, (turn @ places[..., None])[..., 0]).where(units.mask, frames)
 
     def describe(self) -> dict[str, object]:
         """The group."""
         return {"condition": "Symmetry", "group": self.group}
 
 
-def _copied(values: Tensor, units: int) -> Tensor:
-    return values[:, : values.shape[1] // units].repeat(1, units)
+@dataclass(frozen=True)
+class _Units:
+    """Where the units of each protein of a batch are: proteins of different lengths have units of different lengths.
+
+    Parameters
+    ----------
+    mask : Tensor of bool, shape (B, L)
+    number, place, size : Tensor of int64, shapes (B, L), (B, L) and (B, 1)
+        Which unit a residue belongs to, its place in it, and the unit's length; padding counts to unit 0.
+    """
+
+    mask: Tensor
+    number: Tensor
+    place: Tensor
+    size: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor, units: int) -> _Units:
+        size = mask.sum(-1, keepdim=True) // units
+        index = torch.arange(mask.shape[-1], device=mask.device).expand(mask.shape)
+        number = torch.where(mask, index // size.clamp_min(1), 0)
+        return cls(mask, number, torch.where(mask, index - number * size, 0), size)
+
+    def nth(self, values: Tensor, number: int) -> Tensor:
+        """Values (B, L, ...) of the unit with this number, in the places of all units."""
+        index = self.place + number * self.size
+        return torch.take_along_dim(values, index.reshape(*index.shape, *(1,) * (values.dim() - 2)), dim=1)
+
+    def first(self, values: Tensor) -> Tensor:
+        """Values (B, L, ...) of the first unit in all; padding keeps its own."""
+        mask = self.mask.reshape(*self.mask.shape, *(1,) * (values.dim() - 2))
+        return torch.where(mask, self.nth(values, 0), values)
 
 
 def _renamed(unit: Layout, number: int, chains: int) -> tuple[Site, ...]:

@@ -87,6 +87,7 @@ def sample_frames(
     sequence = state.sequence
     if settings.cogenerate:
         sequence = complete_sequence(last, state, layout, settings.sequence_temperature, source)
+        sequence = both.constrain(replace(state, sequence=sequence), layout).sequence
     return Sampled(last, sequence)
 
 

@@ -1,0 +1,132 @@
+"""Point groups, and assemblies that lie on their orbits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from protgm.condition import Motif, Partial, SecondaryStructure, Sequence, Symmetry, Target
+from protgm.condition.symmetry import point_group
+from protgm.lie import so3
+from protgm.sample.lengths import Item
+
+ORDERS = {**{f"C{n}": n for n in range(2, 13)}, **{f"D{n}": 2 * n for n in range(2, 7)}, "T": 12, "O": 24}
+
+
+@pytest.mark.parametrize(("name", "order"), ORDERS.items())
+def test_groups_are_groups_of_rotations(name, order):
+    group = point_group(name)
+    assert group.shape == (order, 3, 3)
+    torch.testing.assert_close(group[0], torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(group @ group.mT, torch.eye(3, dtype=torch.float64).expand(order, 3, 3))
+    torch.testing.assert_close(torch.linalg.det(group), torch.ones(order, dtype=torch.float64))
+    apart = torch.cdist(group.flatten(1), group.flatten(1))
+    assert (apart + 10 * torch.eye(order)).min() > 0.1
+    products = (group[:, None] @ group[None]).flatten(0, 1)
+    assert (products[:, None] - group).abs().amax((-1, -2)).min(1).values.max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("name", "turns"),
+    [
+        ("C6", {60: 2, 120: 2, 180: 1}),
+        ("D3", {120: 2, 180: 3}),
+        ("T", {120: 8, 180: 3}),
+        ("O", {90: 6, 120: 8, 180: 9}),
+    ],
+)
+def test_groups_have_the_axes_of_their_names(name, turns):
+    angles = so3.angle(point_group(name))[1:].rad2deg().round().int().tolist()
+    assert Counter(angles) == turns
+
+
+@pytest.mark.parametrize("name", ["C1", "C13", "D1", "D7", "I", "C", "3", "", "CC3"])
+def test_other_groups_are_refused(name):
+    with pytest.raises(ValueError, match=f"symmetry={name}: must be C2 to C12, D2 to D6, T or O"):
+        Symmetry(name)
+
+
+def off_orbit(coords: np.ndarray, name: str) -> float:
+    """Largest distance of an atom from where the first unit's copy would be, Angstrom."""
+    group = point_group(name).numpy()
+    units = coords.astype(np.float64).reshape(len(group), -1, 3)
+    return float(np.abs(units - np.einsum("kij,lj->kli", group, units[0])).max())
+
+
+@pytest.mark.parametrize(("name", "length"), [("C3", 14), ("D2", 9), ("T", 6)])
+def test_every_atom_lies_on_its_orbit(small_model, quick, name, length):
+    for made in small_model.generate([Item(length, 0)], conditions=Symmetry(name), settings=quick):
+        order = len(point_group(name))
+        assert len(made.backbone) == order * length
+        assert off_orbit(made.backbone.coords, name) < 1e-3
+        assert off_orbit(made.raw.coords, name) < 1e-3
+        assert made.backbone.chain_ids == tuple(letter for letter in "ABCDEFGHIJKL"[:order] for _ in range(length))
+        assert made.backbone.residue_numbers.tolist() == list(range(1, length + 1)) * order
+
+
+def test_copies_of_different_lengths_do_not_mix(small_model, quick):
+    """Proteins of a batch are padded to the longest, and yet each has its own units."""
+    items = [Item(16, 0, 48), Item(11, 0, 33)]
+    made = {
+        len(g.backbone): g for g in small_model.generate(items, conditions=Symmetry("C3"), settings=quick, refine=False)
+    }
+    assert off_orbit(made[48].backbone.coords, "C3") < 1e-3
+    assert off_orbit(made[33].backbone.coords, "C3") < 1e-3
+    (alone,) = small_model.generate(items[1:], conditions=Symmetry("C3"), settings=quick, refine=False)
+    np.testing.assert_allclose(alone.backbone.coords, made[33].backbone.coords, atol=0.01)
+
+
+def test_a_motif_lies_in_every_unit(small_model, barrel, quick, rmsd):
+    conditions = Motif(barrel, "2,A20-25,3,A40-42@2,2") & Symmetry("C3")
+    for made in small_model.generate([Item(48, 0)], conditions=conditions, settings=quick):
+        coords, layout = made.backbone.coords, made.layout
+        assert off_orbit(coords, "C3") < 1e-3
+        assert off_orbit(made.raw.coords, "C3") < 1e-3
+        assert [site.chain for site in layout.sites] == [letter for letter in "ABC" for _ in range(16)]
+        assert not bool(layout.known.any())
+        for unit in range(3):
+            first = [16 * unit + 2 + i for i in range(6)]
+            second = [16 * unit + 11 + i for i in range(3)]
+            assert [layout.sites[i].source for i in first] == [f"A{n}" for n in range(20, 26)]
+            assert rmsd(coords[first], barrel.coords[19:25]) < 1e-3
+            assert rmsd(coords[second], barrel.coords[39:42]) < 1e-3
+            assert "".join(made.backbone.sequence[i] for i in first) == barrel.sequence[19:25]
+
+
+def test_units_of_several_chains_get_letters_in_order(small_model, barrel, quick):
+    conditions = Motif(barrel, "2,A20-23/0/A30-33,2") & Symmetry("C2")
+    (made,) = small_model.sample(conditions=conditions, settings=quick, refine=False)
+    assert "".join(dict.fromkeys(made.chain_ids)) == "ABCD"
+    assert Counter(made.chain_ids) == dict.fromkeys("ABCD", 6)
+
+
+def test_labels_and_types_are_those_of_the_unit(small_model, quick):
+    conditions = Sequence("ACDEFGHI") & SecondaryStructure("H4E4") & Symmetry("C3")
+    (made,) = small_model.generate([Item(8, 0)], conditions=conditions, settings=quick, refine=False)
+    assert made.backbone.sequence == "ACDEFGHI" * 3
+    assert made.layout.secondary.tolist() == [0, 0, 0, 0, 1, 1, 1, 1] * 3
+
+
+def test_types_that_are_found_are_the_same_in_all_units(small_model, quick):
+    settings = replace(quick, cogenerate=True, sequence_temperature=1.0)
+    (made,) = small_model.sample(12, conditions=Symmetry("C3"), settings=settings, refine=False)
+    assert made.sequence[:12] == made.sequence[12:24] == made.sequence[24:]
+    assert len(set(made.sequence)) > 3
+
+
+def test_what_has_no_symmetry_is_refused(small_model, barrel, quick):
+    for other in (Target(barrel), Target(barrel, hotspots=("A5",))):
+        with pytest.raises(ValueError, match="symmetry=C3: cannot be combined with a target, which has no symmetry"):
+            small_model.sample(20, conditions=other & Symmetry("C3"), settings=quick)
+    for fixed in (None, "A5-9"):
+        for time in (0.0, 0.5):
+            with pytest.raises(ValueError, match="symmetry=C3: cannot be combined with a start"):
+                small_model.sample(conditions=Partial(barrel, time, fixed) & Symmetry("C3"), settings=quick)
+    with pytest.raises(ValueError, match="Symmetry is asked for twice"):
+        Symmetry("C3") & Symmetry("C2")
+    with pytest.raises(ValueError, match="symmetry=O: 72 chains are more than there are letters"):
+        small_model.sample(conditions=Motif(barrel, "A5-9,3/0/A15-19/0/A25-29") & Symmetry("O"), settings=quick)
