@@ -152,10 +152,10 @@ def oracle(pairs: list[tuple[NDArray, NDArray]]) -> NDArray[np.float64]:
 def test_scores_are_tm_aligns() -> None:
     """Natives of 40 to 256 residues, at random and with what the prefilter finds like them."""
     rng = np.random.default_rng(0)
-    paths = rng.permutation(sorted(MANY.rglob("*.pdb.gz")))[:600]
+    paths = rng.permutation(sorted(MANY.rglob("*.pdb.gz")))[:300]
     natives = [x for x in map(ca, paths) if len(x) >= 40]
-    some = natives[:100]
-    pairs = [(x, natives[j]) for x in some for j in rng.choice(np.arange(100, len(natives)), 1)]
+    some = natives[:40]
+    pairs = [(x, natives[j]) for x in some for j in rng.choice(np.arange(40, len(natives)), 1)]
     pairs += [(x, natives[j]) for x, near in zip(some, prefilter(some, natives, 5), strict=True) for j in near[1:]]
     theirs = oracle(pairs)
     difference = tm_pairs(pairs)[:, :2] - theirs
