@@ -25,7 +25,6 @@ _CORE = (
     "pyarrow",
     "safetensors",
     "pydssp",
-    "tmtools",
 )
 _OPTIONAL = {
     "tensorboard": "curves of training runs",

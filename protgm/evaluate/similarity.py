@@ -1,4 +1,4 @@
-"""How alike structures are: TM-scores (tmtools), clusters, diversity."""
+"""How alike structures are: TM-scores, clusters, diversity."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protgm.alignment.tm import SHORTEST, tm_scores
 from protgm.data.workers import chunked_map
 
 __all__ = ["SAME_FOLD", "clusters", "clusters_among", "tm_matrix", "tm_pairs", "tm_score"]
@@ -14,15 +15,18 @@ __all__ = ["SAME_FOLD", "clusters", "clusters_among", "tm_matrix", "tm_pairs", "
 #: TM-score from which on two structures generally share a fold (Xu & Zhang 2010, Bioinformatics 26:889).
 SAME_FOLD = 0.5
 
-_SHORTEST = 5  # residues: below, d0 of the TM-score has no meaning
-_CHUNK = 64  # pairs per job of a worker
+_CHUNK = 128  # pairs per job of a worker
+_LIKE = 16  # residues: pairs of lengths in the same steps of so many are aligned together
 
 #: Job of a worker: two (L, 3) arrays of CA positions.
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def tm_score(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
-    """TM-align two chains (Zhang & Skolnick 2005, NAR 33:2302).
+    """Align two chains by structure, in the order of their sequences, and score the alignment.
+
+    The method is TM-align's (Zhang & Skolnick 2005, NAR 33:2302), the code our own (`protgm.alignment`). Many pairs are
+    scored faster by `tm_pairs` and `tm_matrix`.
 
     Parameters
     ----------
@@ -35,46 +39,88 @@ def tm_score(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
         TM-score normalised by the length of the first, of the second; NaN where one has fewer than 5 residues.
     rmsd : float
         Of the aligned residues, Angstrom.
+
+    Raises
+    ------
+    ValueError
+        If an array is of another shape, holds no real numbers, or infinite ones.
     """
-    from tmtools import tm_align
-
-    a, b = (np.asarray(x, dtype=np.float64) for x in (first, second))
-    a, b = (np.ascontiguousarray(x[np.isfinite(x).all(axis=-1)]) for x in (a, b))
-    if min(len(a), len(b)) < _SHORTEST:
-        return float("nan"), float("nan"), float("nan")
-    # The sequences are for tmtools' printout only.
-    found = tm_align(a, b, "A" * len(a), "A" * len(b))
-    return found.tm_norm_chain1, found.tm_norm_chain2, found.rmsd
+    one, two, rmsd = tm_pairs([(_chain(first, "first"), _chain(second, "second"))])[0].tolist()
+    return one, two, rmsd
 
 
-def _score_chunk(pairs: Sequence[Pair]) -> list[tuple[float, float, float]]:
-    return [tm_score(first, second) for first, second in pairs]
+def _chain(ca: ArrayLike, name: str) -> NDArray[np.float32]:
+    """CA positions, checked; without the residues that are missing."""
+    x = np.asarray(ca)
+    if x.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: CA positions must be real numbers, got dtype {x.dtype}")
+    if x.ndim != 2 or x.shape[1] != 3:
+        raise ValueError(f"{name}: CA positions must have the shape (residues, 3), got {x.shape}")
+    if np.isinf(x).any():
+        row = int(np.flatnonzero(np.isinf(x).any(axis=1))[0])
+        raise ValueError(f"{name}: the position of residue {row} (from 0) is infinite; mark a missing residue with NaN")
+    x = x[~np.isnan(x).any(axis=1)]
+    # Far from the origin float32 would lose digits.
+    return (x - x.mean(axis=0, dtype=np.float64)).astype(np.float32) if len(x) else x.astype(np.float32)
 
 
-def _no_score(pair: Pair) -> list[tuple[float, float, float]]:
+def _score_chunk(pairs: Sequence[Pair]) -> list[tuple[float, ...]]:
+    rows = np.full((len(pairs), 3), np.nan)
+    long = [k for k, (a, b) in enumerate(pairs) if min(len(a), len(b)) >= SHORTEST]
+    rows[long] = tm_scores([pairs[k] for k in long])
+    return [tuple(row) for row in rows.tolist()]
+
+
+def _no_score(pair: Pair) -> list[tuple[float, ...]]:
     return [(float("nan"),) * 3]
 
 
 def tm_pairs(
-    pairs: Sequence[Pair], *, workers: int = 1, advance: Callable[[int], None] | None = None
+    pairs: Sequence[tuple[ArrayLike, ArrayLike]],
+    *,
+    workers: int = 1,
+    advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """`tm_score` of many pairs, spread over processes: shape (P, 3), NaN for a pair that TM-align died of.
+    """`tm_score` of many pairs, spread over processes.
 
     Parameters
     ----------
-    pairs : sequence of (L, 3) and (M, 3) arrays
+    pairs : sequence of (array, array)
+        CA positions in Angstrom, shapes (L, 3) and (M, 3); residues with NaN are left out.
     workers : int
     advance : callable, optional
         Told how many more pairs are done.
+
+    Returns
+    -------
+    ndarray, shape (P, 3)
+        As `tm_score`; NaN for a pair that a worker died of.
+
+    Raises
+    ------
+    ValueError
+        As `tm_score`.
     """
-    rows: list[tuple[float, float, float]] = []
+    checked: dict[int, NDArray[np.float32]] = {}
+    chains: list[Pair] = []
+    for k, (first, second) in enumerate(pairs):
+        for x, name in ((first, "first"), (second, "second")):
+            if id(x) not in checked:
+                checked[id(x)] = _chain(x, f"{name} of pair {k}")
+        chains.append((checked[id(first)], checked[id(second)]))
+    # Alike lengths together: little is filled up.
+    order = sorted(range(len(chains)), key=lambda k: (len(chains[k][0]) // _LIKE, len(chains[k][1])))
+    scores = np.empty((len(chains), 3), dtype=np.float32)
+    at = 0
     # A worker takes seconds to start: not worth it for a few pairs.
-    used = 1 if len(pairs) < 4 * _CHUNK else workers
-    for done, result in chunked_map(_score_chunk, pairs, _no_score, workers=used, chunk=_CHUNK):
-        rows.extend(result)
+    used = 1 if len(chains) < 2 * _CHUNK else workers
+    ordered = [chains[k] for k in order]
+    for done, result in chunked_map(_score_chunk, ordered, _no_score, workers=used, chunk=_CHUNK):
+        scores[order[at : at + len(result)]] = np.asarray(result, dtype=np.float32).reshape(-1, 3)
+        at += len(result)
         if advance is not None:
             advance(done)
-    return np.asarray(rows, dtype=np.float32).reshape(-1, 3)
+    return scores
 
 
 def tm_matrix(
@@ -95,7 +141,7 @@ def tm_matrix(
     ndarray, shape (N, N)
         ``[i, j]`` is normalised by the length of i; the diagonal is 1.
     """
-    coords = [np.asarray(x, dtype=np.float32) for x in structures]
+    coords = [_chain(x, f"structure {k}") for k, x in enumerate(structures)]
     i, j = np.triu_indices(len(coords), k=1)
     scores = tm_pairs([(coords[a], coords[b]) for a, b in zip(i, j, strict=True)], workers=workers, advance=advance)
     matrix = np.eye(len(coords), dtype=np.float32)

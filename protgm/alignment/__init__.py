@@ -1,0 +1,1 @@
+"""Structural alignment of CA traces in the order of the sequence: superpositions, dynamic programming, TM-scores."""
