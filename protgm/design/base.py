@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from protgm.design.kept import Kept
     from protgm.structure.backbone import Backbone
 
 __all__ = ["Design", "Designer"]
@@ -30,8 +31,8 @@ class Design:
 class Designer(Protocol):
     """Anything that finds sequences for a backbone."""
 
-    def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0) -> list[Design]:
-        """``num_seqs`` sequences, the same for the same seed."""
+    def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0, kept: Kept | None = None) -> list[Design]:
+        """``num_seqs`` sequences, the same for the same seed; ``kept`` says what of them is given."""
         ...
 
     def score(self, backbone: Backbone, sequence: str) -> float:

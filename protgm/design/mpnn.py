@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from protgm.design.base import Design
 if TYPE_CHECKING:
     import torch
 
+    from protgm.design.kept import Kept
     from protgm.structure.backbone import Backbone
 
 __all__ = ["MODELS", "ProteinMPNN"]
@@ -74,8 +76,13 @@ class ProteinMPNN:
         """What, beside a backbone and a seed, its sequences depend on."""
         return {"model": self.model, "temperature": self.temperature, "omit": self.omit}
 
-    def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0) -> list[Design]:
-        """Sequences and their likelihoods in the order they were decoded in.
+    def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0, kept: Kept | None = None) -> list[Design]:
+        """Sequences and the likelihoods of what is designed, in the order they were decoded in.
+
+        Parameters
+        ----------
+        kept : Kept, optional
+            Residues that keep their types, which the others are designed in the presence of; units that share them.
 
         Raises
         ------
@@ -89,22 +96,26 @@ class ProteinMPNN:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Using torch.cross without", category=UserWarning)
             torch.manual_seed(seed)
-            return [one for size in self._batches(num_seqs) for one in self._draw(backbone, size)]
+            return [one for size in self._batches(num_seqs) for one in self._draw(backbone, size, kept)]
 
     def _batches(self, count: int) -> list[int]:
         # The CA network takes cross products along the first axis of three: never let that be the batch.
         return [1] * count if self.ca_only else [count]
 
-    def _draw(self, backbone: Backbone, count: int) -> list[Design]:
+    def _draw(self, backbone: Backbone, count: int, kept: Kept | None) -> list[Design]:
         import torch
 
         inputs = self._inputs(backbone, count)
         length = len(backbone)
         zero = np.zeros(len(ALPHABET), dtype=np.float32)
         free = inputs["mask"]
+        if kept is not None:
+            free = free * torch.from_numpy(~kept.fixed).float()
         noise = torch.randn(count, length)
+        tied = [] if kept is None else kept.tied()
+        draw = partial(self._network.tied_sample, tied_pos=tied, tied_beta=torch.ones(length))
         with torch.no_grad():
-            drawn = self._network.sample(
+            drawn = (draw if tied else self._network.sample)(
                 inputs["X"], noise, inputs["S"], free, inputs["chain"], inputs["index"], mask=inputs["mask"],
                 temperature=self.temperature, omit_AAs_np=self._omit, bias_AAs_np=zero,
                 chain_M_pos=torch.ones_like(free), bias_by_res=torch.zeros(count, length, len(ALPHABET)),
@@ -113,12 +124,12 @@ class ProteinMPNN:
                 inputs["X"], drawn["S"], inputs["mask"], free, inputs["index"], inputs["chain"], noise,
                 use_input_decoding_order=True, decoding_order=drawn["decoding_order"],
             )  # fmt: skip
-        nll = _mean_nll(log, drawn["S"], inputs["mask"])
+        nll = _mean_nll(log, drawn["S"], free)
         sequences = ["".join(ALPHABET[k] for k in row) for row in drawn["S"].tolist()]
-        # Residues without atoms cannot be designed; they keep their letter.
-        there = inputs["mask"][0].bool().tolist()
-        kept = ["".join(s if d else o for s, d, o in zip(q, there, backbone.sequence, strict=True)) for q in sequences]
-        return [Design(sequence, value) for sequence, value in zip(kept, nll.tolist(), strict=True)]
+        # Residues without atoms cannot be designed; they keep their letter, as given ones do.
+        found = free[0].bool().tolist()
+        whole = ["".join(s if d else o for s, d, o in zip(q, found, backbone.sequence, strict=True)) for q in sequences]
+        return [Design(sequence, value) for sequence, value in zip(whole, nll.tolist(), strict=True)]
 
     def score(self, backbone: Backbone, sequence: str) -> float:
         """Negative log-likelihood per residue, the mean over ``draws`` fixed random decoding orders.

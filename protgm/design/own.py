@@ -23,6 +23,7 @@ from protgm.sample.settings import SamplerSettings
 from protgm.seeds import mix
 
 if TYPE_CHECKING:
+    from protgm.design.kept import Kept
     from protgm.structure.backbone import Backbone
 
 __all__ = ["OwnDesigner"]
@@ -73,15 +74,13 @@ class OwnDesigner:
             "steps": sampler.steps,
         }
 
-    def design(
-        self, backbone: Backbone, num_seqs: int, *, seed: int = 0, fixed: NDArray[np.bool_] | None = None
-    ) -> list[Design]:
+    def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0, kept: Kept | None = None) -> list[Design]:
         """Sequences and their likelihoods (`score`).
 
         Parameters
         ----------
-        fixed : ndarray of bool, shape (L,), optional
-            Residues that keep their types.
+        kept : Kept, optional
+            Residues that keep their types. Copies of a unit get a sequence each: this designer cannot tie them.
 
         Raises
         ------
@@ -92,8 +91,8 @@ class OwnDesigner:
             raise ValueError(f"num_seqs={num_seqs} must be at least 1")
         layout, rows = self._layout(backbone)
         free = torch.ones(len(rows), dtype=torch.bool)
-        if fixed is not None:
-            free = torch.from_numpy(~fixed[rows])
+        if kept is not None:
+            free = torch.from_numpy(~kept.fixed[rows])
         layout = replace(layout, sequence=layout.sequence.masked_fill(free, MASK_TOKEN), design=free)
         source = torch.Generator().manual_seed(mix(seed, len(backbone)))
         network = partial(self.model.denoiser, neighbours=None if len(layout) <= 512 else 128)

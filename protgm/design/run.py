@@ -15,6 +15,7 @@ import numpy as np
 
 from protgm.data.workers import chunked_map, cores
 from protgm.design.base import Design, Designer
+from protgm.design.kept import kept_in, kept_of
 from protgm.design.mpnn import ProteinMPNN
 from protgm.design.write import by_chain, check_targets, write_designs
 from protgm.evaluate.progress import Stage, Stages, quiet
@@ -23,6 +24,7 @@ from protgm.made import check_apart, remove_others, write_list
 from protgm.structure.assemble import left_out
 
 if TYPE_CHECKING:
+    from protgm.design.own import OwnDesigner
     from protgm.structure.backbone import Backbone
 
 __all__ = ["DESIGNS", "DesignReport", "design", "design_backbones", "made_of"]
@@ -79,6 +81,7 @@ def design_backbones(
     num_seqs: int = 8,
     seed: int = 0,
     designer: Designer | None = None,
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
     workers: int = 1,
     stage: Stage = quiet,
 ) -> list[list[Design]]:
@@ -86,7 +89,7 @@ def design_backbones(
 
     Every backbone has random numbers of its own, so that its sequences do not depend on the others.
     """
-    job = partial(_design_chunk, designer or ProteinMPNN(), num_seqs, seed)
+    job = partial(_design_chunk, designer or ProteinMPNN(), num_seqs, seed, kept or {})
     advance = stage("sequences", len(backbones))
     # A worker takes seconds to start.
     used = workers if sum(map(len, backbones)) * num_seqs > 5_000 else 1
@@ -97,11 +100,20 @@ def design_backbones(
     return found
 
 
-def _design_chunk(designer: Designer, num_seqs: int, seed: int, backbones: Sequence[Backbone]) -> list[list[Design]]:
+def _design_chunk(
+    designer: Designer,
+    num_seqs: int,
+    seed: int,
+    kept: Mapping[str, Mapping[str, Any]],
+    backbones: Sequence[Backbone],
+) -> list[list[Design]]:
     found = []
     for backbone in backbones:
         try:
-            made = designer.design(backbone, num_seqs, seed=seed)
+            given = kept_of(backbone, kept.get(backbone.name))
+            # Designers that know nothing of what is given are asked nothing about it.
+            asked = {} if given is None else {"kept": given}
+            made = designer.design(backbone, num_seqs, seed=seed, **asked)
         except ValueError:
             made = []
         found.append(sorted(made, key=lambda one: one.nll))
@@ -138,7 +150,7 @@ def design(
     num_seqs : int
         Sequences per backbone.
     model, temperature, omit
-        See `ProteinMPNN`.
+        See `ProteinMPNN`; or ``protgm``, the backbone generator's own network (`OwnDesigner`).
     reference : path, optional
         Natives (dataset or folder) to compare the likelihoods with.
     natives : int
@@ -172,10 +184,16 @@ def design(
     ]
     check_targets(folder, [b.name for b in backbones], inputs)
     before = _before(folder, Path(directory))
-    designer = ProteinMPNN(model, temperature=temperature, omit=omit)
+    designer = _designer(model, temperature, omit)
     with Stages(enabled=progress) as stage:
         found = design_backbones(
-            backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers or cores(), stage=stage
+            backbones,
+            num_seqs=num_seqs,
+            seed=seed,
+            designer=designer,
+            kept=kept_in(Path(directory)),
+            workers=workers or cores(),
+            stage=stage,
         )
         own = alike = None
         if reference is not None:
@@ -205,6 +223,16 @@ def design(
     _write_tables(report, backbones, settings, files, made, os.path.relpath(directory, folder))
     remove_others(folder, before, files)
     return report
+
+
+def _designer(model: str, temperature: float, omit: str) -> ProteinMPNN | OwnDesigner:
+    if model != "protgm":
+        return ProteinMPNN(model, temperature=temperature, omit=omit)
+    if omit:
+        raise ValueError(f"omit={omit}: model=protgm cannot leave out types; use one of ProteinMPNN's")
+    from protgm.design.own import OwnDesigner
+
+    return OwnDesigner(temperature=temperature)
 
 
 def made_of(path: Path, settings: dict[str, object], count: int) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from protgm.design.kept import kept_in
 from protgm.design.run import DESIGNS, design_backbones, made_of
 from protgm.design.write import check_targets, write_designs
 from protgm.evaluate.collect import with_confidence
@@ -63,7 +64,9 @@ def design_samples(
         backbones = [with_confidence(read_structure(path)) for path in todo]
         check_targets(out, [backbone.name for backbone in backbones], todo)
         with Stages(enabled=progress) as stage:
-            found = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, stage=stage)
+            found = design_backbones(
+                backbones, num_seqs=num_seqs, seed=seed, designer=designer, kept=kept_in(folder), stage=stage
+            )
         out.mkdir(parents=True, exist_ok=True)
         written, failed = write_designs(out, backbones, found)
         made |= {b.name: wanted[b.name] for b, one in zip(backbones, found, strict=True) if one}

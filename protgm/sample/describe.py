@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from protgm.layout import Layout, Site
+from protgm.model.state import MASK_TOKEN
 
-__all__ = ["given_residues", "layout_lines"]
+__all__ = ["given_residues", "kept_types", "layout_lines"]
 
 
 def layout_lines(layout: Layout) -> list[str]:
@@ -36,6 +37,26 @@ def given_residues(layout: Layout) -> dict[str, dict[str, str]]:
         if site.part != "new":
             found.setdefault(site.part, {})[f"{site.chain}{site.number}{site.code}"] = site.source
     return found
+
+
+def kept_types(layout: Layout, copies: int = 1) -> dict[str, object]:
+    """What a sequence design has to keep: residues whose types are given, chains of a target, copies of a unit."""
+    kept: dict[str, object] = {}
+    rows = list(zip(layout.sites, layout.sequence.tolist(), layout.design.tolist(), strict=True))
+    chains = list(dict.fromkeys(site.chain for site in layout.sites))
+    targets = [c for c in chains if all(site.part == "target" for site in layout.sites if site.chain == c)]
+    types = [
+        f"{site.chain}{site.number}{site.code}"
+        for site, token, free in rows
+        if token != MASK_TOKEN and not free and site.chain not in targets
+    ]
+    if types:
+        kept["types"] = types
+    if targets:
+        kept["chains"] = targets
+    if copies > 1:
+        kept["copies"] = copies
+    return kept
 
 
 def _runs(chain: Sequence[tuple[int, Site, int]]) -> list[list[tuple[int, Site, int]]]:

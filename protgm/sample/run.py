@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from protgm.condition import Conditions
+from protgm.condition import Conditions, Symmetry
 from protgm.condition.secondary import NATIVE, check_secondary
 from protgm.evaluate.gate import Gate
 from protgm.evaluate.geometry import geometry
 from protgm.files import remove_temporary, sha256
 from protgm.layout import MAX_LENGTH
 from protgm.sample.asked import Asked
-from protgm.sample.describe import given_residues
+from protgm.sample.describe import given_residues, kept_types
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
@@ -222,6 +222,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, out: Path) -> dict[str, Any]:
     backbone, item = generated.backbone, generated.item
+    copies = 1 if config.symmetry is None else Symmetry(config.symmetry).units
     path = out / f"{item.name}.{config.format}"
     figures = geometry(backbone)
     reasons = Gate().check(figures)
@@ -233,6 +234,7 @@ def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig
         "length": item.length,
         "index": item.index,
         **({"given": given} if (given := given_residues(generated.layout)) else {}),
+        **({"keep": keep} if (keep := kept_types(generated.layout, copies)) else {}),
         **recipe,
         "confidence": round(float(backbone.confidence.mean()), 4) if backbone.confidence is not None else None,
         "gate": {"passed": not reasons, "reasons": list(reasons)},
