@@ -20,7 +20,7 @@ from protgm.condition.secondary import NATIVE
 from protgm.condition.source import tokens_to_letters
 from protgm.layout import Layout
 from protgm.lie.random import Streams
-from protgm.model import Denoiser
+from protgm.model import Denoiser, Prediction
 from protgm.model.device import automatic_device, in_precision, placed, usable_device
 from protgm.model.finite import finite
 from protgm.model.memory import out_of_memory
@@ -56,6 +56,8 @@ class Generated:
         As the network left it, before the refinement; the same object where there was none.
     seconds : float
         Its share of the batch's wall-clock time.
+    seen, predicted : tuple of Backbone
+        With ``trajectory``: what the network saw and predicted, step by step.
     """
 
     item: Item
@@ -63,6 +65,8 @@ class Generated:
     backbone: Backbone
     raw: Backbone
     seconds: float
+    seen: tuple[Backbone, ...] = ()
+    predicted: tuple[Backbone, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class _Job:
     settings: SamplerSettings
     execution: Execution
     refine: bool
+    trajectory: bool
 
 
 class BackboneModel:
@@ -185,11 +190,12 @@ class BackboneModel:
         settings: SamplerSettings | None = None,
         execution: Execution | None = None,
         refine: bool = True,
+        trajectory: bool = False,
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
         execution = (execution or Execution()).on(self.device)
         seed = whole("seed", seed, least=0)
-        job = _Job(conditions or Conditions(), seed, settings or SamplerSettings(), execution, refine)
+        job = _Job(conditions or Conditions(), seed, settings or SamplerSettings(), execution, refine, trajectory)
         for chunk in batches(items, execution):
             yield from self._batch(chunk, job)
 
@@ -225,7 +231,20 @@ class BackboneModel:
         network = partial(self.denoiser.to(self.device), neighbours=job.execution.attended(max(sizes)))
         denoiser = placed(in_precision(network, self.device, job.execution.precision == "bf16"), self.device)
         denoiser = finite(denoiser, self.checkpoint)
-        sampled = sample_frames(denoiser, self.process, layout, job.settings, source, conditions=conditions)
+        steps: list[tuple[Frames, Frames]] = []
+
+        def watch(_: int, state: State, prediction: Prediction) -> None:
+            steps.append((state.frames, prediction.frames))
+
+        sampled = sample_frames(
+            denoiser,
+            self.process,
+            layout,
+            job.settings,
+            source,
+            conditions=conditions,
+            on_step=watch if job.trajectory else None,
+        )
         raw = frames = sampled.frames
         if job.refine:
             frames = refine_frames(raw, layout)
@@ -246,7 +265,11 @@ class BackboneModel:
                 conditions.finish(_backbone(item, own, result[i], sampled, i, provenance), own)
                 for result in ((frames, raw) if job.refine else (raw,))
             ]
-            found.append(Generated(item, own, made[0], made[-1], seconds))
+            path = [
+                [conditions.finish(_backbone(item, own, step[kind][i], sampled, i, {}), own) for step in steps]
+                for kind in (0, 1)
+            ]
+            found.append(Generated(item, own, made[0], made[-1], seconds, tuple(path[0]), tuple(path[1])))
         return found
 
 

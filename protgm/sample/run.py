@@ -26,6 +26,7 @@ from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_ma
 from protgm.sample.request import batches, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.structure.errors import printable
+from protgm.structure.models import write_models
 from protgm.structure.write import is_ours
 from protgm.version import __version__
 
@@ -58,6 +59,7 @@ class SampleConfig(Asked, Execution, SamplerSettings):
     shard: str | None = None
     design: bool = False
     num_seqs: int = 8
+    trajectory: bool = False
     device: str | None = None
     progress: bool = True
 
@@ -146,6 +148,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
                     settings=config.sampler,
                     execution=replace(config.execution, batch=len(chunk)),
                     refine=config.refine,
+                    trajectory=config.trajectory,
                 )
                 new = [_write(generated, recipe, config, out) for generated in made if generated.item in missing]
                 append(out, new, shard)
@@ -227,6 +230,11 @@ def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig
     figures = geometry(backbone)
     reasons = Gate().check(figures)
     (backbone.to_pdb if config.format == "pdb" else backbone.to_cif)(path)
+    if generated.seen:
+        folder = out / "trajectories"
+        folder.mkdir(exist_ok=True)
+        write_models((*generated.seen, backbone), folder / f"{item.name}.pdb.gz")
+        write_models((*generated.predicted, backbone), folder / f"{item.name}.predicted.pdb.gz")
     row = {
         "name": item.name,
         "file": path.name,
