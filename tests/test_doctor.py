@@ -38,7 +38,7 @@ def test_an_equivariant_network_passes_and_others_fail(small_denoiser):
 
         def forward(self, protein, *rest):
             prediction = super().forward(protein, *rest)
-            prediction.translations.add_(0.05 * torch.sin(protein.translations))
+            prediction.frames.translations.add_(0.05 * torch.sin(protein.frames.translations))
             return prediction
 
     leaky = Leaky(small_denoiser.config).eval()

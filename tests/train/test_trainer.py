@@ -149,9 +149,10 @@ def test_the_place_in_the_epoch_is_kept(config):
     assert trainer.counters["batch"] == 2 * steps // before
 
 
-def test_a_process_that_dies_ends_the_run_with_a_reason(config):
+def test_a_process_that_dies_ends_the_run_with_a_reason(config, tmp_path):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="not a dataset"):
-        train(replace(config, data=config.out, processes=2))
+        train(replace(config, data=str(tmp_path / "empty"), processes=2))
 
 
 def test_other_settings_in_one_folder_are_refused(config):
