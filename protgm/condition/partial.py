@@ -10,7 +10,7 @@ import torch
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import given, load_source, residues_of
+from protgm.condition.source import given, load_source, places_of, residues_of
 from protgm.layout import FIXED, FREE, Layout
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -44,6 +44,7 @@ class Partial(Condition):
     fixed: str | None = None
     rank: int = field(default=0, init=False)
     sizes: bool = field(default=True, init=False)
+    once = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.time < 1:
@@ -80,7 +81,7 @@ class Partial(Condition):
             raise ValueError(f"{source.name}: the residues of each chain must follow one another in the file")
         whole = replace(
             whole,
-            residue_index=index,
+            residue_index=places_of(source),
             chain_index=chain_index,
             time=torch.where(still, 1.0, self.time),
             body=torch.where(still, FIXED, FREE),

@@ -71,7 +71,9 @@ class SampleConfig(Asked, Execution, SamplerSettings):
         work_list((MAX_LENGTH,), self.num, self.seed)
         if self.length is not None:
             lengths = parse_length(self.length)
-            if self.secondary is not None:
+            if (
+                self.secondary is not None and self.motif is None
+            ):  # a scaffold's labels are checked where it is laid out
                 check_secondary(self.secondary, lengths)
         if self.shard is not None:
             Shard.parse(self.shard)
