@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from protgm.condition.base import Condition, Draw
 from protgm.condition.bodies import rigid, steer_bodies
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import given, label, load_source, places_of, residues_of
+from protgm.condition.source import chain_places, given, label, load_source, residues_of
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -51,8 +51,8 @@ class Motif(Condition):
     length: int | tuple[int, int] | None = None
     unordered: bool = False
     redesign: tuple[str, ...] = ()
-    rank: int = field(default=0, init=False)
-    sizes: bool = field(default=True, init=False)
+    rank: int = field(default=0, init=False, repr=False)
+    sizes: bool = field(default=True, init=False, repr=False)
     once = True
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Motif(Condition):
         object.__setattr__(self, "_files", files)
         object.__setattr__(self, "_elements", elements)
         object.__setattr__(self, "_rows", rows)
-        object.__setattr__(self, "_places", [places_of(one) for one in files])
+        object.__setattr__(self, "_places", [chain_places(one)[1] for one in files])
         object.__setattr__(self, "_total", (low, high))
 
     def _bounds(self, elements: Sequence[New | Break | Segment], kept: int) -> tuple[int, int]:

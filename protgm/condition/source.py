@@ -18,7 +18,15 @@ from protgm.structure.contig import Segment
 from protgm.structure.frames import Frames
 from protgm.structure.residues import AMINO_ACIDS
 
-__all__ = ["given", "label", "letters_to_tokens", "load_source", "places_of", "residues_of", "tokens_to_letters"]
+__all__ = [
+    "chain_places",
+    "given",
+    "label",
+    "letters_to_tokens",
+    "load_source",
+    "residues_of",
+    "tokens_to_letters",
+]
 
 
 def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
@@ -66,13 +74,17 @@ def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
     return rows
 
 
-def places_of(structure: Backbone) -> torch.Tensor:
-    """Residue indices as training has them, int64 of shape (L,): gaps of the file and between chains are gaps."""
+def chain_places(structure: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chains and places as training has them: gaps of the file, and those between chains, are gaps of the index.
+
+    Returns
+    -------
+    chain_index, residue_index : Tensor of int64, shape (L,)
+    """
     chains = list(dict.fromkeys(structure.chain_ids))
     chain_index = np.array([chains.index(chain) for chain in structure.chain_ids])
-    return torch.from_numpy(
-        residue_index(structure.residue_numbers, chain_index, structure.chain_breaks(), structure.complete)
-    )
+    index = residue_index(structure.residue_numbers, chain_index, structure.chain_breaks(), structure.complete)
+    return torch.from_numpy(chain_index), torch.from_numpy(index)
 
 
 def _between(

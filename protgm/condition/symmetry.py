@@ -70,7 +70,7 @@ class Symmetry(Condition):
     """
 
     group: str
-    rank: int = field(default=3, init=False)
+    rank: int = field(default=3, init=False, repr=False)
     once = True
 
     def __post_init__(self) -> None:

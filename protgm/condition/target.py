@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from protgm.condition.base import Condition, Draw
-from protgm.condition.source import given, load_source, places_of, residues_of
+from protgm.condition.source import chain_places, given, load_source, residues_of
 from protgm.layout import CHAIN_GAP, CHAIN_LETTERS, Layout
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
@@ -42,7 +42,7 @@ class Target(Condition):
     chains: tuple[str, ...] = ()
     hotspots: tuple[str, ...] = ()
     crop: int | None = 256
-    rank: int = field(default=2, init=False)
+    rank: int = field(default=2, init=False, repr=False)
     once = True
 
     def __post_init__(self) -> None:
@@ -107,7 +107,9 @@ class Target(Condition):
         index = torch.tensor([first + chains.index(site.chain) for site in target.sites])
         hotspot = torch.tensor([int(i) in spots for i in seen])
         behind = int(layout.residue_index.max()) + 1 + CHAIN_GAP
-        target = replace(target, chain_index=index, hotspot=hotspot, residue_index=places_of(source)[seen] + behind)
+        target = replace(
+            target, chain_index=index, hotspot=hotspot, residue_index=chain_places(source)[1][seen] + behind
+        )
         letters = [free[chain] for chain in layout.chain_index.tolist()]
         new = replace(
             layout, sites=tuple(replace(s, chain=letter) for s, letter in zip(layout.sites, letters, strict=True))

@@ -44,7 +44,7 @@ class Asked:
         self._check()
         parts: list[Condition] = []
         if self.motif is not None and self.contig is not None:
-            files = [part for part in self.motif.split(",") if part]
+            files = [str(Path(part.strip()).expanduser()) for part in self.motif.split(",") if part.strip()]
             parts.append(Motif(files, self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign))))
         if self.start is not None:
             if length is not None:

@@ -189,7 +189,7 @@ class BackboneModel:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
         execution = (execution or Execution()).on(self.device)
         seed = whole("seed", seed, least=0)
-        job = _Job(conditions or Conditions(), seed, settings or SamplerSettings(), execution, refine)
+        job = _Job(Conditions() & (conditions or Conditions()), seed, settings or SamplerSettings(), execution, refine)
         for chunk in batches(items, execution):
             yield from self._batch(chunk, job)
 
