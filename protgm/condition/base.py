@@ -86,7 +86,7 @@ class Condition:
         return prediction
 
     def constrain(self, state: State, layout: Layout) -> State:
-        """The state after a step, changed."""
+        """The state after a step, and what comes out at the end, changed."""
         return state
 
     def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
