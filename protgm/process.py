@@ -14,7 +14,7 @@ say how a protein lies, noise is drawn about them, as it comes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -83,8 +83,18 @@ class ProteinProcess:
         return cls(positions=GaussianPath(scale=scale))
 
     def to_dict(self) -> dict[str, Any]:
-        """What a weights file keeps of it."""
-        return {"positions": {"scale": self.positions.scale}, "rotations": vars(self.rotations.schedule).copy()}
+        """What a weights file keeps of it.
+
+        Raises
+        ------
+        ValueError
+            If it has other paths than those of `of_scale` but for numbers: a file could not say so.
+        """
+        usual = ProteinProcess.of_scale(self.positions.scale)
+        schedule = self.rotations.schedule
+        if self.positions != usual.positions or self.tokens != usual.tokens or not isinstance(schedule, QuadraticKappa):
+            raise ValueError("a weights file holds a process of CondOT, QuadraticKappa and masking alone")
+        return {"positions": {"scale": self.positions.scale}, "rotations": asdict(schedule)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProteinProcess:

@@ -60,6 +60,8 @@ class Condition:
     rank: int = 1
     #: Whether the condition itself says how long the protein is.
     sizes: bool = False
+    #: Whether two of its kind contradict each other.
+    once: bool = False
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """One protein's layout, changed.
@@ -84,7 +86,7 @@ class Condition:
         return prediction
 
     def constrain(self, state: State, layout: Layout) -> State:
-        """The state after a step, changed."""
+        """The state after a step, and what comes out at the end, changed."""
         return state
 
     def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
@@ -106,8 +108,9 @@ class Conditions(Condition):
     parts: tuple[Condition, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(sorted(self.parts, key=lambda part: part.rank)))
-        kinds = [type(part) for part in self.parts if part.rank in (0, 3)]
+        parts = [one for part in self.parts for one in _parts(part)]
+        object.__setattr__(self, "parts", tuple(sorted(parts, key=lambda part: part.rank)))
+        kinds = [type(part) for part in self.parts if part.once]
         for kind in kinds:
             if kinds.count(kind) > 1:
                 raise ValueError(f"{kind.__name__} is asked for twice; one of them must say everything")

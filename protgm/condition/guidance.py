@@ -37,7 +37,7 @@ class Autoguidance(Condition):
 
     scale: float = 1.5
     until: float = 0.6
-    rank: int = field(default=4, init=False)
+    rank: int = field(default=4, init=False, repr=False)
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The prediction with its early translations moved."""
@@ -80,7 +80,7 @@ class Potential(Condition):
     until: float = 0.8
     largest: float = 3.0
     name: str = "potential"
-    rank: int = field(default=4, init=False)
+    rank: int = field(default=4, init=False, repr=False)
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The prediction with its translations pulled."""

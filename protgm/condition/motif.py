@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from os import PathLike
 
 import torch
+from torch.nn import functional as F
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.bodies import rigid, steer_bodies
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import given, label, load_source, residues_of
+from protgm.condition.source import chain_places, given, label, load_source, residues_of
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -50,8 +51,9 @@ class Motif(Condition):
     length: int | tuple[int, int] | None = None
     unordered: bool = False
     redesign: tuple[str, ...] = ()
-    rank: int = field(default=0, init=False)
-    sizes: bool = field(default=True, init=False)
+    rank: int = field(default=0, init=False, repr=False)
+    sizes: bool = field(default=True, init=False, repr=False)
+    once = True
 
     def __post_init__(self) -> None:
         several = isinstance(self.structure, Sequence) and not isinstance(self.structure, str)
@@ -68,6 +70,17 @@ class Motif(Condition):
         for (file, i), count in taken.items():
             if count > 1:
                 raise ValueError(f"contig={self.contig}: residue {label(files[file - 1], i)} is in {count} segments")
+        chains: list[list[New | Segment]] = [[]]
+        for element in elements:
+            if isinstance(element, Break):
+                chains.append([])
+            else:
+                chains[-1].append(element)
+        if len(chains) > len(CHAIN_LETTERS):
+            raise ValueError(f"contig={self.contig}: {len(chains)} chains are more than there are letters")
+        for number, chain in enumerate(chains, 1):
+            if not any(isinstance(e, Segment) or e.low > 0 for e in chain):
+                raise ValueError(f"contig={self.contig}: chain {number} may come out empty; let it have a residue")
         if not rows:
             raise ValueError(f"contig={self.contig}: keeps no residue of the motif; for none say length= alone")
         known = {label(files[element.file - 1], int(i)) for element, found in rows.items() for i in found}
@@ -78,6 +91,7 @@ class Motif(Condition):
         object.__setattr__(self, "_files", files)
         object.__setattr__(self, "_elements", elements)
         object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_places", [chain_places(one)[1] for one in files])
         object.__setattr__(self, "_total", (low, high))
 
     def _bounds(self, elements: Sequence[New | Break | Segment], kept: int) -> tuple[int, int]:
@@ -105,21 +119,25 @@ class Motif(Condition):
         elements = self._ordered(draw)
         lengths = self._lengths(elements, draw)
         bodies = self._bodies()
-        parts, chain, fresh = [], 0, []
+        parts, chain, fresh, gaps = [], 0, [], []
         for number, element in enumerate(elements):
             if isinstance(element, Break):
                 chain += 1
                 continue
             if isinstance(element, New):
                 piece = Layout.chain(lengths[number])
+                gaps.append(torch.zeros(len(piece), dtype=torch.long))
             else:
                 source = self._files[element.file - 1]  # type: ignore[attr-defined]
                 piece = given(source, self._rows[element], part="motif", body=bodies[element.body])  # type: ignore[attr-defined]
                 piece = self._redesigned(piece)
+                along = self._places[element.file - 1][self._rows[element]].diff() - 1  # type: ignore[attr-defined]
+                gaps.append(F.pad(along, (1, 0)))
             parts.append(replace(piece, chain_index=torch.full((len(piece),), chain)))
             fresh += [isinstance(element, New)] * len(piece)
         whole = Layout.joined(parts).numbered()
-        return replace(whole, sites=_sites(whole, fresh))
+        index = whole.residue_index + torch.cat(gaps).cumsum(0)
+        return replace(whole, residue_index=index, sites=_sites(whole, fresh))
 
     def _ordered(self, draw: Draw) -> list[New | Break | Segment]:
         elements = list(self._elements)  # type: ignore[attr-defined]

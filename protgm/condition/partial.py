@@ -10,7 +10,7 @@ import torch
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import given, load_source, residues_of
+from protgm.condition.source import chain_places, given, load_source, residues_of
 from protgm.layout import FIXED, FREE, Layout
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -18,7 +18,7 @@ from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
 from protgm.structure.frames import kabsch
 
-__all__ = ["Partial", "chain_places"]
+__all__ = ["Partial"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,8 +42,9 @@ class Partial(Condition):
     structure: str | PathLike[str] | Backbone
     time: float
     fixed: str | None = None
-    rank: int = field(default=0, init=False)
-    sizes: bool = field(default=True, init=False)
+    rank: int = field(default=0, init=False, repr=False)
+    sizes: bool = field(default=True, init=False, repr=False)
+    once = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.time < 1:
@@ -112,20 +113,3 @@ class Partial(Condition):
         """File, time and what is fixed."""
         name = self._source.name  # type: ignore[attr-defined]
         return {"condition": "Partial", "structure": name, "time": self.time, "fixed": self.fixed}
-
-
-def chain_places(structure: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
-    """Number of each residue's chain, and its place along it: a gap in the chain is as long as the numbering says.
-
-    Returns
-    -------
-    chain_index, residue_index : Tensor of int64, shape (L,)
-    """
-    chains = list(dict.fromkeys(structure.chain_ids))
-    chain_index = torch.tensor([chains.index(chain) for chain in structure.chain_ids])
-    numbers = structure.residue_numbers
-    apart = np.maximum(np.diff(numbers, prepend=numbers[:1]), 2)
-    steps = torch.from_numpy(np.where(np.roll(structure.chain_breaks(), 1), apart, 1)).clamp_max(50)
-    begins = torch.cat((torch.tensor([True]), chain_index.diff() != 0))
-    index = torch.where(begins, 0, steps).cumsum(0)
-    return chain_index, index - torch.where(begins, index, 0).cummax(0).values + 10_000 * chain_index

@@ -70,12 +70,22 @@ class SecondaryStructure(Condition):
     """
 
     text: str = NATIVE
+    once = True
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """The new residues' labels."""
         new = layout.mask & (layout.time == 0) & (layout.body < 0)
+        count = int(new.sum())
+        labels = _labels(self.text, count, draw)
+        if self.text == NATIVE:
+            # What somebody has asked for is not overwritten by what is asked for by default.
+            labels = torch.where(layout.secondary[new] == UNKNOWN_STRUCTURE, labels, layout.secondary[new])
+        elif not count:
+            raise ValueError(f"secondary={self.text}: there are no new residues; use null")
+        else:
+            check_secondary(self.text, range(count, count + 1))
         secondary = layout.secondary.clone()
-        secondary[new] = _labels(self.text, int(new.sum()), draw)
+        secondary[new] = labels
         return replace(layout, secondary=secondary)
 
     def describe(self) -> dict[str, object]:

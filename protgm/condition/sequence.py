@@ -29,6 +29,7 @@ class Sequence(Condition):
     """
 
     letters: str
+    once = True
 
     def __post_init__(self) -> None:
         if wrong := re.search(r"[^ACDEFGHIKLMNPQRSTVWYX?]", self.letters):

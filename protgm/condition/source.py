@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from protgm.data.entry import residue_index
 from protgm.layout import FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN
 from protgm.structure import Backbone, read_structure
@@ -17,7 +18,15 @@ from protgm.structure.contig import Segment
 from protgm.structure.frames import Frames
 from protgm.structure.residues import AMINO_ACIDS
 
-__all__ = ["given", "label", "letters_to_tokens", "load_source", "residues_of", "tokens_to_letters"]
+__all__ = [
+    "chain_places",
+    "given",
+    "label",
+    "letters_to_tokens",
+    "load_source",
+    "residues_of",
+    "tokens_to_letters",
+]
 
 
 def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
@@ -63,6 +72,19 @@ def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
     for i in rows[~structure.complete[rows]]:
         raise ValueError(f"{structure.name}: residue {label(structure, int(i))} ({segment.text}) lacks N, CA or C")
     return rows
+
+
+def chain_places(structure: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chains and places as training has them: gaps of the file, and those between chains, are gaps of the index.
+
+    Returns
+    -------
+    chain_index, residue_index : Tensor of int64, shape (L,)
+    """
+    chains = list(dict.fromkeys(structure.chain_ids))
+    chain_index = np.array([chains.index(chain) for chain in structure.chain_ids])
+    index = residue_index(structure.residue_numbers, chain_index, structure.chain_breaks(), structure.complete)
+    return torch.from_numpy(chain_index), torch.from_numpy(index)
 
 
 def _between(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from protgm.condition.base import Condition, Draw
-from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
+from protgm.layout import CHAIN_GAP, CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.lie import so3
 from protgm.lie.random import Source
 from protgm.model.state import Prediction
@@ -70,7 +70,8 @@ class Symmetry(Condition):
     """
 
     group: str
-    rank: int = field(default=3, init=False)
+    rank: int = field(default=3, init=False, repr=False)
+    once = True
 
     def __post_init__(self) -> None:
         point_group(self.group)
@@ -91,17 +92,20 @@ class Symmetry(Condition):
         if chains * self.units > len(CHAIN_LETTERS):
             raise ValueError(f"symmetry={self.group}: {chains * self.units} chains are more than there are letters")
         unit = self._free(layout)
+        # As far apart as chains of one unit are.
+        step = int(unit.residue_index.max()) + 1 + CHAIN_GAP
         copies = []
         for number in range(self.units):
             copies.append(
                 replace(
                     unit,
+                    residue_index=unit.residue_index + number * step,
                     chain_index=unit.chain_index + number * chains,
                     body=torch.where(unit.body > FIXED, unit.body + number * int(unit.body.max()), unit.body),
                     sites=_renamed(unit, number, chains),
                 )
             )
-        return Layout.joined(copies).numbered()
+        return Layout.joined(copies)
 
     def _free(self, layout: Layout) -> Layout:
         """The unit with what was fixed in space as a body of its own."""

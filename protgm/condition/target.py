@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from protgm.condition.base import Condition, Draw
-from protgm.condition.source import given, load_source, residues_of
-from protgm.layout import CHAIN_LETTERS, Layout
+from protgm.condition.source import chain_places, given, load_source, residues_of
+from protgm.layout import CHAIN_GAP, CHAIN_LETTERS, Layout
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
 
@@ -42,7 +42,8 @@ class Target(Condition):
     chains: tuple[str, ...] = ()
     hotspots: tuple[str, ...] = ()
     crop: int | None = 256
-    rank: int = field(default=2, init=False)
+    rank: int = field(default=2, init=False, repr=False)
+    once = True
 
     def __post_init__(self) -> None:
         source = load_source(self.structure)
@@ -51,7 +52,10 @@ class Target(Condition):
             if chain not in there:
                 raise ValueError(f"{source.name}: there is no chain {chain}; it has {', '.join(there)}")
         wanted = self.chains or tuple(there)
-        rows = np.flatnonzero([chain in wanted for chain in source.chain_ids] & source.complete)
+        whole = np.flatnonzero([chain in wanted for chain in source.chain_ids])
+        rows = whole[source.complete[whole]]
+        if not len(rows):
+            raise ValueError(f"{source.name}: the target ({', '.join(wanted)}) has no residue with N, CA and C")
         spots = set()
         for text in self.hotspots:
             for element in parse_contig(text):
@@ -63,9 +67,10 @@ class Target(Condition):
                     )
                 spots |= {int(i) for i in residues_of(source, element)}
         if self.crop is not None and self.crop < max(1, len(spots)):
-            raise ValueError(f"crop={self.crop} must be at least the number of hotspots, {len(spots)}")
+            least = f"the number of hotspots, {len(spots)}" if spots else "1"
+            raise ValueError(f"crop={self.crop} must be at least {least}")
         object.__setattr__(self, "_source", source)
-        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_spots", spots)
         object.__setattr__(self, "_seen", self._cropped(source, rows, sorted(spots)))
 
@@ -84,6 +89,10 @@ class Target(Condition):
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """The new chains first, under letters that the target does not use, then the target."""
         source, seen, spots = self._source, self._seen, self._spots  # type: ignore[attr-defined]
+        if any(site.part in ("start", "fixed") for site in layout.sites):
+            raise ValueError(
+                "target=: cannot be combined with a start; give the complex as start=, its target as fixed="
+            )
         if bool(layout.known.any()):
             raise ValueError(
                 "target=: the new chains may hold no residue fixed in space; name them in one contig with it"
@@ -93,27 +102,24 @@ class Target(Condition):
         used = set(source.chain_ids)
         free = [letter for letter in CHAIN_LETTERS if letter not in used]
         first = int(layout.chain_index.max()) + 1
+        if first > len(free):
+            raise ValueError(f"target=: no letters are left for {first} new chain(s) beside those of {source.name}")
         index = torch.tensor([first + chains.index(site.chain) for site in target.sites])
         hotspot = torch.tensor([int(i) in spots for i in seen])
-        target = replace(target, chain_index=index, hotspot=hotspot, residue_index=self._index(source, seen))
+        behind = int(layout.residue_index.max()) + 1 + CHAIN_GAP
+        target = replace(
+            target, chain_index=index, hotspot=hotspot, residue_index=chain_places(source)[1][seen] + behind
+        )
         letters = [free[chain] for chain in layout.chain_index.tolist()]
         new = replace(
             layout, sites=tuple(replace(s, chain=letter) for s, letter in zip(layout.sites, letters, strict=True))
         )
-        target = replace(target, residue_index=target.residue_index + 10_000 * index)
         return Layout.joined([new, target])
-
-    @staticmethod
-    def _index(source: Backbone, seen: np.ndarray) -> torch.Tensor:
-        """Places along the chains: gaps of the file and of the crop are gaps here."""
-        steps = np.where(source.chain_breaks(), 10, 1)
-        place = np.concatenate(([0], np.cumsum(steps)[:-1]))
-        return torch.from_numpy(place[seen] - place[seen].min())
 
     def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
         """With the whole target, as the file has it, behind the new chains."""
         made = backbone.select(np.array([site.part != "target" for site in layout.sites]))
-        target = self._source.select(self._rows)  # type: ignore[attr-defined]
+        target = self._source.select(self._whole)  # type: ignore[attr-defined]
         confidence = None
         if made.confidence is not None:
             confidence = np.concatenate((made.confidence, np.ones(len(target), dtype=np.float32)))
@@ -136,5 +142,5 @@ class Target(Condition):
             "hotspots": list(self.hotspots),
             "crop": self.crop,
             "seen": len(self._seen),  # type: ignore[attr-defined]
-            "residues": len(self._rows),  # type: ignore[attr-defined]
+            "residues": len(self._whole),  # type: ignore[attr-defined]
         }

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from protgm.condition.partial import chain_places
-from protgm.condition.source import given, letters_to_tokens, tokens_to_letters
+from protgm.condition.source import chain_places, given, letters_to_tokens, tokens_to_letters
 from protgm.design.base import Design
 from protgm.layout import Layout
 from protgm.model import MASK_TOKEN, NoisyProtein

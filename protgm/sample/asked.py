@@ -44,9 +44,11 @@ class Asked:
         self._check()
         parts: list[Condition] = []
         if self.motif is not None and self.contig is not None:
-            files = [part for part in self.motif.split(",") if part]
+            files = [str(Path(part.strip()).expanduser()) for part in self.motif.split(",") if part.strip()]
             parts.append(Motif(files, self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign))))
         if self.start is not None:
+            if length is not None:
+                raise ValueError(f"length={length}: start={self.start} says itself how long the protein is")
             parts.append(Partial(self.start, self.start_time, self.fixed))
         if isinstance(self.sequence, str):
             parts.append(Sequence(_letters(self.sequence)))
@@ -64,6 +66,14 @@ class Asked:
         for key, other in _NEEDS:
             if getattr(self, key) and getattr(self, other) is None:
                 raise ValueError(f"{key}={getattr(self, key)} says nothing without {other}=")
+        for key, other in (("start_time", "start"), ("crop", "target")):
+            if getattr(self, key) != getattr(Asked, key) and getattr(self, other) is None:
+                raise ValueError(f"{key}={getattr(self, key)} says nothing without {other}=")
+        if self.contacts and not (self.motif or self.start or self.target or self.symmetry):
+            raise ValueError(
+                f"contacts={self.contacts} are those between chains, and one chain is asked for; it needs symmetry=, "
+                "target=, or a contig or start of several chains"
+            )
 
 
 #: Keys that say nothing without another.

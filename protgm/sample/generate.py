@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from protgm.checks import whole
 from protgm.condition.base import Condition, Conditions
 from protgm.condition.secondary import NATIVE
-from protgm.condition.source import tokens_to_letters
 from protgm.layout import Layout
 from protgm.lie.random import Streams
 from protgm.model import Denoiser, Prediction
@@ -28,8 +25,9 @@ from protgm.process import ProteinProcess, State
 from protgm.sample.lengths import Item
 from protgm.sample.refine import refine_frames
 from protgm.sample.request import batches, lay_out, requested, with_labels
-from protgm.sample.sampler import Sampled, sample_frames
+from protgm.sample.sampler import sample_frames
 from protgm.sample.settings import Execution, SamplerSettings
+from protgm.sample.structures import backbone_of
 from protgm.structure import Backbone
 from protgm.structure.frames import Frames
 from protgm.version import __version__
@@ -195,7 +193,8 @@ class BackboneModel:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
         execution = (execution or Execution()).on(self.device)
         seed = whole("seed", seed, least=0)
-        job = _Job(conditions or Conditions(), seed, settings or SamplerSettings(), execution, refine, trajectory)
+        both = Conditions() & (conditions or Conditions())
+        job = _Job(both, seed, settings or SamplerSettings(), execution, refine, trajectory)
         for chunk in batches(items, execution):
             yield from self._batch(chunk, job)
 
@@ -262,11 +261,11 @@ class BackboneModel:
         found = []
         for i, (item, own) in enumerate(zip(chunk, layouts, strict=True)):
             made = [
-                conditions.finish(_backbone(item, own, result[i], sampled, i, provenance), own)
+                conditions.finish(backbone_of(item, own, result[i], sampled, i, provenance), own)
                 for result in ((frames, raw) if job.refine else (raw,))
             ]
             path = [
-                [conditions.finish(_backbone(item, own, step[kind][i], sampled, i, {}), own) for step in steps]
+                [conditions.finish(backbone_of(item, own, step[kind][i], sampled, i, {}), own) for step in steps]
                 for kind in (0, 1)
             ]
             found.append(Generated(item, own, made[0], made[-1], seconds, tuple(path[0]), tuple(path[1])))
@@ -298,23 +297,3 @@ def _gigabytes(proteins: int, length: int, job: _Job) -> str:
     """Memory that a batch takes at its peak, as measured; pairs of residues are most of it."""
     pairs = proteins * length * (job.execution.attended(length) or length)
     return f"{pairs * _BYTES_A_PAIR / 1e9:.2g}"
-
-
-def _backbone(
-    item: Item, layout: Layout, frames: Frames, sampled: Sampled, row: int, provenance: dict[str, object]
-) -> Backbone:
-    """One protein of a batch as a structure: residues whose type was to be found and was not are glycines by name."""
-    length = len(layout)
-    atoms = layout.to_atoms(frames[:length].map(Tensor.double))
-    letters = tokens_to_letters(sampled.sequence[row, :length].tolist())
-    sites, open_ = layout.sites, layout.design.tolist()
-    return Backbone(
-        coords=atoms.float().numpy(),
-        sequence="".join("G" if a == "X" and free else a for a, free in zip(letters, open_, strict=True)),
-        chain_ids=tuple(site.chain for site in sites),
-        residue_numbers=np.array([site.number for site in sites], dtype=np.int64),
-        insertion_codes=tuple(site.code for site in sites),
-        name=item.name,
-        metadata=provenance | {"index": item.index},
-        confidence=sampled.prediction.confidence[row, :length].numpy(),
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence as Several
 from dataclasses import replace
 from itertools import groupby
 
@@ -10,6 +11,7 @@ import torch
 
 from protgm.condition.base import Condition, Conditions, Draw
 from protgm.condition.secondary import NATIVE, SecondaryStructure, check_secondary
+from protgm.condition.sequence import Sequence
 from protgm.layout import Layout
 from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
 from protgm.sample.settings import Execution
@@ -23,20 +25,21 @@ _TOKENS = 1024
 def with_labels(conditions: Condition | None, secondary: str | None) -> Conditions:
     """The conditions with the secondary structure that is asked for; natives' labels are for whole new chains only."""
     conditions = Conditions() & (conditions or Conditions())
-    if secondary is None or (secondary == NATIVE and conditions.sizes):
+    asked = conditions.sizes or any(isinstance(part, SecondaryStructure) for part in conditions)
+    if secondary is None or (secondary == NATIVE and asked):
         return conditions
     return conditions & SecondaryStructure(secondary)
 
 
-def requested(conditions: Conditions, length: int | str | Sequence[int] | None, num: int, seed: int) -> list[Item]:
+def requested(conditions: Conditions, length: int | str | Several[int] | None, num: int, seed: int) -> list[Item]:
     """The work list of a request, its layouts tried once, so that what cannot be made is refused before computing.
 
     Parameters
     ----------
     conditions : Conditions
     length : int, str or sequence of int, optional
-        As `protgm.sample.lengths.parse_length` takes it, 100 if not given; None where a condition says how long the
-        protein is.
+        As `protgm.sample.lengths.parse_length` takes it; if not given as long as the sequence that is, or 100. None
+        where a condition says how long the protein is.
     num, seed : int
 
     Returns
@@ -51,12 +54,17 @@ def requested(conditions: Conditions, length: int | str | Sequence[int] | None, 
     """
     if conditions.sizes:
         if length is not None:
-            raise ValueError(f"length={length}: what is asked for says itself how long the protein is")
+            raise ValueError(
+                f"length={length}: what is asked for says itself how long the protein is; bounds for the scaffold of a "
+                "motif are Motif(..., length=(60, 80))"
+            )
         items = [
             replace(item, length=len(lay_out(conditions, item, seed))) for item in work_list((MAX_LENGTH,), num, seed)
         ]
         return sorted((replace(item, residues=item.length) for item in items), key=lambda i: (-i.length, i.index))
-    lengths = parse_length(100 if length is None else length)
+    if length is None:
+        length = next((len(part.letters) for part in conditions if isinstance(part, Sequence)), 100)
+    lengths = parse_length(length)
     for part in conditions:
         if isinstance(part, SecondaryStructure):
             check_secondary(part.text, lengths)
@@ -84,7 +92,7 @@ def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
     return layout if bool(layout.anchor.any()) else layout.anchored()
 
 
-def batches(items: Sequence[Item], execution: Execution | None = None) -> Iterator[list[Item]]:
+def batches(items: Several[Item], execution: Execution | None = None) -> Iterator[list[Item]]:
     """Cut a work list (longest first) into batches of at most the size asked, or of about a thousand residues.
 
     Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not

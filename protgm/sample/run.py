@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,9 @@ class SampleConfig(Asked, Execution, SamplerSettings):
         work_list((MAX_LENGTH,), self.num, self.seed)
         if self.length is not None:
             lengths = parse_length(self.length)
-            if self.secondary is not None:
+            if (
+                self.secondary is not None and self.motif is None
+            ):  # a scaffold's labels are checked where it is laid out
                 check_secondary(self.secondary, lengths)
         if self.shard is not None:
             Shard.parse(self.shard)
@@ -150,7 +152,7 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
                     refine=config.refine,
                     trajectory=config.trajectory,
                 )
-                new = [_write(generated, recipe, config, out) for generated in made if generated.item in missing]
+                new = [_write(generated, recipe, config, model, out) for generated in made if generated.item in missing]
                 append(out, new, shard)
                 rows.update((row["name"], row) for row in new)
                 done += len(new)
@@ -218,12 +220,31 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if isinstance(value, dict) and isinstance(old, dict):
             names = [name for name in {**old, **value} if old.get(name) != value.get(name)]
             found += [f"{name}={old.get(name)}, now {name}={value.get(name)}" for name in names]
+        elif key == "conditions":
+            found += _asked(old or [], value)
         elif old != value:
             found.append(f"{key}={old}, now {key}={value}")
     return "; ".join(found)
 
 
-def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, out: Path) -> dict[str, Any]:
+def _asked(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
+    """Conditions that are not the same, in words."""
+
+    def words(conditions: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
+        own = [one for one in conditions if one not in others]
+        return ", ".join(
+            f"{one.get('condition')}({', '.join(f'{k}={v}' for k, v in one.items() if k != 'condition')})"
+            for one in own
+        )
+
+    if before == now:
+        return []
+    return [f"{words(before, now) or 'fewer conditions'}, now {words(now, before) or 'without'}"]
+
+
+def _write(
+    generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, model: BackboneModel, out: Path
+) -> dict[str, Any]:
     backbone, item = generated.backbone, generated.item
     copies = 1 if config.symmetry is None else Symmetry(config.symmetry).units
     path = out / f"{item.name}.{config.format}"
@@ -244,6 +265,7 @@ def _write(generated: Generated, recipe: Mapping[str, Any], config: SampleConfig
         **({"given": given} if (given := given_residues(generated.layout)) else {}),
         **({"keep": keep} if (keep := kept_types(generated.layout, copies)) else {}),
         **recipe,
+        "execution": asdict(config.execution.on(model.device)),
         "confidence": round(float(backbone.confidence.mean()), 4) if backbone.confidence is not None else None,
         "gate": {"passed": not reasons, "reasons": list(reasons)},
         "geometry": _rounded(figures.to_dict()),

@@ -87,8 +87,9 @@ def sample_frames(
     sequence = state.sequence
     if settings.cogenerate:
         sequence = complete_sequence(last, state, layout, settings.sequence_temperature, source)
-        sequence = both.constrain(replace(state, sequence=sequence), layout).sequence
-    return Sampled(last, sequence)
+    # What holds after every step holds at the end.
+    end = both.constrain(replace(state, frames=last.frames, sequence=sequence), layout)
+    return Sampled(replace(last, frames=end.frames), end.sequence)
 
 
 @dataclass(frozen=True)

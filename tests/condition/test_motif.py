@@ -11,6 +11,7 @@ import torch
 from protgm.condition import Draw, Motif
 from protgm.layout import FIXED, FREE, Layout
 from protgm.model import MASK_TOKEN
+from protgm.sample.lengths import Item
 from protgm.structure.residues import AMINO_ACIDS
 
 
@@ -150,7 +151,7 @@ def test_of_several_bodies_the_largest_is_fixed(barrel, complex_):
 @pytest.mark.parametrize("refine", [False, True])
 def test_a_motif_is_held(small_model, barrel, quick, refine):
     motif = Motif(barrel, "4,A20-25,6,A40,3")
-    for made in small_model.generate([item(20)], conditions=motif, settings=quick, refine=refine):
+    for made in small_model.generate([Item(20, 0)], conditions=motif, settings=quick, refine=refine):
         kept = np.array([site.part == "motif" for site in made.layout.sites])
         assert np.abs(made.backbone.coords[kept] - barrel.coords[[*range(19, 25), 39]]).max() < 1e-3
         assert "".join(np.array(list(made.backbone.sequence))[kept]) == barrel.sequence[19:25] + barrel.sequence[39]
@@ -161,7 +162,7 @@ def test_a_motif_is_held(small_model, barrel, quick, refine):
 
 def test_bodies_move_independently_and_keep_their_shape(small_model, barrel, complex_, quick, rmsd):
     motif = Motif([barrel, complex_], "3,A20-25@2,4,2:C30-37,2,A40@3,3,A50-51@3,2")
-    for made in small_model.generate([item(28)], conditions=motif, settings=quick):
+    for made in small_model.generate([Item(28, 0)], conditions=motif, settings=quick):
         at = {site.source: i for i, site in enumerate(made.layout.sites) if site.source}
         fixed = [at[f"C{n}"] for n in range(30, 38)]
         second, third = [at[f"A{n}"] for n in range(20, 26)], [at[f"A{n}"] for n in (40, 50, 51)]
@@ -234,7 +235,16 @@ def test_everything_given_is_refused(small_model, barrel):
         small_model.sample(conditions=Motif(barrel, "A5-20"))
 
 
-def item(length: int):
-    from protgm.sample.lengths import Item
+def test_gaps_of_a_given_chain_are_gaps(complex_):
+    layout = laid(Motif(complex_, "3,A,2"))
+    own = np.array([chain == "A" for chain in complex_.chain_ids])
+    inside = complex_.select(own).chain_breaks()[:-1]
+    assert inside.sum() > 0
+    assert layout.breaks.tolist() == [False] * 3 + inside.tolist() + [False] * 2 + [True]
 
-    return Item(length, 0)
+
+def test_chains_that_may_come_out_empty_and_too_many_are_refused(barrel):
+    with pytest.raises(ValueError, match=r"contig=A5-9/0/0-3: chain 2 may come out empty; let it have a residue"):
+        Motif(barrel, "A5-9/0/0-3")
+    with pytest.raises(ValueError, match="63 chains are more than there are letters"):
+        Motif(barrel, "/0/".join(["A5", *["3"] * 62]))

@@ -1,0 +1,138 @@
+"""Energies that pull on what is predicted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from protgm.condition import Autoguidance, Draw, Motif, Potential
+from protgm.condition.guidance import contacts, radius_of_gyration
+from protgm.layout import Layout
+from protgm.model import Prediction, RotationPosterior
+from protgm.process import State
+from protgm.structure.frames import Frames
+
+
+def case(
+    lengths: list[int], chains: int = 1, *, time: float = 0.3, spread: float = 15.0
+) -> tuple[Prediction, State, Layout]:
+    """A prediction of random places, widely spread, with chains of equal lengths."""
+    layout = Layout.unconditional(lengths)
+    index = layout.residue_index * chains // torch.tensor(lengths)[:, None]
+    layout = replace(layout, chain_index=torch.where(layout.mask, index, 0))
+    places = torch.randn(*layout.mask.shape, 3, generator=torch.Generator().manual_seed(0)) * spread
+    frames = Frames(Frames.identity(*layout.mask.shape).rotations, places * layout.mask[..., None])
+    shape = layout.mask.shape
+    posterior = RotationPosterior(torch.zeros(*shape, 1), frames.rotations[:, :, None], torch.ones(*shape, 1))
+    prediction = Prediction(frames, posterior, torch.zeros(*shape, 20), torch.ones(shape), (frames,))
+    times = torch.full(shape, time)
+    return prediction, State(frames, layout.sequence, times, times, times), layout
+
+
+def radius(frames: Frames, layout: Layout) -> torch.Tensor:
+    return torch.stack(
+        [
+            frames.translations[i, m].sub(frames.translations[i, m].mean(0)).square().sum(-1).mean().sqrt()
+            for i, m in enumerate(layout.mask)
+        ]
+    )
+
+
+def test_the_radius_is_drawn_to_that_of_a_globule():
+    prediction, state, layout = case([30, 50])
+    wanted = 2.2 * torch.tensor([30.0, 50.0]) ** 0.38
+    before = radius(prediction.frames, layout)
+    assert (before > wanted + 3).all()
+    torch.testing.assert_close(
+        radius_of_gyration()(prediction.frames, layout),
+        0.5 * torch.tensor([30.0, 50.0]) * (before - wanted).square(),
+        rtol=1e-4,
+        atol=1e-3,
+    )
+    condition = Potential(radius_of_gyration(), scale=0.5, largest=100.0)
+    after = radius(condition.steer(prediction, state, layout).frames, layout)
+    # The gradient is that of L (Rg - wanted)^2 / 2: half of it is half of the way, in every protein.
+    torch.testing.assert_close(after, (before + wanted) / 2, rtol=1e-3, atol=1e-2)
+
+
+def test_a_small_radius_is_widened():
+    prediction, state, layout = case([40], spread=2.0)
+    after = Potential(radius_of_gyration(20.0)).steer(prediction, state, layout).frames
+    assert radius(after, layout) > radius(prediction.frames, layout) + 1
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_contacts_grow_between_chains_or_within_them(between):
+    prediction, state, layout = case([40], chains=2, spread=10.0)
+    energy, other = contacts(between), contacts(not between)
+    moved = Potential(energy, scale=5.0).steer(prediction, state, layout).frames
+    assert energy(moved, layout) < energy(prediction.frames, layout) - 3
+    # By hand: pairs counted once, neighbours along the chain not at all.
+    apart = torch.cdist(prediction.frames.translations[0], prediction.frames.translations[0])
+    count = 0.0
+    for i in range(40):
+        for j in range(i):
+            same = bool(layout.chain_index[0, i] == layout.chain_index[0, j])
+            if same != between and (between or i - j > 3):
+                count += float(torch.sigmoid((8 - apart[i, j]) / 2))
+    assert float(energy(prediction.frames, layout)) == pytest.approx(-count, rel=1e-4)
+    assert other(prediction.frames, layout).shape == (1,)
+
+
+def test_pulls_are_bounded_and_leave_what_is_known_and_padding(barrel):
+    layout = Motif(barrel, "6,A20-25,4").lay_out(Layout.chain(16), Draw(0, 0))
+    batch = Layout.batch([Layout.chain(20), layout])
+    prediction, state, _ = case([20, 16])
+    moved = Potential(radius_of_gyration(), scale=1e4, largest=1.5).steer(prediction, state, batch).frames
+    step = (moved.translations - prediction.frames.translations).norm(dim=-1)
+    still = batch.known | ~batch.mask
+    assert still.sum() == 6 + 4
+    assert (step[still] == 0).all()
+    torch.testing.assert_close(step[~still], torch.full_like(step[~still], 1.5))
+
+
+@pytest.mark.parametrize(("time", "pulls"), [(0.1, False), (0.2, True), (0.79, True), (0.8, False), (1.0, False)])
+def test_it_pulls_in_its_window(time, pulls):
+    prediction, state, layout = case([20], time=time)
+    moved = Potential(radius_of_gyration(), after=0.2, until=0.8).steer(prediction, state, layout)
+    assert bool((moved.frames.translations != prediction.frames.translations).any()) == pulls
+
+
+def test_an_energy_is_one_number_a_protein():
+    prediction, state, layout = case([20, 10])
+    condition = Potential(lambda frames, layout: frames.translations.sum(), name="mine")
+    with pytest.raises(
+        ValueError, match=r"mine: an energy must be one number per protein, got shape torch.Size\(\[\]\)"
+    ):
+        condition.steer(prediction, state, layout)
+
+
+def test_guidance_goes_beyond_the_first_stage_while_it_is_early():
+    prediction, state, layout = case([20])
+    first = prediction.frames.map(lambda x: x)
+    last = Frames(first.rotations, first.translations + 1)
+    times = torch.full((1, 20), 0.3)
+    times[0, :5] = 0.7
+    prediction, state = replace(prediction, frames=last, intermediate=(first,)), replace(state, time=times)
+    assert Autoguidance(1.0).steer(prediction, state, layout) is prediction
+    aim = Autoguidance(2.0, 0.6).steer(prediction, state, layout).frames.translations
+    torch.testing.assert_close(aim[:, :5], last.translations[:, :5])
+    torch.testing.assert_close(aim[:, 5:], last.translations[:, 5:] + 1)
+
+
+def test_a_sample_is_more_compact_for_it(small_model, quick):
+    """From noise to the end: the pull of each step adds up in what comes out."""
+    options = {"settings": quick, "refine": False, "secondary": None}
+    pulled = Potential(radius_of_gyration(), until=1.0, largest=20.0)
+    radii = []
+    for conditions in (None, pulled):
+        (made,) = small_model.sample(40, conditions=conditions, **options)
+        radii.append(
+            abs(
+                radius(Frames.from_atoms(torch.from_numpy(made.coords))[None], Layout.unconditional([40]))
+                - 2.2 * 40**0.38
+            )
+        )
+    assert float(radii[1]) < 0.5 * float(radii[0])

@@ -1,0 +1,114 @@
+"""New chains against given ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import protgm
+from protgm.condition import Draw, Motif, Partial, SecondaryStructure, Target
+from protgm.layout import Layout
+from protgm.sample.lengths import Item
+
+
+def test_the_target_stays_as_it_is_and_a_new_chain_comes_before_it(small_model, complex_, quick, tmp_path):
+    target = Target(complex_, chains=("C", "D"), hotspots=("C20", "C24-25"), crop=60)
+    (made,) = small_model.generate([Item(12, 0, 72)], conditions=target, settings=quick)
+    own = complex_.select(np.array([chain in "CD" for chain in complex_.chain_ids]))
+    built = made.backbone
+    assert built.chain_ids == ("E",) * 12 + own.chain_ids  # A and B are in the file, though not in the target
+    assert built.residue_numbers.tolist() == [*range(1, 13), *own.residue_numbers.tolist()]
+    assert np.array_equal(built.coords[12:], own.coords)
+    assert built.sequence == "G" * 12 + own.sequence
+    assert len(built.confidence) == len(built)
+    # The file says the same.
+    built.to_pdb(tmp_path / "x.pdb")
+    read = protgm.read_structure(tmp_path / "x.pdb")
+    assert read.chain_ids == built.chain_ids
+    assert read.residue_numbers.tolist() == built.residue_numbers.tolist()
+    np.testing.assert_allclose(read.coords[12:], own.coords, atol=6e-4)
+
+
+def test_the_network_sees_what_is_nearest_to_the_hotspots(complex_):
+    target = Target(complex_, chains=("C",), hotspots=("C20", "C24"), crop=30)
+    layout = target.lay_out(Layout.chain(10), Draw(0, 0))
+    seen = [site.source for site in layout.sites if site.part == "target"]
+    assert len(seen) == 30
+    assert [s.source for s, hot in zip(layout.sites, layout.hotspot, strict=True) if hot] == ["C20", "C24"]
+    chain = complex_.select(np.array([c == "C" for c in complex_.chain_ids]))
+    names = [f"C{n}" for n in chain.residue_numbers]
+    spots = chain.coords[[names.index("C20"), names.index("C24")], 1]
+    distance = np.linalg.norm(chain.coords[:, None, 1] - spots, axis=-1).min(1)
+    assert set(seen) == {names[i] for i in np.argsort(distance, kind="stable")[:30]}
+    assert seen == [name for name in names if name in seen]
+    said = target.describe()
+    assert said["seen"] == 30
+    assert said["residues"] == len(chain)
+    assert said["crop"] == 30
+    # Residues on both sides of what was left out are no neighbours.
+    places = torch.tensor([names.index(name) for name in seen])
+    bonded = layout.residue_index[10:].diff() == 1
+    assert torch.equal(bonded, (places.diff() == 1) & torch.from_numpy(~chain.chain_breaks())[places[:-1]])
+    assert int(layout.chain_index.max()) == 1
+    assert layout.known.tolist() == [False] * 10 + [True] * 30
+    assert layout.design.tolist() == [True] * 10 + [False] * 30
+
+
+def test_noise_lies_in_front_of_the_hotspots(complex_):
+    layout = Target(complex_, chains=("C",), hotspots=("C20",)).lay_out(Layout.chain(10), Draw(0, 0)).anchored()
+    known = layout.frames.translations[layout.known]
+    spot = layout.frames.translations[layout.hotspot].mean(0)
+    anchor = layout.anchor[0]
+    assert (anchor - spot).norm() == pytest.approx(8.0, abs=1e-3)
+    outwards = torch.nn.functional.normalize(spot - known.mean(0), dim=-1)
+    assert float(torch.nn.functional.normalize(anchor - spot, dim=-1) @ outwards) > 0.999
+
+
+def test_residues_that_lack_atoms_are_not_seen_but_written(small_model, barrel, quick):
+    coords = barrel.coords.copy()
+    coords[30, 2] = np.nan
+    target = Target(replace(barrel, coords=coords), hotspots=("A10",))
+    (made,) = small_model.generate([Item(6, 0, 72)], conditions=target, settings=quick, refine=False)
+    assert "A31" not in {site.source for site in made.layout.sites}
+    np.testing.assert_array_equal(made.backbone.coords[6:], coords)
+    assert target.describe()["seen"] == 66
+    with pytest.raises(ValueError, match=r"1CSP_A: residue A31 \(A31\) lacks N, CA or C"):
+        Target(replace(barrel, coords=coords), hotspots=("A31",))
+
+
+def test_what_is_asked_of_the_new_chain_is_asked_of_it_alone(barrel):
+    layout = (SecondaryStructure("H8") & Target(barrel)).lay_out(Layout.chain(8), Draw(0, 0))
+    assert layout.secondary.tolist() == [0] * 8 + [3] * 67
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chains": ("A", "X")}, "3wbm: there is no chain X; it has A, B, C, D"),
+        ({"hotspots": ("X5",)}, r"hotspots=X5: chain X is not part of the target \(A, B, C, D\)"),
+        ({"chains": ("A", "B"), "hotspots": ("C20",)}, r"hotspots=C20: chain C is not part of the target \(A, B\)"),
+        ({"hotspots": ("A500",)}, r"residue A500 \(A500\) is not there; chain A has residues 5 to 97"),
+        ({"hotspots": ("A",)}, "hotspots=A: must name residues of the target, such as A45,A49"),
+        ({"hotspots": ("12",)}, "hotspots=12: must name residues"),
+        ({"hotspots": ("A20-25",), "crop": 5}, "crop=5 must be at least the number of hotspots, 6"),
+        ({"crop": 0}, "crop=0 must be at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(complex_, options, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        Target(complex_, **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_conditions_that_fix_residues_are_refused(small_model, barrel, quick):
+    target = Target(barrel)
+    with pytest.raises(ValueError, match="target=: the new chains may hold no residue fixed in space"):
+        small_model.sample(conditions=Motif(barrel, "5,A5-9,5") & target, settings=quick)
+    for fixed in (None, "A5-9"):
+        with pytest.raises(ValueError, match="target=: cannot be combined with a start; give the complex as start="):
+            small_model.sample(conditions=Partial(barrel, 0.0, fixed) & target, settings=quick)
+    with pytest.raises(ValueError, match="Target is asked for twice"):
+        target & Target(barrel)
