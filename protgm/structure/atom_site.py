@@ -150,13 +150,19 @@ def _columns(table: Table, source: str) -> Columns:
 
 def _equal(values: NDArray[Any], *words: str) -> NDArray[np.bool_]:
     """Where a column has one of these words; a blank in quotes is a word of its own."""
+    none = np.zeros(len(values), dtype=bool)
     if values.dtype.kind in "iuf":
-        return np.zeros(len(values), dtype=bool)
-    entries = values.tolist()
-    known = {value: (text_of(value) if isinstance(value, bytes) else value) in words for value in set(entries)}
-    if not any(known.values()):
-        return np.zeros(len(values), dtype=bool)
-    return np.fromiter(map(known.__getitem__, entries), dtype=bool, count=len(entries))
+        return none
+    # Most columns have none of them: that is soon seen.
+    if values.dtype.kind == "S":
+        raw = values.tobytes()
+        if not any(word.encode() in raw for word in words if word):
+            return none
+        entries = [text_of(value) for value in values.tolist()]
+    else:
+        entries = values.tolist()
+    there = set(entries).intersection(words)
+    return np.array([entry in there for entry in entries], dtype=bool) if there else none
 
 
 def _empty(values: NDArray[Any]) -> NDArray[np.bool_]:

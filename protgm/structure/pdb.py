@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, atom_rows, text_of
 from protgm.structure.errors import malformed
-from protgm.structure.pdb_header import HEADER_WORDS, pdb_header
+from protgm.structure.pdb_header import HEADER_WORDS, REMARK_NUMBERS, REMARK_WORD, pdb_header
 from protgm.structure.residues import canonical, letter_of
 from protgm.structure.source import check_lines
 
@@ -121,6 +121,8 @@ def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     if span is None and count:
         raise malformed(source, f"no model {model}: there are {count}, counted from 0")
     before = np.flatnonzero(np.isin(lines.words[:first], HEADER_WORDS))
+    of_remark = _words(lines.buffer, lines.starts[before] + 6)
+    before = before[(lines.words[before] != REMARK_WORD) | np.isin(of_remark, REMARK_NUMBERS)]
     records = zip(lines.starts[before].tolist(), lines.ends[before].tolist(), strict=True)
     header = pdb_header(data[start : min(end, start + 80)] for start, end in records)
     if span is None:

@@ -12,10 +12,13 @@ from protgm.structure.assemble import letters_of
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, Header
 from protgm.structure.errors import printable
 
-__all__ = ["HEADER_WORDS", "pdb_header"]
+__all__ = ["HEADER_WORDS", "REMARK_NUMBERS", "REMARK_WORD", "pdb_header"]
 
 #: First four bytes of the records that are read, as numbers.
 HEADER_WORDS = np.frombuffer(b"HEADEXPDREMASEQRMODR", dtype="<u4")
+REMARK_WORD = HEADER_WORDS[2]
+#: Columns 7 to 10 of the remarks that are read, as numbers: most files have hundreds of others.
+REMARK_NUMBERS = np.frombuffer(b"   2  2  2   2 R   3  3  3   3 R   6 465", dtype="<u4")
 
 #: Remarks that are read, with and without the blanks that the format wants: resolution, provenance, missing residues.
 _REMARK = re.compile(rb"REMARK(?: +2 +RES| +3 +RESOLUTION RANGE HIGH|   6 PROTGM | 465 )", re.IGNORECASE)
