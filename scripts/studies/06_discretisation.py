@@ -58,9 +58,10 @@ if __name__ == "__main__":
         log(1 - t); adaptive steps keep the 99 % quantile of the integrated hazard and of the Euler-Heun distance below
         bounds that tighten from left to right (hazard 0.8, 0.4, 0.2, 0.1). An Euler step asks the predictor once,
         midpoint and Heun twice, an adaptive step four times or more. Second order pays for the flow (8 midpoint steps
-        against more than 100 of Euler) and, in Heun's form, for the diffusion. It does not for the jump: reading the
-        posterior in the middle of the step is further off than reading it at the start, and Heun, whose jumps are
-        Euler's, equals Euler. Adaptive steps buy accuracy without tuning, not fewer steps: at equal distance they are
-        as many as fixed ones or more, and each costs twice as much."""
+        against more than 100 of Euler) and, in Heun's form, for the diffusion. It does not for the jump: all
+        solvers draw it from the posterior at the start of the step and are the same there (drawn from that of the
+        middle, Midpoint was at .026 with 8 steps and .021 with 16, against .009 and .006). Adaptive
+        steps buy accuracy without tuning, not fewer steps: at equal distance they are as many as fixed ones or more,
+        and each costs twice as much."""
     body = table(["generator", "solver", *[f"{n} steps" for n in counts]], rows)
     write(options, "06_discretisation", "Discretisation error", figure, caption, body)

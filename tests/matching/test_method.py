@@ -140,7 +140,12 @@ def test_the_loss_of_an_exact_network_is_the_least():
             assert loss(lambda x, t, shift=shift, exact=exact: exact(x, t) + shift * torch.cos(x)) > least + 1e-4
 
 
-@pytest.mark.parametrize("method", METHODS)
+def some(*methods, slow=()):
+    """Methods to train, some of them among the slow tests."""
+    return [pytest.param(m, marks=pytest.mark.slow) if m in slow else m for m in methods]
+
+
+@pytest.mark.parametrize("method", some(*METHODS, slow=("score", "diffusion", "jump")))
 def test_every_method_learns_three_modes_of_the_line(method):
     torch.manual_seed(0)
     model = GeneratorMatching(LINE, Net(1, output_size(LINE, method, (1,))), method=method, shape=(1,), spread=1.7)
@@ -160,7 +165,7 @@ def test_one_network_serves_every_generator_of_its_heads():
         assert ks_2samp(x[:, 0].numpy(), exact).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("method", ["flow", "diffusion", "jump", "superposition"])
+@pytest.mark.parametrize("method", some("flow", "diffusion", "jump", "superposition", slow=("flow", "superposition")))
 def test_rotations_keep_the_weights_of_their_modes(method):
     torch.manual_seed(2)
     model = GeneratorMatching(TURN, Net(9, output_size(TURN, method, (3, 3))), method=method, shape=(3, 3))
@@ -201,7 +206,7 @@ def test_strings_keep_their_joint_law(path):
     assert (same.float().mean(0) / same.any(1).float().mean() - SHARES).abs().max() < 0.06
 
 
-@pytest.mark.parametrize("space", ["torus", "plane"])
+@pytest.mark.parametrize("space", some("torus", "plane", slow=("plane",)))
 def test_a_mixture_path_jumps_whole_points(space):
     torch.manual_seed(5)
     if space == "torus":
@@ -221,7 +226,7 @@ def test_a_mixture_path_jumps_whole_points(space):
     assert (torch.bincount(away.argmin(1), minlength=3) / len(x) - SHARES).abs().max() < 0.06
 
 
-@pytest.mark.parametrize("method", ["flow", "superposition"])
+@pytest.mark.parametrize("method", some("flow", "superposition", slow=("flow",)))
 def test_a_product_keeps_its_components_together(method):
     """A position and the letter that belongs to it; tokens jump whatever the word."""
     torch.manual_seed(6)
