@@ -82,8 +82,12 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
         defaults = typing.cast(dict, OmegaConf.to_container(hydra_compose(command)))
     known = _keys(defaults)
     arguments, texts = [], {}
+    given: set[str] = set()
     for argument in overrides:
         key, value = _split(argument, known)
+        if key in given:
+            raise ValueError(f"{key}= is given twice")
+        given.add(key)
         if key in PATHS + TEXTS and not isinstance(defaults[key], dict):
             texts[key] = _text(key, value, optional=defaults[key] is None or key == "secondary")
         else:
@@ -232,8 +236,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                 except ValueError as problem:
                     problems.append(problem)
         raise problems[0]
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(options[0], item, where) for item in value)
+    if origin is tuple and not isinstance(value, str | None):
+        items = value if isinstance(value, list) else [value]  # one is a list of one
+        return tuple(_convert(options[0], item, where) for item in items)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
@@ -242,5 +247,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool)
     ):
         return value
+    if origin is tuple:
+        raise ValueError(f"{where}={value}: must be a list of numbers, such as [64,96]")
     wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
     raise ValueError(f"{where}={value}: must be {wanted}")

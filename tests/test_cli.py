@@ -75,6 +75,14 @@ from protgm.train import TrainConfig
         (["sample", "checkpoint="], 2, "checkpoint=: is empty; a path is wanted (null: none)"),
         (["prepare", "source=", "out=o"], 2, "source=: is empty; a path is wanted (. is this folder)"),
         (["fetch", "ids=x", "out=  "], 2, "out=: is empty"),
+        (["sample", "length=20", "num=1", "length=24"], 2, "length= is given twice"),
+        (
+            ["train", "data=d", "out=o", "steps=1", "sample_lengths=long"],
+            1,
+            "sample_lengths=long: must be a list of numbers",
+        ),
+        (["evaluate", "a", "seed=-3"], 1, "seed=-3 must be at least 0"),
+        (["design", "a", "seed=-3"], 1, "seed=-3 must be at least 0"),
         (["evaluate", "a", "b"], 2, "a: arguments have the form key=value"),
     ],
 )
@@ -105,6 +113,9 @@ def test_yaml_files_say_what_the_dataclasses_say():
     settings = compose("sample", [])
     assert settings.pop("spec") is None  # of the command: it gives the others
     assert build(SampleConfig, settings) == SampleConfig()
+    assert build(TrainConfig, compose("train", ["data=d", "out=o", "steps=1", "sample_lengths=12"])).sample_lengths == (
+        12,
+    )
     settings = compose("train", ["data=d", "out=o", "steps=1"])
     assert build(TrainConfig, settings) == TrainConfig(data="d", out="o", steps=1)
     assert build(Filters, compose("prepare", ["source=s", "out=o"])["filters"]) == Filters()

@@ -138,3 +138,19 @@ def test_memory_that_runs_out_is_one_line(monkeypatch, capsys):
     assert error.startswith("protgm: memory ran out; fewer workers= take less (")
     assert error.count("\n") == 1
     assert "tokens=" in COMMANDS["train"].lighter
+
+
+def test_a_file_where_a_folder_is_wanted_gets_a_hint(tmp_path, capsys):
+    file = tmp_path / "one.pdb"
+    file.write_text("")
+    for command in ("evaluate", "design"):
+        assert main([command, str(file)]) == 1
+        assert f"{file}: is a file; name the folder that it is in ({tmp_path})" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_there_leave_no_folder(tmp_path, capsys):
+    arguments = [f"out={tmp_path / 'out'}", "length=20", "num=1", "steps=2"]
+    for given in (f"checkpoint={tmp_path / 'none'}", f"checkpoint={tmp_path}", "device=tpu"):
+        assert main(["sample", *arguments, given]) == 1
+        assert given.partition("=")[2] in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -173,9 +173,9 @@ def design(
     """
     from protgm.evaluate.collect import read_folder
 
-    for name, value in (("num_seqs", num_seqs), ("natives", natives)):
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+    for name, value, least in (("num_seqs", num_seqs, 1), ("natives", natives, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name}={value} must be at least {least}")
     folder = Path(directory) / "designs" if out is None else Path(out)
     check_apart("out", folder, Path(directory))
     backbones, failed = read_folder(directory, recursive=recursive)

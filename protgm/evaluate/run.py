@@ -104,7 +104,12 @@ def evaluate(
     from protgm.evaluate.similarity import clusters_among
     from protgm.structure.errors import printable
 
-    for key, value, least in (("natives", natives, 10), ("candidates", candidates, 1), ("num_seqs", num_seqs, 0)):
+    for key, value, least in (
+        ("natives", natives, 10),
+        ("candidates", candidates, 1),
+        ("num_seqs", num_seqs, 0),
+        ("seed", seed, 0),
+    ):
         if value < least:
             raise ValueError(f"{key}={value} must be at least {least}")
     if workers is not None and workers < 1:
