@@ -45,7 +45,7 @@ def contents(config: SampleConfig) -> dict[str, bytes]:
         ({"format": "cif"}, "L13_0000 was made with format=pdb, now format=cif; use another out= folder"),
         ({"steps": 3}, "L13_0000 was made with steps=2, now steps=3; use another"),
         ({"steps": 3, "jump_weight": 0.25}, "steps=2, now steps=3; jump_weight=0.5, now jump_weight=0.25; use"),
-        ({"secondary": None}, r"was made with conditions=\[.*native.*\], now conditions=\[\]; use another"),
+        ({"secondary": None}, r"was made with SecondaryStructure\(text=native\), now without; use another"),
         ({"refine": True}, "refine=False, now refine=True"),
     ],
 )
