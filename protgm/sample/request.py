@@ -18,8 +18,8 @@ from protgm.sample.settings import Execution
 
 __all__ = ["batches", "lay_out", "requested", "with_labels"]
 
-#: Residues denoised together when nobody says how many proteins: what keeps one core busy at least memory.
-_TOKENS = 1024
+#: Residues denoised together when nobody says how many proteins: enough to keep a core busy, few enough to go round.
+_TOKENS = 512
 
 
 def with_labels(conditions: Condition | None, secondary: str | None) -> Conditions:
@@ -93,7 +93,7 @@ def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
 
 
 def batches(items: Several[Item], execution: Execution | None = None) -> Iterator[list[Item]]:
-    """Cut a work list (longest first) into batches of at most the size asked, or of about a thousand residues.
+    """Cut a work list (longest first) into batches of at most the size asked, or of about five hundred residues.
 
     Chains whose residues attend to all others and chains whose residues do not never share a batch: a protein must not
     depend on what is made with it.

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from protgm.condition import Conditions, Symmetry
+from protgm.condition import Conditions
 from protgm.condition.secondary import NATIVE, check_secondary
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
 from protgm.files import remove_temporary, sha256
 from protgm.layout import MAX_LENGTH
 from protgm.sample.asked import Asked
-from protgm.sample.describe import given_residues, kept_types
-from protgm.sample.generate import BackboneModel, Generated, load
+from protgm.sample.generate import BackboneModel, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
 from protgm.sample.request import batches, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
+from protgm.sample.work import Work, made, remember
 from protgm.structure.errors import printable
-from protgm.structure.models import write_models
 from protgm.structure.write import is_ours
 from protgm.version import __version__
 
@@ -60,6 +56,7 @@ class SampleConfig(Asked, Execution, SamplerSettings):
     design: bool = False
     num_seqs: int = 8
     trajectory: bool = False
+    workers: int | None = None
     device: str | None = None
     progress: bool = True
 
@@ -68,6 +65,8 @@ class SampleConfig(Asked, Execution, SamplerSettings):
         Execution.__post_init__(self)
         if self.format not in _FORMATS:
             raise ValueError(f"format={self.format!r}: must be one of {', '.join(_FORMATS)}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers={self.workers} must be at least 1")
         if self.num_seqs < 1:
             raise ValueError(f"num_seqs={self.num_seqs} must be at least 1")
         work_list((MAX_LENGTH,), self.num, self.seed)
@@ -142,17 +141,9 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
             total = sum(item.residues for chunk in todo for item in chunk)
             bar = progress.add_task("sample", total=total, proteins=0, all=len(missing))
             done = 0
-            for chunk in todo:
-                made = model.generate(
-                    chunk,
-                    conditions=conditions,
-                    seed=config.seed,
-                    settings=config.sampler,
-                    execution=replace(config.execution, batch=len(chunk)),
-                    refine=config.refine,
-                    trajectory=config.trajectory,
-                )
-                new = [_write(generated, recipe, config, model, out) for generated in made if generated.item in missing]
+            remember(model)
+            work = Work(config, conditions, recipe, frozenset(missing))
+            for chunk, new in zip(todo, made(work, todo, config.workers), strict=True):
                 append(out, new, shard)
                 rows.update((row["name"], row) for row in new)
                 done += len(new)
@@ -240,45 +231,6 @@ def _asked(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]
     if before == now:
         return []
     return [f"{words(before, now) or 'fewer conditions'}, now {words(now, before) or 'without'}"]
-
-
-def _write(
-    generated: Generated, recipe: Mapping[str, Any], config: SampleConfig, model: BackboneModel, out: Path
-) -> dict[str, Any]:
-    backbone, item = generated.backbone, generated.item
-    copies = 1 if config.symmetry is None else Symmetry(config.symmetry).units
-    path = out / f"{item.name}.{config.format}"
-    figures = geometry(backbone)
-    reasons = Gate().check(figures)
-    (backbone.to_pdb if config.format == "pdb" else backbone.to_cif)(path)
-    if generated.seen:
-        folder = out / "trajectories"
-        folder.mkdir(exist_ok=True)
-        write_models((*generated.seen, backbone), folder / f"{item.name}.pdb.gz")
-        write_models((*generated.predicted, backbone), folder / f"{item.name}.predicted.pdb.gz")
-    row = {
-        "name": item.name,
-        "file": path.name,
-        "sha256": sha256(path),
-        "length": item.length,
-        "index": item.index,
-        **({"given": given} if (given := given_residues(generated.layout)) else {}),
-        **({"keep": keep} if (keep := kept_types(generated.layout, copies)) else {}),
-        **recipe,
-        "execution": asdict(config.execution.on(model.device)),
-        "confidence": round(float(backbone.confidence.mean()), 4) if backbone.confidence is not None else None,
-        "gate": {"passed": not reasons, "reasons": list(reasons)},
-        "geometry": _rounded(figures.to_dict()),
-        "seconds": round(generated.seconds, 3),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    if generated.raw is not backbone:
-        row["before_refinement"] = _rounded(geometry(generated.raw).to_dict())
-    return row
-
-
-def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
 
 
 def _progress(console: Console, shown: bool) -> Progress:

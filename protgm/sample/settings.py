@@ -115,7 +115,7 @@ class Execution:
         have instructions for it and makes no worse proteins, though other ones for the same seed; ``auto``: ``bf16`` on
         those.
     batch : int, optional
-        Proteins denoised together; by default about a thousand residues.
+        Proteins denoised together; by default about five hundred residues.
 
     Raises
     ------
