@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -114,7 +115,9 @@ def test_a_file_that_has_changed_under_its_name_is_another_request(ask, barrel, 
     capsys.readouterr()
     quick = ["steps=2", "num=1", "refine=false", f"checkpoint={weights}", f"out={tmp_path / 'out'}"]
     assert main(["sample", *quick, f"{key}={tmp_path / 'x.pdb'}", *words]) == 1
-    assert "was made with conditions=" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert re.search(r"was made with .*content=.*, now .*content=", told)
+    assert len(told.strip().splitlines()) == 1
 
 
 REFUSED = [
