@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from protgm.condition.base import Condition, Draw
 from protgm.condition.bodies import rigid, steer_bodies
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import chain_places, given, label, load_source, residues_of
+from protgm.condition.source import chain_places, fingerprint, given, label, load_source, residues_of
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -188,6 +188,7 @@ class Motif(Condition):
         return {
             "condition": "Motif",
             "structure": [one.name for one in self._files],  # type: ignore[attr-defined]
+            "content": [fingerprint(one) for one in self._files],  # type: ignore[attr-defined]
             "contig": self.contig,
             "length": list(self.length) if isinstance(self.length, tuple) else self.length,
             "unordered": self.unordered,

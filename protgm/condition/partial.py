@@ -10,7 +10,7 @@ import torch
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import chain_places, given, load_source, residues_of
+from protgm.condition.source import chain_places, fingerprint, given, load_source, residues_of
 from protgm.layout import FIXED, FREE, Layout
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -111,5 +111,11 @@ class Partial(Condition):
 
     def describe(self) -> dict[str, object]:
         """File, time and what is fixed."""
-        name = self._source.name  # type: ignore[attr-defined]
-        return {"condition": "Partial", "structure": name, "time": self.time, "fixed": self.fixed}
+        source = self._source  # type: ignore[attr-defined]
+        return {
+            "condition": "Partial",
+            "structure": source.name,
+            "content": fingerprint(source),
+            "time": self.time,
+            "fixed": self.fixed,
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -20,6 +21,7 @@ from protgm.structure.residues import AMINO_ACIDS
 
 __all__ = [
     "chain_places",
+    "fingerprint",
     "given",
     "label",
     "letters_to_tokens",
@@ -38,6 +40,14 @@ def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
         If it cannot be read; the message names the file.
     """
     return structure if isinstance(structure, Backbone) else read_structure(fspath(structure))
+
+
+def fingerprint(structure: Backbone) -> str:
+    """Twelve hexadecimal digits that tell a structure's residues from others': a file may change under its name."""
+    digest = hashlib.sha256(np.ascontiguousarray(structure.coords, dtype="<f4").tobytes())
+    names = [label(structure, i) for i in range(len(structure))]
+    digest.update(" ".join((structure.sequence, *names)).encode())
+    return digest.hexdigest()[:12]
 
 
 def letters_to_tokens(letters: str) -> torch.Tensor:

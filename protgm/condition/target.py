@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from protgm.condition.base import Condition, Draw
-from protgm.condition.source import chain_places, given, load_source, residues_of
+from protgm.condition.source import chain_places, fingerprint, given, load_source, residues_of
 from protgm.layout import CHAIN_GAP, CHAIN_LETTERS, Layout
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
@@ -138,6 +138,7 @@ class Target(Condition):
         return {
             "condition": "Target",
             "structure": self._source.name,  # type: ignore[attr-defined]
+            "content": fingerprint(self._source),  # type: ignore[attr-defined]
             "chains": list(self.chains),
             "hotspots": list(self.hotspots),
             "crop": self.crop,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,6 +103,20 @@ def test_other_conditions_in_one_folder_are_refused(ask, capsys, weights, tmp_pa
     assert main(["sample", *quick, "symmetry=C2"]) == 1
     told = capsys.readouterr().err
     assert "L8_0000 was made with" in told
+    assert len(told.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["motif", "start", "target"])
+def test_a_file_that_has_changed_under_its_name_is_another_request(ask, barrel, weights, tmp_path, capsys, key):
+    barrel.to_pdb(tmp_path / "x.pdb")
+    words = {"motif": ["contig=2,A20-25,2"], "start": [], "target": ["length=6"]}[key]
+    ask(f"{key}={tmp_path / 'x.pdb'}", *words)
+    replace(barrel, coords=barrel.coords + np.float32(1)).to_pdb(tmp_path / "x.pdb")
+    capsys.readouterr()
+    quick = ["steps=2", "num=1", "refine=false", f"checkpoint={weights}", f"out={tmp_path / 'out'}"]
+    assert main(["sample", *quick, f"{key}={tmp_path / 'x.pdb'}", *words]) == 1
+    told = capsys.readouterr().err
+    assert re.search(r"was made with .*content=.*, now .*content=", told)
     assert len(told.strip().splitlines()) == 1
 
 

@@ -248,3 +248,16 @@ def test_chains_that_may_come_out_empty_and_too_many_are_refused(barrel):
         Motif(barrel, "A5-9/0/0-3")
     with pytest.raises(ValueError, match="63 chains are more than there are letters"):
         Motif(barrel, "/0/".join(["A5", *["3"] * 62]))
+
+
+def test_chains_go_on_where_the_given_carbonyl_puts_them(small_model, barrel, quick):
+    """Before any refinement, and whatever the network says: bond, angle and planarity of the peptide behind a motif."""
+    motif = Motif(barrel, "4,A20-25,6,A40-42@2,3")
+    (made,) = small_model.generate([Item(22, 0)], conditions=motif, settings=quick, refine=False)
+    for site in ("A25", "A42"):
+        last = next(i for i, s in enumerate(made.layout.sites) if s.source == site)
+        (_, alpha, carbon, oxygen), (nitrogen, *_) = made.backbone.coords[last : last + 2].astype(float)
+        assert np.linalg.norm(nitrogen - carbon) == pytest.approx(1.329, abs=0.02)
+        sides = [(x - carbon) / np.linalg.norm(x - carbon) for x in (alpha, oxygen, nitrogen)]
+        assert np.degrees(np.arccos(sides[0] @ sides[2])) == pytest.approx(116.2, abs=3)
+        assert abs(np.linalg.det(np.stack(sides))) < 0.02
