@@ -77,7 +77,8 @@ class Layout:
     anchor : Tensor, shape (L, 3)
         What a residue's noise lies about (see `anchored`), Angstrom.
     oriented : Tensor of bool, shape ()
-        Whether something (known residues, symmetry axes) says where in space the protein lies.
+        Whether known residues say where in space the protein lies. Symmetry axes do too, but an assembly's noise lies
+        on its orbit, and turning it onto an assembly keeps it there: it counts as free.
     sites : tuple of Site, length L
         Empty in a batch.
     """

@@ -7,8 +7,8 @@ Where nothing says how a protein lies in space, its noise is turned onto it, the
 are straighter, and an equivariant network cannot tell. That couples noise and data. The flow along the coupled path is
 ``(z - x) / (1 - t)`` as ever. A reverse SDE must respect the coupling: its noise is that of an Ornstein-Uhlenbeck
 process on noise modulo rotations, which is what turning the deviation onto the prediction again after each refill
-comes to (exact for one protein; docs/method.md says what is lost for several). Where known residues or symmetry axes do
-say how a protein lies, noise is drawn about them, as it comes.
+comes to (exact for one protein; docs/method.md says what is lost for several). Where known residues do say how a
+protein lies, noise is drawn about them, as it comes.
 """
 
 from __future__ import annotations
