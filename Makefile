@@ -27,7 +27,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python scripts/licences.py
 
 licences: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorboard,report,design,refold,scale,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorboard,report,design,refold,scale,ode,dev]"
 	$(BIN)/python scripts/licences.py complete
 
 $(BIN)/python:
