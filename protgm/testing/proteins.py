@@ -20,6 +20,10 @@ from protgm.structure.frames import Frames, centre, kabsch
 __all__ = ["ExactProteins", "ProteinCase", "protein_cases", "small_proteins"]
 
 
+#: What a type that is not a protein's takes off the logarithm of its probability.
+_CONTRADICTION = 50.0
+
+
 @dataclass(frozen=True)
 class ExactProteins:
     """What a perfect network would predict if the data were a few proteins of one length.
@@ -32,8 +36,8 @@ class ExactProteins:
     weights : Tensor, shape (K,)
     process : ProteinProcess
     oriented : bool
-        Proteins lie in space as given, and noise is independent; else they may be turned, and noise is turned onto
-        them (`ProteinProcess`).
+        Proteins lie in space as given, and noise is independent, about the known residues where there are any; else
+        they may be turned, and noise is turned onto them (`ProteinProcess`).
 
     Notes
     -----
@@ -65,13 +69,17 @@ class ExactProteins:
         log_p = log_p + vmf.log_density(angle, protein.concentration.double()[:, None]).sum(-1)
         shown = protein.sequence[:, None]
         agrees = (shown == MASK_TOKEN) | (shown == self.sequences)
-        log_p = log_p.masked_fill(~agrees.all(-1), -torch.inf) + torch.log(self.weights.double())
+        # Two types that are found in one step may be of two proteins: then those with fewest contradictions.
+        log_p = log_p - _CONTRADICTION * (~agrees).sum(-1) + torch.log(self.weights.double())
         return torch.softmax(log_p, dim=-1).view(size, count), clean
 
     def _gaussian(self, x: Tensor, clean: Tensor, time: Tensor) -> Tensor:
         moves = (time < 1)[:, None, :, None]
         spread = ((1 - time) * self.process.positions.scale)[:, None, :, None].clamp_min(1e-9)
-        deviation = (x - time[:, None, :, None] * clean) / spread
+        known = (~moves).to(x.dtype)
+        anchor = (x * known).sum(2, keepdim=True) / known.sum(2, keepdim=True).clamp_min(1)
+        now = time[:, None, :, None]
+        deviation = (x - now * clean - (1 - now) * anchor) / spread
         return -0.5 * torch.where(moves, deviation.square(), 0.0).sum((-1, -2))
 
     def _turned(self, x: Tensor, clean: Tensor, time: Tensor) -> Tensor:
@@ -200,7 +208,7 @@ def _share(ended: Sampled, frames: Frames, sequences: Tensor, settings: SamplerS
     return float(((made[:, None] - clean).square().sum(-1).argmin(1) == 0).float().mean())
 
 
-def protein_cases(steps: int = 40) -> Iterator[ProteinCase]:
+def protein_cases(steps: int = 100) -> Iterator[ProteinCase]:
     """Every generator, with noise on translations and without, free, oriented, with known residues and with tokens."""
     for generator in ("flow", "jump", "superposition", "diffusion"):
         for noise in (0.0, 1.0):

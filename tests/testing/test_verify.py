@@ -15,6 +15,7 @@ from protgm.matching.euclidean import GaussianPath
 from protgm.matching.predictions import FiniteData, Known
 from protgm.matching.simulate import Midpoint, simulate
 from protgm.testing import cases, verify
+from protgm.testing.proteins import protein_cases
 
 
 def test_noise_floor_is_the_kolmogorov_quantile():
@@ -23,7 +24,8 @@ def test_noise_floor_is_the_kolmogorov_quantile():
     assert verify.noise_floor(10_000, 0.05) == pytest.approx(kstwobign.isf(0.05) / 100, rel=1e-3)
 
 
-def test_every_row_is_accepted_and_printed():
+def test_every_row_is_accepted_and_printed(monkeypatch):
+    monkeypatch.setattr(verify, "PROTEINS", lambda: protein_cases(20))
     out = io.StringIO()
     assert verify.verify_table(samples=2_000, steps=60, console=Console(file=out, width=120))
     text = out.getvalue()
@@ -34,6 +36,7 @@ def test_every_row_is_accepted_and_printed():
 def test_a_broken_path_fails_the_table(monkeypatch):
     monkeypatch.setattr(GaussianPath, "velocity", lambda self, x, z, t: (z - x).expand_as(x + z))
     monkeypatch.setattr(verify, "CASES", (cases.line,))
+    monkeypatch.setattr(verify, "PROTEINS", list)
     out = io.StringIO()
     assert not verify.verify_table(samples=2_000, steps=60, console=Console(file=out, width=120))
     assert "FAILED" in out.getvalue()
