@@ -1,0 +1,144 @@
+"""What comes out when something is asked: partial generation, symmetric assemblies, binders; Markdown tables.
+
+python scripts/condition_study.py what=partial natives=24
+python scripts/condition_study.py what=symmetry groups=C2,C3,C6,D2 length=60 num=8
+python scripts/condition_study.py what=target complexes=../shared/complexes num=4
+
+`partial`: mean TM-score of the result to the start for each start time. `symmetry`: share of units that pass the
+geometry gate, largest deviation from the orbit (Angstrom), share of assemblies whose units touch (10 CA pairs below 8 A
+or more for each) and do not clash (no CA pair of two units below 3.6 A). `target`: the same of binder and target, and
+hotspots that have a CA of the binder within 9 A, for hetero complexes of the test split: the shorter chain is built
+anew, the six of the other's residues that were nearest to it are the hotspots.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from protgm.condition import Condition, Partial, Symmetry, Target
+from protgm.condition.symmetry import point_group
+from protgm.evaluate.gate import Gate
+from protgm.evaluate.geometry import geometry
+from protgm.evaluate.similarity import tm_score
+from protgm.sample.generate import BackboneModel, Generated, load
+from protgm.sample.request import requested, with_labels
+from protgm.sample.settings import SamplerSettings
+from protgm.structure import Backbone, read_structure
+
+
+def made(model: BackboneModel, condition: Condition, length: int | str | None, num: int, steps: int) -> list[Generated]:
+    """The samples of a request."""
+    asked = with_labels(condition, "native")
+    items = requested(asked, length, num, 0)
+    return list(model.generate(items, conditions=asked, settings=SamplerSettings(steps=steps)))
+
+
+def sound(backbone: Backbone) -> bool:
+    """Whether a chain passes the geometry gate."""
+    return not Gate().check(geometry(backbone))
+
+
+def between(a: NDArray, b: NDArray) -> NDArray:
+    """CA distances, Angstrom."""
+    return np.linalg.norm(a[:, None].astype(float) - b[None].astype(float), axis=-1)
+
+
+def partial(model: BackboneModel, folder: Path, natives: int, num: int, steps: int) -> None:
+    """TM-score to the start against the start time."""
+    files = sorted(folder.glob("*.pdb.gz"))[:natives]
+    print("| start time | TM-score to the start | gate |\n|---|---|---|")
+    for time in (0.2, 0.4, 0.6, 0.8, 0.9):
+        scores, gate = [], []
+        for file in files:
+            start = read_structure(file)
+            for one in made(model, Partial(start, time), None, num, steps):
+                scores.append(tm_score(one.backbone.coords[:, 1], start.coords[:, 1])[0])
+                gate.append(sound(one.backbone))
+        print(
+            f"| {time} | {np.mean(scores):.3f} ± {np.std(scores) / len(scores) ** 0.5:.3f} | {np.mean(gate):.2f} |",
+            flush=True,
+        )
+
+
+def symmetry(model: BackboneModel, groups: Sequence[str], length: str, num: int, steps: int) -> None:
+    """Units, orbits and contacts of assemblies."""
+    print("| group | units | gate a unit | off the orbit, A | in contact, no clash | s/sample |")
+    print("|---|---|---|---|---|---|")
+    for name in groups:
+        group = point_group(name).numpy()
+        gate, off, good, seconds = [], [], [], []
+        for one in made(model, Symmetry(name), length, num, steps):
+            units = one.backbone.coords.reshape(len(group), -1, 4, 3).astype(float)
+            size = units.shape[1]
+            gate.append(sound(one.backbone.select(slice(0, size))))
+            off.append(max(float(np.abs(units[k] - units[0] @ group[k].T).max()) for k in range(len(group))))
+            apart = between(units[0][:, 1], units[1:, :, 1].reshape(-1, 3))
+            good.append((apart < 8).sum() >= 10 and apart.min() >= 3.6)
+            seconds.append(one.seconds)
+        cells = f"{np.mean(gate):.2f} | {max(off):.4f} | {np.mean(good):.2f} | {np.mean(seconds):.1f}"
+        print(f"| {name} | {len(group)} | {cells} |", flush=True)
+
+
+def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int) -> None:
+    """Binders against chains of complexes."""
+    print("| complex | binder | gate | hotspots touched | two or more, no clash |\n|---|---|---|---|---|")
+    with open(folder / "manifest.csv", encoding="utf-8") as table:
+        rows = [
+            r for r in csv.DictReader(table) if r["split"] == "test" and r["kind"] == "hetero" and r["n_chains"] == "2"
+        ]
+    shares = []
+    for row in rows[:count]:
+        whole = read_structure(folder / row["file"])
+        chains = {c: np.array([x == c for x in whole.chain_ids]) for c in dict.fromkeys(whole.chain_ids)}
+        short, long = sorted(chains, key=lambda c: chains[c].sum())
+        fixed, gone = whole.select(chains[long]), whole.select(chains[short])
+        near = between(fixed.coords[:, 1], gone.coords[:, 1]).min(1)
+        spots = np.argsort(near)[:6]
+        names = tuple(f"{long}{fixed.residue_numbers[i]}{fixed.insertion_codes[i]}" for i in sorted(spots))
+        length = int(np.clip(len(gone), 50, 100))
+        touched, gate, good = [], [], []
+        for one in made(model, Target(fixed, hotspots=names), length, num, steps):
+            new = np.array([site.part == "new" for site in one.layout.sites])
+            binder = one.backbone.coords[: new.sum()]
+            apart = between(fixed.coords[:, 1], binder[:, 1])
+            touched.append(int((apart[spots].min(1) < 9).sum()))
+            gate.append(sound(one.backbone.select(slice(0, int(new.sum())))))
+            good.append(touched[-1] >= 2 and apart.min() >= 3.6)
+        shares += good
+        print(
+            f"| {row['pdb_id']} | {length} | {np.mean(gate):.2f} | {np.mean(touched):.1f} of 6 | {np.mean(good):.2f} |",
+            flush=True,
+        )
+    print(f"\n{np.mean(shares):.2f} of {len(shares)} binders touch two hotspots or more and clash with nothing.")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one of the studies."""
+    options = {"what": "partial", "natives": "11", "num": "4", "steps": "40", "groups": "C2,C3,C6,D2", "length": "60"}
+    options |= {"complexes": "../shared/complexes", "folder": "data/examples", "count": "8", "checkpoint": ""}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in options:
+            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
+        options[key] = value
+    torch.set_num_threads(1)
+    model, num, steps = load(options["checkpoint"] or None), int(options["num"]), int(options["steps"])
+    if options["what"] == "partial":
+        partial(model, Path(options["folder"]), int(options["natives"]), num, steps)
+    elif options["what"] == "symmetry":
+        symmetry(model, options["groups"].split(","), options["length"], num, steps)
+    elif options["what"] == "target":
+        target(model, Path(options["complexes"]), int(options["count"]), num, steps)
+    else:
+        raise SystemExit(f"what={options['what']}: must be partial, symmetry or target")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
