@@ -27,7 +27,7 @@ from protgm.matching.ctmc import MaskingPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.so3_paths import AntipodalVMFPath
-from protgm.model.state import MASK_TOKEN
+from protgm.model.state import MASK_TOKEN, NoisyProtein
 from protgm.structure.frames import Frames, centre, kabsch
 
 __all__ = ["MAX_CONCENTRATION", "ProteinProcess", "State", "superposed"]
@@ -130,6 +130,20 @@ class ProteinProcess:
             frames = Frames(rotations, noise + layout.anchor)
         frames = Frames(frames.rotations, frames.translations * mask[..., None])
         return State(frames, layout.sequence, time, time, (layout.sequence != MASK_TOKEN).to(time.dtype))
+
+    def seen(self, state: State, layout: Layout) -> NoisyProtein:
+        """What the network is told of a state, and of what is asked."""
+        return NoisyProtein(
+            frames=state.frames,
+            time=state.time,
+            concentration=self.concentration(state.rotation_time),
+            sequence=state.sequence,
+            secondary=layout.secondary,
+            residue_index=layout.residue_index,
+            chain_index=layout.chain_index,
+            mask=layout.mask,
+            hotspot=layout.hotspot,
+        )
 
     def noised(
         self, layout: Layout, time: Tensor, noise: Tensor, rotation_time: Tensor, source: Source = None

@@ -8,8 +8,8 @@ import torch
 
 from protgm.layout import Layout
 from protgm.lie import so3
-from protgm.model import Denoiser, NoisyProtein
-from protgm.process import ProteinProcess
+from protgm.model import Denoiser
+from protgm.process import ProteinProcess, State
 from protgm.structure.frames import Frames
 
 __all__ = ["Equivariance", "measure_equivariance"]
@@ -59,17 +59,8 @@ def measure_equivariance(denoiser: Denoiser, *, length: int = 48, seed: int = 0)
     time = torch.linspace(0.0, 0.95, size)[:, None].expand(size, length)
     process = ProteinProcess.of_scale(denoiser.config.noise_scale)
     layout = Layout.unconditional([length] * size)
-    protein = NoisyProtein(
-        frames=Frames(so3.random_uniform((size, length), generator=generator), process.noise(layout, generator)),
-        time=time,
-        concentration=process.concentration(time),
-        sequence=layout.sequence,
-        secondary=layout.secondary,
-        residue_index=layout.residue_index,
-        chain_index=layout.chain_index,
-        mask=layout.mask,
-        hotspot=layout.hotspot,
-    )
+    frames = Frames(so3.random_uniform((size, length), generator=generator), process.noise(layout, generator))
+    protein = process.seen(State(frames, layout.sequence, time, time, torch.zeros_like(time)), layout)
     turn = so3.random_uniform((size, 1), generator=generator)
     shift = torch.randn(size, 1, 3, generator=generator) * 20
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from protgm.condition.source import chain_places, given, letters_to_tokens, tokens_to_letters
 from protgm.design.base import Design
 from protgm.layout import Layout
-from protgm.model import MASK_TOKEN, NoisyProtein
+from protgm.model import MASK_TOKEN
 from protgm.process import State
 from protgm.sample.generate import load
 from protgm.sample.sampler import sample_frames
@@ -134,17 +134,7 @@ class OwnDesigner:
     def _logits(self, layout: Layout, tokens: torch.Tensor) -> torch.Tensor:
         batch = Layout.batch([layout] * len(tokens))
         state: State = self.model.process.begin(batch)
-        protein = NoisyProtein(
-            frames=state.frames,
-            time=state.time,
-            concentration=self.model.process.concentration(state.rotation_time),
-            sequence=tokens,
-            secondary=batch.secondary,
-            residue_index=batch.residue_index,
-            chain_index=batch.chain_index,
-            mask=batch.mask,
-            hotspot=batch.hotspot,
-        )
+        protein = self.model.process.seen(replace(state, sequence=tokens), batch)
         return self.model.denoiser(protein).sequence_logits
 
     def _layout(self, backbone: Backbone) -> tuple[Layout, NDArray[np.int64]]:

@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from protgm.lie.points import kabsch
 from protgm.lie.random import Source, randn
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.spaces import Euclidean, check_time
@@ -38,24 +39,6 @@ _FLOOR = 1e-6
 def squared_cost(noise: Tensor, data: Tensor) -> Tensor:
     """Squared distances between all pairs of points (B, d) and (C, d), shape (B, C)."""
     return torch.cdist(noise, data).square()
-
-
-def kabsch(mobile: Tensor, target: Tensor) -> Tensor:
-    """Rotation that best superposes centred point sets (Kabsch 1976).
-
-    Parameters
-    ----------
-    mobile, target : Tensor, shape (..., N, 3)
-
-    Returns
-    -------
-    Tensor, shape (..., 3, 3)
-        R with ``R @ mobile_i`` nearest to ``target_i``.
-    """
-    u, _, vh = torch.linalg.svd(target.mT @ mobile)
-    handed = torch.linalg.det(u @ vh)
-    out: Tensor = torch.cat((u[..., :2], u[..., 2:] * handed[..., None, None]), dim=-1) @ vh
-    return out
 
 
 def kabsch_cost(noise: Tensor, data: Tensor) -> Tensor:

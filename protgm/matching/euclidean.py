@@ -16,32 +16,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from protgm.lie.points import centre
 from protgm.lie.random import Source, randn
 from protgm.matching import gaussian_jump
 from protgm.matching.schedules import CondOT, Schedule
 from protgm.matching.spaces import CentredPoints, Euclidean, check_time
 
 __all__ = ["GaussianPath", "centre"]
-
-
-def centre(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Remove the centre of mass of point sets.
-
-    Parameters
-    ----------
-    x : Tensor, shape (..., N, 3)
-    mask : Tensor of bool, shape (..., N), optional
-        Which points exist; the others are set to 0.
-
-    Returns
-    -------
-    Tensor, shape (..., N, 3)
-    """
-    if mask is None:
-        return x - x.mean(-2, keepdim=True)
-    weight = mask.unsqueeze(-1).to(x.dtype)
-    mean = (x * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)
-    return (x - mean) * weight
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from protgm.condition.base import Condition, Conditions
 from protgm.condition.guidance import Autoguidance
 from protgm.layout import Layout
 from protgm.lie.random import Source
-from protgm.model import NoisyProtein, Prediction
+from protgm.model import Prediction
 from protgm.process import ProteinProcess, State
 from protgm.sample.settings import SamplerSettings
 from protgm.sample.steps import complete_sequence, take_step
@@ -114,17 +114,7 @@ class _Walk:
     def predict(self, state: State, guess: Frames | None, step: int) -> Prediction:
         """What the network makes of a state, as the conditions steer it."""
         layout = self.layout
-        noisy = NoisyProtein(
-            frames=state.frames,
-            time=state.time,
-            concentration=self.process.concentration(state.rotation_time),
-            sequence=state.sequence,
-            secondary=layout.secondary,
-            residue_index=layout.residue_index,
-            chain_index=layout.chain_index,
-            mask=layout.mask,
-            hotspot=layout.hotspot,
-        )
+        noisy = self.process.seen(state, layout)
         prediction = self.model(self.conditions.show(noisy, layout), guess)
         prediction = self.conditions.steer(prediction, state, layout)
         # A network computes in other units: what is known comes back rounded.

@@ -9,36 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protgm.lie.points import centre, kabsch
 from protgm.structure.geometry import atoms_from_frames, frames_from_atoms
 
 __all__ = ["Frames", "centre", "kabsch"]
-
-
-def centre(points: Tensor, mask: Tensor) -> Tensor:
-    """Points (..., L, 3) moved so that their mean over ``mask`` (..., L) is zero; those outside become zero."""
-    weight = mask[..., None].to(points.dtype)
-    mean = (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)
-    return (points - mean) * weight
-
-
-def kabsch(mobile: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Rotation R of least ``sum w |R mobile - target|^2`` (Kabsch 1976), about the origin.
-
-    Parameters
-    ----------
-    mobile, target : Tensor, shape (..., L, 3)
-    weight : Tensor, shape (..., L), optional
-        Of the points; bool or float.
-
-    Returns
-    -------
-    Tensor, shape (..., 3, 3)
-    """
-    if weight is not None:
-        target = target * weight[..., None].to(target.dtype)
-    u, _, vh = torch.linalg.svd(target.mT @ mobile)
-    handed = torch.linalg.det(u @ vh)
-    return torch.cat((u[..., :2], u[..., 2:] * handed[..., None, None]), dim=-1) @ vh
 
 
 @dataclass(frozen=True)

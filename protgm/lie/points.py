@@ -1,0 +1,49 @@
+"""Point sets: their centre, and the rotation that lays one on another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["centre", "kabsch"]
+
+
+def centre(points: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Points (..., N, 3) moved so that their mean is zero.
+
+    Parameters
+    ----------
+    points : Tensor, shape (..., N, 3)
+    mask : Tensor of bool, shape (..., N), optional
+        Which points exist; the others are set to 0.
+
+    Returns
+    -------
+    Tensor, shape (..., N, 3)
+    """
+    if mask is None:
+        return points - points.mean(-2, keepdim=True)
+    weight = mask.unsqueeze(-1).to(points.dtype)
+    mean = (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)
+    return (points - mean) * weight
+
+
+def kabsch(mobile: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Rotation R of least ``sum w |R mobile - target|^2`` (Kabsch 1976), about the origin.
+
+    Parameters
+    ----------
+    mobile, target : Tensor, shape (..., N, 3)
+    weight : Tensor, shape (..., N), optional
+        Of the points; bool or float.
+
+    Returns
+    -------
+    Tensor, shape (..., 3, 3)
+    """
+    if weight is not None:
+        target = target * weight[..., None].to(target.dtype)
+    u, _, vh = torch.linalg.svd(target.mT @ mobile)
+    handed = torch.linalg.det(u @ vh)
+    turn: Tensor = torch.cat((u[..., :2], u[..., 2:] * handed[..., None, None]), dim=-1) @ vh
+    return turn
