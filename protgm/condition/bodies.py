@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from protgm.layout import FIXED, Layout
+from protgm.lie import so3
 from protgm.model.state import Prediction, RotationPosterior
+from protgm.process import State
 from protgm.structure.frames import Frames, kabsch
 
 __all__ = ["rigid", "steer_bodies"]
@@ -22,7 +24,7 @@ def rigid(layout: Layout) -> Tensor:
     return layout.mask & (layout.body > FIXED)
 
 
-def steer_bodies(prediction: Prediction, layout: Layout) -> Prediction:
+def steer_bodies(prediction: Prediction, state: State, layout: Layout) -> Prediction:
     """The prediction with each moving body in its own shape, where it lies best on what was predicted.
 
     Bodies are superposed by the N, CA and C of their residues: a single residue has an orientation too.
@@ -33,11 +35,17 @@ def steer_bodies(prediction: Prediction, layout: Layout) -> Prediction:
         if not bool(member.any()):
             continue
         frames = _superposed(layout.frames, frames, member).where(member, frames)
-    held = rigid(layout)
-    rotations = torch.where(held[..., None, None, None], frames.rotations[:, :, None], posterior.rotations)
-    concentration = torch.where(held[..., None], _CERTAIN, posterior.concentration)
-    posterior = RotationPosterior(posterior.logits, rotations, concentration)
-    return replace(prediction, frames=frames, posterior=posterior)
+    held = rigid(layout)[..., None]
+    if posterior is not None:
+        rotations = torch.where(held[..., None, None], frames.rotations[:, :, None], posterior.rotations)
+        concentration = torch.where(held, _CERTAIN, posterior.concentration)
+        posterior = RotationPosterior(posterior.logits, rotations, concentration)
+    # Velocity and score of a given rotation are the way to it, in the units of a prediction.
+    way = so3.log(so3.relative(state.frames.rotations, frames.rotations))
+    velocity, score = (
+        None if v is None else torch.where(held, way, v) for v in (prediction.velocity, prediction.score)
+    )
+    return replace(prediction, frames=frames, posterior=posterior, velocity=velocity, score=score)
 
 
 def _superposed(mobile: Frames, target: Frames, member: Tensor) -> Frames:

@@ -180,7 +180,7 @@ class Motif(Condition):
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """Bodies that move keep their shape, and chains go on behind given residues as their carbonyls want."""
         if bool(rigid(layout).any()):
-            prediction = steer_bodies(prediction, layout)
+            prediction = steer_bodies(prediction, state, layout)
         return steer_junctions(prediction, layout)
 
     def describe(self) -> dict[str, object]:

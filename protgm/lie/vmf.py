@@ -34,6 +34,7 @@ __all__ = [
     "density_rate",
     "flow_speed",
     "log_density",
+    "log_overlap",
     "ratio",
     "ratio_complement",
     "sample",
@@ -66,6 +67,33 @@ def log_density(angle: Tensor, kappa: Tensor) -> Tensor:
     c = torch.cos(angle / 2)
     shape = torch.nn.functional.softplus(-2 * kappa * c) - kappa * _versine(angle)
     return shape + log_normalizer(kappa) - 2 * math.log(2)
+
+
+def log_overlap(angle: Tensor, kappa: Tensor, other: Tensor) -> Tensor:
+    """Log of the integral of the product of two densities, with respect to normalised Haar measure.
+
+    A product of two kernels on the 3-sphere is a kernel again, of concentration ``|kappa mu +- kappa' mu'|``.
+
+    Parameters
+    ----------
+    angle : Tensor, shape (...)
+        Between their modes, radians, in [0, pi].
+    kappa, other : Tensor, shape (...)
+        Their concentrations.
+
+    Returns
+    -------
+    Tensor, shape (...)
+    """
+    near = _versine(angle)
+    total, product = kappa + other, kappa * other
+    # |kappa mu + kappa' mu'|^2 = total^2 - 2 product (1 - c); of the other sign, 2 - near in the place of near.
+    norms = []
+    for share in (near, 2 - near):
+        length = torch.sqrt((total.square() - 2 * product * share).clamp_min(1e-4))
+        norms.append(-2 * product * share / (length + total) - log_normalizer(length))
+    scale = log_normalizer(kappa) + log_normalizer(other) - 2 * math.log(2)
+    return torch.logaddexp(norms[0], norms[1]) + scale
 
 
 def angle_log_density(angle: Tensor, kappa: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ The nouns, each importable from here:
 - predictors of the posterior: `Known`, `FiniteData`, `FiniteProduct`, `Learned`, `PointPrediction`;
 - solvers and controllers: `Euler`, `Heun`, `Midpoint`, `RungeKutta4`, `AdaptiveODE` (torchdiffeq), `Fixed`, `Adaptive`,
   run by `simulate`; `grids` and `saving` beside them;
-- losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `Logistic`, `Convex` in `generator_matching_loss`; `convert`,
-  `token_rate_loss`;
+- losses: `SquaredError`, `GeneralisedKL`, `Cosh`, `RadialCosh`, `Hyperbola`, `Logistic`, `Convex` in
+  `generator_matching_loss`; `convert`, `token_rate_loss`;
 - likelihoods: `log_likelihood` with `Exact` or `Hutchinson`, `token_elbo`, `jump_elbo`; couplings in `couplings`.
 
 Three rotations, half flow and half jump::
@@ -29,7 +29,16 @@ Three rotations, half flow and half jump::
 """
 
 from protgm.matching import couplings, grids, saving
-from protgm.matching.bregman import Bregman, Convex, Cosh, GeneralisedKL, Logistic, SquaredError
+from protgm.matching.bregman import (
+    Bregman,
+    Convex,
+    Cosh,
+    GeneralisedKL,
+    Hyperbola,
+    Logistic,
+    RadialCosh,
+    SquaredError,
+)
 from protgm.matching.clocks import LinearClock, PowerClock
 from protgm.matching.couplings import SchroedingerBridgePath
 from protgm.matching.ctmc import MaskingPath, UniformPath
@@ -97,6 +106,7 @@ __all__ = [
     "HeatKernelPath",
     "Heun",
     "Hutchinson",
+    "Hyperbola",
     "Jump",
     "KineticClock",
     "Known",
@@ -115,6 +125,7 @@ __all__ = [
     "ProductPath",
     "ProductSpace",
     "QuadraticKappa",
+    "RadialCosh",
     "RotationGeodesicPath",
     "Rotations",
     "RungeKutta4",

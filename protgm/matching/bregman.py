@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Bregman", "Convex", "Cosh", "GeneralisedKL", "Logistic", "SquaredError"]
+__all__ = ["Bregman", "Convex", "Cosh", "GeneralisedKL", "Hyperbola", "Logistic", "RadialCosh", "SquaredError"]
 
 
 class Bregman(ABC):
@@ -68,6 +68,52 @@ class Cosh(Bregman):
         """Shape (...)."""
         a, b = target / self.scale, prediction / self.scale
         return (torch.cosh(a) - torch.cosh(b) - (a - b) * torch.sinh(b)).sum(-1)
+
+
+@dataclass(frozen=True)
+class RadialCosh(Bregman):
+    """``phi = 2 scale^2 cosh(|x| / scale)``: as `Cosh`, but alike in all directions, for vectors in space.
+
+    Parameters
+    ----------
+    scale : float
+        In the units of the target; errors at values well below it are squared errors.
+    """
+
+    scale: float = 1.0
+
+    def __call__(self, target: Tensor, prediction: Tensor) -> Tensor:
+        """Shape (...)."""
+        a, b = target / self.scale, prediction / self.scale
+        length = _length(b)
+        slope = torch.sinh(length) / length
+        value = torch.cosh(_length(a)) - torch.cosh(length) - slope * ((a - b) * b).sum(-1)
+        return 2 * self.scale**2 * value
+
+
+@dataclass(frozen=True)
+class Hyperbola(Bregman):
+    """``phi = 2 scale^2 sqrt(1 + |x|^2 / scale^2)``: quadratic for small vectors, and ever flatter for large ones.
+
+    Parameters
+    ----------
+    scale : float
+        In the units of the target.
+    """
+
+    scale: float = 1.0
+
+    def __call__(self, target: Tensor, prediction: Tensor) -> Tensor:
+        """Shape (...)."""
+        a, b = target / self.scale, prediction / self.scale
+        root = torch.sqrt(1 + b.square().sum(-1))
+        value = torch.sqrt(1 + a.square().sum(-1)) - root - ((a - b) * b).sum(-1) / root
+        return 2 * self.scale**2 * value
+
+
+def _length(x: Tensor) -> Tensor:
+    """Norm (...) of vectors (..., d), with a gradient at zero."""
+    return torch.sqrt(x.square().sum(-1) + 1e-12)
 
 
 @dataclass(frozen=True)

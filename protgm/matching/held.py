@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from protgm.lie import so3
-from protgm.lie.random import Source
+from protgm.lie.random import Source, randn
 from protgm.lie.vmf import ratio
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump
@@ -82,10 +82,12 @@ def gaussian_step(
 def rotation_step(
     path: AntipodalVMFPath,
     x: Tensor,
-    draw: Callable[[], Tensor],
+    draw: Callable[[], Tensor] | None,
     t: Tensor,
     s: Tensor,
     *,
+    pull: Tensor | None = None,
+    score: Tensor | None = None,
     jump: float = 0.0,
     strength: float = 0.0,
     temperature: float = 1.0,
@@ -98,10 +100,16 @@ def rotation_step(
     ----------
     path : AntipodalVMFPath
     x : Tensor, shape (..., 3, 3)
-    draw : callable
-        A fresh draw of the clean rotations from their posterior, shape (..., 3, 3).
+    draw : callable, optional
+        A fresh draw of the clean rotations from their posterior, shape (..., 3, 3). Without one there are no jumps.
     t, s : Tensor, shape (...)
         Where both are the same an element stays where it is.
+    pull : Tensor, shape (..., 3), optional
+        The marginal velocity at (x, t) over the path's `velocity_scale`, where it is known as such; otherwise it is the
+        mean over draws.
+    score : Tensor, shape (..., 3), optional
+        The marginal score at (x, t), for the Langevin term; otherwise that of a draw. Without a draw and a pull it is
+        all there is: annealed Langevin dynamics (Song & Ermon 2019).
     jump : float
         Weight of the jump; the flow has the rest.
     strength : float
@@ -117,14 +125,31 @@ def rotation_step(
     Tensor, shape (..., 3, 3)
     """
     moved = x
+    if draw is None and pull is None:
+        if score is None:
+            raise ValueError("rotation_step: there is nothing to move by: neither draws, nor a pull, nor a score")
+        growth = (path.schedule.kappa(s) / path.schedule.kappa(t)).unsqueeze(-1)
+        turn, _ = _disturbance(path, growth * score, t, s, path.schedule.kappa(s), strength, temperature, generator)
+        return torch.where((s > t)[..., None, None], x @ so3.exp(turn), x)
+    if strength > 0 and score is not None:
+        turn, narrow = _disturbance(path, score, t, s, path.schedule.kappa(t), strength, temperature, generator)
+        moved = x @ so3.exp(turn)
+        if pull is not None:
+            # Near a clean point the pull is the way to it, which the turn has lengthened; far from it, it is not.
+            pull = pull - narrow * turn
     if jump < 1:
-        velocity = torch.stack([path.velocity(x, draw(), t) for _ in range(draws)]).mean(0)
+        if pull is None:
+            assert draw is not None
+            velocity = torch.stack([path.velocity(moved, draw(), t) for _ in range(draws)]).mean(0)
+            pull = velocity / path.velocity_scale(t).unsqueeze(-1)
         # The angle of a narrow kernel decays exponentially in the share: exact where an Euler step would overshoot.
         share = -torch.expm1(-(1 - jump) * flow_share(path, t, s))
-        moved = x @ so3.exp((share / path.velocity_scale(t)).unsqueeze(-1) * velocity)
-    if strength > 0 or jump > 0:
+        moved = moved @ so3.exp(share.unsqueeze(-1) * pull)
+    if (strength > 0 and score is None) or jump > 0:
+        if draw is None:
+            raise ValueError("rotation_step: jumps need draws of the posterior, and noise draws or a score")
         clean = draw()
-        if strength > 0:
+        if strength > 0 and score is None:
             moved = _langevin(path, moved, clean, t, s, strength, temperature, generator)
         if jump > 0:
             hazard = jump * path.hazard(x, clean, t, s - t)
@@ -147,6 +172,35 @@ def flow_share(path: AntipodalVMFPath, t: Tensor, s: Tensor) -> Tensor:
     return total * (end - begin)
 
 
+def _disturbance(
+    path: AntipodalVMFPath,
+    score: Tensor,
+    t: Tensor,
+    s: Tensor,
+    kappa: Tensor,
+    strength: float,
+    temperature: float,
+    generator: Source,
+) -> tuple[Tensor, Tensor]:
+    """Tangents (..., 3) of a Langevin step by a score at concentration kappa, and how narrow that is, 0 to 1 (..., 1).
+
+    The same noise and factors as in `_langevin`, without Metropolis's rule: that would need a clean point.
+    """
+    drift, spread = _factors(path, t, s, kappa, strength)
+    noise = randn(score.shape, generator, dtype=score.dtype, device=score.device)
+    turn = drift.unsqueeze(-1) * score + temperature * spread.unsqueeze(-1) * noise
+    return turn, (kappa / (kappa + 4)).unsqueeze(-1)
+
+
+def _factors(path: AntipodalVMFPath, t: Tensor, s: Tensor, kappa: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """What a Langevin step at concentration kappa multiplies score and noise by, both (...)."""
+    variance = strength * 4 * torch.log(path.schedule.kappa(s) / path.schedule.kappa(t)) / (kappa + 4)
+    damping = (variance * kappa / 8).clamp_min(1e-6)
+    drift = 0.5 * variance * (-torch.expm1(-damping) / damping)
+    spread = torch.sqrt(variance * (-torch.expm1(-2 * damping) / (2 * damping)))
+    return drift, spread
+
+
 def _langevin(
     path: AntipodalVMFPath,
     x: Tensor,
@@ -163,11 +217,7 @@ def _langevin(
     it. Near z the term is an Ornstein-Uhlenbeck process of deviation 2 / sqrt(kappa), which gives the factors below;
     what they get wrong far from z, Metropolis's rule corrects.
     """
-    begin, end = path.schedule.kappa(t), path.schedule.kappa(s)
-    variance = strength * 4 * torch.log(end / begin) / (end + 4)
-    damping = (variance * end / 8).clamp_min(1e-6)
-    drift = 0.5 * variance * (-torch.expm1(-damping) / damping)
-    spread = torch.sqrt(variance * (-torch.expm1(-2 * damping) / (2 * damping)))
+    drift, spread = _factors(path, t, s, path.schedule.kappa(s), strength)
     batch = x.shape[:-2]
     return metropolis_langevin(
         path,

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DenoiserConfig"]
+__all__ = ["HEADS", "DenoiserConfig"]
+
+#: What a network predicts of rotations, by the method that it is trained by.
+HEADS: dict[str, tuple[str, ...]] = {
+    "flow": ("velocity",),
+    "score": ("score",),
+    "diffusion": ("velocity", "score"),
+    "jump": ("posterior",),
+    "superposition": ("velocity", "posterior"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,9 @@ class DenoiserConfig:
         Standard deviation of the translation prior, Angstrom; sets the scale of translation updates.
     use_sequence, use_secondary_structure : bool
         Listen to the sequence and to secondary-structure labels (ablations).
+    method : {"flow", "score", "diffusion", "jump", "superposition"}
+        What is predicted of rotations (`HEADS`): their marginal velocity, score, both, the posterior of the clean one,
+        or velocity and posterior. From a posterior every generator can be computed, which is why it is the default.
     """
 
     width: int = 256
@@ -52,10 +64,18 @@ class DenoiserConfig:
     noise_scale: float = 10.0
     use_sequence: bool = True
     use_secondary_structure: bool = True
+    method: str = "jump"
 
     def __post_init__(self) -> None:
+        if self.method not in HEADS:
+            raise ValueError(f"method={self.method!r}: must be one of {', '.join(HEADS)}")
         if self.width % self.heads:
             raise ValueError(f"model.width={self.width} must be a multiple of model.heads={self.heads}")
         for name in ("width", "heads", "stages", "blocks", "pair_width", "pair_values", "points", "components"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1")
+
+    @property
+    def predicts(self) -> tuple[str, ...]:
+        """What is predicted of rotations: some of velocity, score and posterior."""
+        return HEADS[self.method]

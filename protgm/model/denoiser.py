@@ -22,7 +22,7 @@ from protgm.model.features import (
     relation_features,
     rotation_scale,
 )
-from protgm.model.heads import FrameUpdate, LocalRefinement, PosteriorHead
+from protgm.model.heads import FrameUpdate, LocalRefinement, PosteriorHead, TangentHead
 from protgm.model.neighbours import choose_edges, take
 from protgm.model.state import NoisyProtein, Prediction
 from protgm.structure.frames import Frames
@@ -54,7 +54,10 @@ class Denoiser(nn.Module):
         self.stages = nn.ModuleList(_Stage(config, first=i == 0) for i in range(config.stages))
         self.refinement = LocalRefinement(config)
         self.norm = nn.LayerNorm(width)
-        self.posterior = PosteriorHead(config)
+        predicts = config.predicts
+        self.posterior = PosteriorHead(config) if "posterior" in predicts else None
+        self.velocity = TangentHead(config) if "velocity" in predicts else None
+        self.score = TangentHead(config) if "score" in predicts else None
         self.sequence = nn.Linear(width, 20)
         self.confidence = nn.Linear(width, 1)
         for table in (self.embed_sequence, self.embed_secondary):
@@ -118,13 +121,15 @@ class Denoiser(nn.Module):
         rotations, translations = self.refinement(
             tokens, rotations, translations, near, rotation_step, translation_step
         )
-        final = self.norm(tokens)
+        final, noisy, concentration = self.norm(tokens), protein.frames.rotations.float(), protein.concentration
         return Prediction(
             frames=Frames(rotations, translations / _NANOMETRE),
-            posterior=self.posterior(final, protein.frames.rotations.float(), rotation_step, protein.concentration),
+            posterior=None if self.posterior is None else self.posterior(final, noisy, rotation_step, concentration),
             sequence_logits=self.sequence(final).float(),
             confidence=torch.sigmoid(self.confidence(final).float().squeeze(-1)),
             intermediate=tuple(intermediate),
+            velocity=None if self.velocity is None else self.velocity(final, rotation_step),
+            score=None if self.score is None else self.score(final, rotation_step),
         )
 
     def compile_blocks(self) -> None:

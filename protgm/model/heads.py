@@ -13,7 +13,7 @@ from protgm.model.config import DenoiserConfig
 from protgm.model.features import LOCAL_FEATURES, compose, rotate
 from protgm.model.state import RotationPosterior
 
-__all__ = ["FrameUpdate", "LocalRefinement", "PosteriorHead"]
+__all__ = ["FrameUpdate", "LocalRefinement", "PosteriorHead", "TangentHead"]
 
 
 def _small_rotation(vector: Tensor) -> Tensor:
@@ -110,3 +110,18 @@ class PosteriorHead(nn.Module):
             rotations=locations,
             concentration=(base * torch.exp(sharpness.squeeze(-1).clamp(-4.0, 6.0))).clamp(max=1e5),
         )
+
+
+class TangentHead(nn.Module):
+    """A tangent at the current rotation: a velocity or a score, in units in which a narrow kernel's is the way back."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.linear = nn.Linear(config.width, 3)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, tokens: Tensor, rotation_step: Tensor) -> Tensor:
+        """Tangents in the frame of the noisy rotation, radian, shape (B, L, 3)."""
+        # A step is half an angle.
+        return self.linear(tokens).float() * 2 * rotation_step

@@ -81,16 +81,23 @@ class Prediction:
     ----------
     frames : Frames, shape (B, L)
         Clean frames (point estimate).
-    posterior : RotationPosterior
+    posterior : RotationPosterior, optional
+        Of the clean rotations, where the network was trained to predict it.
     sequence_logits : Tensor, shape (B, L, 20)
     confidence : Tensor, shape (B, L)
         Predicted local agreement with the clean structure, 0 to 1 (as lDDT on CA).
     intermediate : tuple of Frames
         Frames after each stage but the last.
+    velocity : Tensor, shape (B, L, 3), optional
+        Marginal velocity of the rotations, in the frames of the noisy ones, over the path's velocity scale.
+    score : Tensor, shape (B, L, 3), optional
+        Their marginal score times 4 / kappa. Of a narrow kernel both are the way to its middle, radian.
     """
 
     frames: Frames
-    posterior: RotationPosterior
+    posterior: RotationPosterior | None
     sequence_logits: Tensor
     confidence: Tensor
     intermediate: tuple[Frames, ...]
+    velocity: Tensor | None = None
+    score: Tensor | None = None

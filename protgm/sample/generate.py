@@ -194,7 +194,9 @@ class BackboneModel:
         execution = (execution or Execution()).on(self.device)
         seed = whole("seed", seed, least=0)
         both = Conditions() & (conditions or Conditions())
-        job = _Job(both, seed, settings or SamplerSettings(), execution, refine, trajectory)
+        settings = settings or SamplerSettings.fitting(self.denoiser.config)
+        settings.check(self.denoiser.config)
+        job = _Job(both, seed, settings, execution, refine, trajectory)
         for chunk in batches(items, execution):
             yield from self._batch(chunk, job)
 

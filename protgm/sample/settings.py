@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from protgm.checks import check_numbers
+from protgm.model.config import DenoiserConfig
 from protgm.model.device import bfloat16_is_fast
 from protgm.model.neighbours import FEWEST, attended
 
@@ -16,7 +18,18 @@ __all__ = ["Execution", "SamplerSettings"]
 
 _DENSE, _SPARSE = 512, 128  # residues up to which each attends to all, and to how many beyond that
 #: Weight of the jump; None: as the settings say.
-_GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None, "diffusion": 0.0}
+_GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None, "diffusion": 0.0, "score": 0.0}
+#: Strength of the noise on rotations where nothing is said. By a score alone a walk has to forget each noise level
+#: before the next one.
+_STRENGTHS = {"diffusion": 1.0, "score": 8.0}
+#: What has to be predicted of rotations, in any of these ways.
+_NEEDS = {
+    "flow": ({"posterior"}, {"velocity"}),
+    "jump": ({"posterior"},),
+    "superposition": ({"posterior"},),
+    "diffusion": ({"posterior"}, {"velocity", "score"}),
+    "score": ({"score"},),
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,7 @@ class SamplerSettings:
         Evaluations of the network.
     generator : str
         What moves rotations: ``flow``, ``jump``, or their ``superposition``; ``diffusion`` is the flow with noise of
-        strength 1.
+        strength 1; ``score`` is noise about a score without a flow, for weights that have nothing else.
     jump_weight : float
         Weight of the jump in the superposition, 0 to 1; the flow has the rest.
     translation_noise, rotation_noise : float
@@ -94,7 +107,30 @@ class SamplerSettings:
     @property
     def rotation_strength(self) -> float:
         """Strength of the noise on rotations in the generator chosen."""
-        return self.rotation_noise or float(self.generator == "diffusion")
+        return self.rotation_noise or _STRENGTHS.get(self.generator, 0.0)
+
+    @classmethod
+    def fitting(cls, config: DenoiserConfig, **values: Any) -> SamplerSettings:
+        """Settings with the generator that a network was trained for: the superposition where it can."""
+        generator = "superposition" if "posterior" in config.predicts else config.method
+        return cls(**{"generator": generator} | values)
+
+    def check(self, config: DenoiserConfig) -> None:
+        """Refuse a generator that a network was not trained for.
+
+        Raises
+        ------
+        ValueError
+            With the generators that it was trained for.
+        """
+        has, noisy = set(config.predicts), self.generator == "flow" and self.rotation_noise > 0
+        fits = {name for name, ways in _NEEDS.items() if any(way <= has for way in ways)}
+        if ("diffusion" if noisy else self.generator) not in fits:
+            asked = f"generator={self.generator}" + (f" with rotation_noise={self.rotation_noise:g}" if noisy else "")
+            raise ValueError(
+                f"{asked}: these weights were trained by method={config.method}, which gives the "
+                f"{' and the '.join(config.predicts)} of rotations; use generator={' or '.join(sorted(fits))}"
+            )
 
     def to_dict(self) -> dict[str, object]:
         """The settings by name, for manifests and provenance."""

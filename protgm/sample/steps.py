@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -49,23 +51,41 @@ def take_step(
     """
     times = [torch.maximum(time, later) for time in (state.time, state.rotation_time)]
     translations = _translations(process, layout, state, prediction, times[0], settings, source)
-    rotations = rotation_step(
-        process.rotations,
+    rotations = _rotations(process, state, prediction, times[1], settings, source)
+    sequence, sequence_time = state.sequence, state.sequence_time
+    if settings.cogenerate:
+        sequence_time = torch.maximum(state.sequence_time, later)
+        sequence = _tokens(process, layout, state, prediction, sequence_time, settings, source)
+    return State(Frames(rotations, translations), sequence, times[0], times[1], sequence_time)
+
+
+def _rotations(
+    process: ProteinProcess,
+    state: State,
+    prediction: Prediction,
+    later: Tensor,
+    settings: SamplerSettings,
+    source: Source,
+) -> Tensor:
+    """Rotations after the step, (B, L, 3, 3), by whatever of velocity, score and posterior was predicted."""
+    path, time, posterior = process.rotations, state.rotation_time, prediction.posterior
+    score = prediction.score
+    if score is not None:
+        score = score * (0.25 * process.concentration(time))[..., None]
+    return rotation_step(
+        path,
         state.frames.rotations,
-        lambda: draw_clean_rotations(prediction.posterior, source),
-        state.rotation_time,
-        times[1],
+        None if posterior is None else partial(draw_clean_rotations, posterior, source),
+        time,
+        later,
+        pull=prediction.velocity,
+        score=score,
         jump=settings.jump_share,
         strength=settings.rotation_strength,
         temperature=settings.temperature,
         draws=_DRAWS,
         generator=source,
     )
-    sequence, sequence_time = state.sequence, state.sequence_time
-    if settings.cogenerate:
-        sequence_time = torch.maximum(state.sequence_time, later)
-        sequence = _tokens(process, layout, state, prediction, sequence_time, settings, source)
-    return State(Frames(rotations, translations), sequence, times[0], times[1], sequence_time)
 
 
 def _translations(

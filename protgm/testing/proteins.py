@@ -12,6 +12,7 @@ from torch import Tensor
 from protgm.layout import Layout
 from protgm.lie import so3, vmf
 from protgm.model import MASK_TOKEN, NoisyProtein, Prediction, RotationPosterior
+from protgm.model.config import HEADS
 from protgm.process import ProteinProcess, State
 from protgm.sample.sampler import Sampled, sample_frames
 from protgm.sample.settings import SamplerSettings
@@ -38,6 +39,8 @@ class ExactProteins:
     oriented : bool
         Proteins lie in space as given, and noise is independent, about the known residues where there are any; else
         they may be turned, and noise is turned onto them (`ProteinProcess`).
+    method : str
+        Of rotations it predicts what a network trained by this method does.
 
     Notes
     -----
@@ -52,6 +55,7 @@ class ExactProteins:
     weights: Tensor
     process: ProteinProcess
     oriented: bool = False
+    method: str = "jump"
 
     def posterior(self, protein: NoisyProtein) -> tuple[Tensor, Frames]:
         """Probability of each protein, (B, K), and its frames as they lie to x_t, (B, K, L)."""
@@ -100,15 +104,30 @@ class ExactProteins:
         logits = torch.log(weights).clamp_min(-80).float()[:, None].expand(*protein.time.shape, -1)
         likeliest = weights.argmax(1)
         posterior = RotationPosterior(logits, clean.rotations.movedim(1, 2).float(), torch.full_like(logits, 1e6))
+        velocity, score = self._tangents(protein, weights, clean)
+        predicts = HEADS[self.method]
         letters = torch.nn.functional.one_hot(self.sequences, 20).double()
         tokens = torch.einsum("bk,klc->blc", weights, letters)
         return Prediction(
             frames=Frames(clean.rotations[torch.arange(len(weights)), likeliest].float(), mean),
-            posterior=posterior,
+            posterior=posterior if "posterior" in predicts else None,
+            velocity=velocity if "velocity" in predicts else None,
+            score=score if "score" in predicts else None,
             sequence_logits=torch.log(tokens).clamp_min(-80).float(),
             confidence=torch.ones_like(protein.time),
             intermediate=(),
         )
+
+    def _tangents(self, protein: NoisyProtein, weights: Tensor, clean: Frames) -> tuple[Tensor, Tensor]:
+        """Marginal velocity and score of the rotations, in the units of a prediction, (B, L, 3)."""
+        kappa = protein.concentration.double()[:, None]
+        toward = so3.log(so3.relative(protein.frames.rotations.double()[:, None], clean.rotations))
+        angle = toward.norm(dim=-1)
+        speed = vmf.flow_speed(angle, kappa) * 2 * kappa / (vmf.ratio(kappa) * torch.tanh(kappa))
+        steep = -vmf.score(angle, kappa) * 4 / kappa
+        share = (weights[:, :, None] / angle.clamp_min(1e-12), toward)
+        velocity, score = (torch.einsum("bkl,bkli->bli", length * share[0], share[1]) for length in (speed, steep))
+        return velocity.float(), score.float()
 
 
 def _definite(points: Tensor, clean: Tensor) -> Tensor:
@@ -143,12 +162,15 @@ class ProteinCase:
     oriented : bool
     known : int
         So many residues at the start of the chain are given, those of protein 0 in the first half of the batch.
+    method : str
+        By which the exact network would have been trained.
     """
 
     name: str
     settings: SamplerSettings
     oriented: bool = False
     known: int = 0
+    method: str = "jump"
 
     def run(self, samples: int, seed: int = 0) -> tuple[float, list[float]]:
         """How the walk's law differs from the exact one.
@@ -166,7 +188,7 @@ class ProteinCase:
             same = torch.arange(frames.shape[1]) < self.known
             frames = frames.where(~same.expand(frames.shape), frames[:1])
             sequences = torch.where(same, sequences[:1], sequences)
-        exact = ExactProteins(frames, sequences, share, process, self.oriented or self.known > 0)
+        exact = ExactProteins(frames, sequences, share, process, self.oriented or self.known > 0, self.method)
         source = torch.Generator().manual_seed(seed)
         layout = Layout.unconditional([frames.shape[1]] * samples)
         chosen = torch.multinomial(share, samples, replacement=True, generator=source)
@@ -222,3 +244,8 @@ def protein_cases(steps: int = 100) -> Iterator[ProteinCase]:
     yield ProteinCase("superposition, 4 residues known", usual, known=4)
     yield ProteinCase("superposition with tokens", replace(usual, cogenerate=True))
     yield ProteinCase("superposition with tokens and corrector", replace(usual, cogenerate=True, sequence_noise=0.5))
+    for method in ("flow", "score", "diffusion"):
+        by = replace(usual, generator=method)
+        heads = " and the ".join(HEADS[method])
+        yield ProteinCase(f"{method}, by the {heads} alone", by, method=method)
+    yield ProteinCase("superposition, its flow by the velocity", usual, method="superposition")

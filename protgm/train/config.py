@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 
 from protgm.checks import check_numbers
 from protgm.model import DenoiserConfig
 from protgm.model.neighbours import FEWEST
+from protgm.train.bregman import DivergenceConfig
 from protgm.train.corrupt import CorruptionConfig
 from protgm.train.losses import LossWeights
 from protgm.train.optim import Schedule
@@ -49,6 +50,7 @@ class TrainConfig:
     steps: int | None = None
     seed: int = 0
     init: str | None = None
+    method: str = "jump"
     tokens: int = 640
     min_length: int = 40
     max_length: int = 128
@@ -76,9 +78,14 @@ class TrainConfig:
     model: DenoiserConfig = field(default_factory=DenoiserConfig)
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     loss: LossWeights = field(default_factory=LossWeights)
+    divergence: DivergenceConfig = field(default_factory=DivergenceConfig)
     schedule: Schedule = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
+        if self.model.method not in (DenoiserConfig.method, self.method):
+            raise ValueError(f"model.method={self.model.method}: say method={self.model.method} instead")
+        # The network's settings, which its weights keep, say what it predicts.
+        object.__setattr__(self, "model", replace(self.model, method=self.method))
         if self.hours is None and self.steps is None:
             raise ValueError("say how long to train: hours=2 or steps=20000")
         if self.precision not in ("auto", "bf16", "fp32"):

@@ -71,8 +71,8 @@ class Noised:
     rotation_time : Tensor, shape (B, L)
     moving : Tensor of bool, shape (B, L)
         Residues that are neither padding nor given.
-    scale : float
-        Standard deviation of the prior of translations, Angstrom.
+    process : ProteinProcess
+        What made it noisy.
     """
 
     protein: NoisyProtein
@@ -80,7 +80,19 @@ class Noised:
     sequence: Tensor
     rotation_time: Tensor
     moving: Tensor
-    scale: float
+    process: ProteinProcess
+
+    def velocity(self) -> Tensor:
+        """Conditional velocity of the rotations over the path's velocity scale, shape (B, L, 3)."""
+        path, time = self.process.rotations, self.rotation_time
+        velocity = path.velocity(self.protein.frames.rotations, self.frames.rotations, time)
+        return velocity / path.velocity_scale(time)[..., None]
+
+    def score(self) -> Tensor:
+        """Conditional score of the rotations times 4 / kappa, shape (B, L, 3)."""
+        path, time = self.process.rotations, self.rotation_time
+        score = path.score(self.protein.frames.rotations, self.frames.rotations, time)
+        return score * (4 / path.schedule.kappa(time))[..., None]
 
 
 def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, generator: Source = None) -> Noised:
@@ -136,7 +148,7 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
         sequence=batch.sequence,
         rotation_time=rotation_time,
         moving=mask & ~known,
-        scale=process.positions.scale,
+        process=process,
     )
 
 

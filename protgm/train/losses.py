@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from protgm.lie.so3 import angle
-from protgm.lie.vmf import log_density
-from protgm.model import MASK_TOKEN, NoisyProtein, Prediction, RotationPosterior
-from protgm.model.features import compose, rotate_back, rotation_scale
+from protgm.model import MASK_TOKEN, NoisyProtein, Prediction
+from protgm.model.features import rotate_back, rotation_scale
 from protgm.structure.frames import Frames
 from protgm.structure.geometry import IDEAL_N_CA_C, place_oxygen
+from protgm.train.bregman import DivergenceConfig, position_error, posterior_error, token_error
 from protgm.train.corrupt import Noised
 
-__all__ = ["LossWeights", "denoising_losses", "posterior_log_density", "total_loss"]
+__all__ = ["LossWeights", "denoising_losses", "total_loss"]
 
 _LDDT_LIMITS = (0.5, 1.0, 2.0, 4.0)  # Angstrom
 
@@ -51,6 +50,8 @@ class LossWeights:
         Cross-entropy of masked residues.
     confidence : float
         Squared error of the predicted local agreement.
+    velocity, score : float
+        Errors of the marginal velocity and score of rotations over the squared noise angle, where the method has them.
     """
 
     translation: float = 1.0
@@ -64,6 +65,8 @@ class LossWeights:
     clash: float = 0.5
     sequence: float = 0.1
     confidence: float = 0.1
+    velocity: float = 0.1
+    score: float = 0.1
 
 
 def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
@@ -72,7 +75,10 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
 
 
 def denoising_losses(
-    prediction: Prediction, noised: Noised, average: Callable[[Tensor], Tensor] | None = None
+    prediction: Prediction,
+    noised: Noised,
+    average: Callable[[Tensor], Tensor] | None = None,
+    divergence: DivergenceConfig | None = None,
 ) -> dict[str, Tensor]:
     """Every loss term, averaged over the residues that move.
 
@@ -83,13 +89,16 @@ def denoising_losses(
     average : callable, optional
         Mean of a tensor over the processes of a data-parallel run. Errors are divided by the mean number of residues
         of a process, so that the mean of the terms over the processes is the term of the whole batch.
+    divergence : DivergenceConfig, optional
+        Which divergence each modality is trained by.
 
     Returns
     -------
     dict of str to Tensor
-        One scalar for each field of `LossWeights`.
+        One scalar for each field of `LossWeights`; zero for what the network was not made to predict.
     """
-    protein, moving, scale = noised.protein, noised.moving.float(), noised.scale
+    divergence = divergence or DivergenceConfig()
+    protein, moving, scale = noised.protein, noised.moving.float(), noised.process.positions.scale
     remaining = (1 - protein.time).clamp_min(0.1)
     rotation_noise = rotation_scale(protein.concentration).clamp_min(0.1)
     # Local geometry is asked for once the noise leaves a chain to speak of, and ever more strictly towards the end.
@@ -112,32 +121,39 @@ def denoising_losses(
         return mean(shift), mean(turn)
 
     translation, rotation = frame_errors(prediction.frames)
+    if divergence.positions != "squared":
+        places = (noised.frames.translations, prediction.frames.translations, protein.frames.translations)
+        translation = mean(position_error(divergence.positions, *places, scale * remaining))
     stages = torch.stack([torch.stack(frame_errors(frames)).sum() for frames in prediction.intermediate]).sum()
-    log_likelihood = posterior_log_density(prediction.posterior, noised.frames.rotations)
+    none = translation.new_zeros(())
+    posterior = none
+    if prediction.posterior is not None:
+        clean_rotations = noised.frames.rotations
+        errors = posterior_error(divergence.rotations, prediction.posterior, clean_rotations, protein.concentration)
+        posterior = mean(errors)
+    velocity, score = (
+        none if found is None else mean((found - wanted()).square().sum(-1) / rotation_noise.square())
+        for found, wanted in ((prediction.velocity, noised.velocity), (prediction.score, noised.score))
+    )
     predicted, clean = _atoms(prediction.frames, bonded), _atoms(noised.frames, bonded)
     near, error = _near_errors(prediction.frames.translations, noised.frames.translations, protein.mask)
     agreement = _local_agreement(near, error.detach())
+    tokens = token_error(divergence.tokens, prediction.sequence_logits, torch.where(hidden, noised.sequence, 0))
     return {
         "translation": translation,
         "rotation": rotation,
-        # Relative to the density of the noise kernel itself, so that the figure is comparable between times.
-        "posterior": mean(1.5 * torch.log1p(protein.concentration) - log_likelihood),
+        "posterior": posterior,
         "stages": stages,
         "local": mean(_local_error(prediction, predicted, noised, clean), sharp),
         "peptide": mean(_peptide_error(predicted, clean, bonded), sharp),
         "distances": mean(_distance_error(predicted, clean, protein.mask), sharp),
         "fold": mean(_fold_error(near, error)),
         "clash": mean(_clash(prediction.frames.translations, protein.mask), sharp),
-        "sequence": _sequence_error(prediction.sequence_logits, noised.sequence, hidden) / counts[1].clamp_min(1),
+        "sequence": (tokens * hidden).sum() / counts[1].clamp_min(1),
         "confidence": mean((prediction.confidence - agreement).square()),
+        "velocity": velocity,
+        "score": score,
     }
-
-
-def posterior_log_density(posterior: RotationPosterior, rotations: Tensor) -> Tensor:
-    """Log density of rotations (B, L, 3, 3) under the mixture, with respect to Haar measure; shape (B, L)."""
-    relative = compose(posterior.rotations, rotations[:, :, None], invert_first=True)
-    components = log_density(angle(relative), posterior.concentration)
-    return torch.logsumexp(components + torch.log_softmax(posterior.logits, dim=-1), dim=-1)
 
 
 def _atoms(frames: Frames, bonded: Tensor) -> Tensor:
@@ -218,13 +234,6 @@ def _clash(translations: Tensor, mask: Tensor, limit: float = 3.8) -> Tensor:
     apart = (index[:, None] - index).abs() >= 3
     pairs = (mask[:, :, None] & mask[:, None] & apart).float()
     return (F.relu(limit - _distances(translations, translations)) * pairs).sum(-1)
-
-
-def _sequence_error(logits: Tensor, sequence: Tensor, hidden: Tensor) -> Tensor:
-    """Summed cross-entropy of the residues that are hidden."""
-    target = torch.where(hidden, sequence, 0)
-    error = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
-    return (error * hidden).sum()
 
 
 def _local_agreement(near: Tensor, error: Tensor) -> Tensor:

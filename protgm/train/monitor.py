@@ -49,7 +49,7 @@ def validation_losses(
     rows = []
     for batch in sampler.epoch(0):
         noised = corrupt(batch, process, config.corruption, generator)
-        terms = denoising_losses(model(noised.protein), noised)
+        terms = denoising_losses(model(noised.protein), noised, divergence=config.divergence)
         rows.append([*terms.values(), total_loss(terms, config.loss)])
     means = torch.tensor(rows, dtype=torch.float64).mean(0)
     return dict(zip((*terms, "loss"), means.tolist(), strict=True))
@@ -62,7 +62,7 @@ def sample_geometry(
     lengths = [length for length in config.sample_lengths for _ in range(config.sample_num)]
     layout = Layout.unconditional(lengths)
     source = Streams(range(len(lengths)), lengths)
-    settings = SamplerSettings(steps=config.sample_steps)
+    settings = SamplerSettings.fitting(config.model, steps=config.sample_steps)
     frames = sample_frames(model, process, layout, settings, source).frames
     figures = []
     for i, length in enumerate(lengths):

@@ -91,7 +91,8 @@ def _claim(config: TrainConfig) -> None:
     settings = json.loads(json.dumps(asdict(config))) | {"data_sha256": Dataset.open(data).info.get("sha256")}
     path = run / "settings.json"
     if path.exists():
-        before = {"optimizer": "adamw"} | read_json(path)
+        before = {"optimizer": "adamw", "method": "jump"} | read_json(path)
+        before["model"] = {"method": before["method"]} | before["model"]
         if "data_sha256" in before and before["data_sha256"] == settings["data_sha256"]:
             before["data"] = settings["data"]  # the same structures, wherever they lie
         differences = {key: _difference(key, before.get(key), settings[key]) for key in settings if key in before}

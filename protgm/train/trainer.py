@@ -26,7 +26,7 @@ from protgm.structure.frames import Frames
 from protgm.train.checkpoint import best, latest_checkpoint, note_best, resume, save_checkpoint
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import corrupt
-from protgm.train.divergence import Diverged, Divergence
+from protgm.train.diverged import Diverged, Divergence
 from protgm.train.log import Clock, RunLog, Window
 from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
@@ -155,7 +155,7 @@ class Trainer:
         noised = corrupt(batch.to(world.device), self.process, config.corruption, source)
         with self.autocast():
             prediction = self._predict(noised.protein, looks)
-        terms = denoising_losses(prediction, noised, world.mean)
+        terms = denoising_losses(prediction, noised, world.mean, config.divergence)
         loss = total_loss(terms, config.loss)
         norm = descend(loss, self.model, self.optimizer, self.ema, rate, config.clip, world.average_gradients)
         self.counters["step"] += 1

@@ -155,3 +155,29 @@ def test_density_is_normalised_with_respect_to_haar_measure():
     rotation = so3.random_uniform((400_000,), generator=torch.Generator().manual_seed(10), dtype=torch.float64)
     mean = vmf.log_density(so3.angle(rotation), torch.tensor(3.0, dtype=torch.float64)).exp().mean()
     assert mean.item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.02, 1.3, np.pi])
+@pytest.mark.parametrize(("kappa", "other"), [(0.05, 3.0), (8.0, 8.0), (40.0, 2.0), (200.0, 400.0)])
+def test_the_integral_of_a_product_is_that_of_quadrature(kappa, other, apart):
+    # Over the 3-sphere by the angles to the first mode and, in the rest, to the second: weight sin^2 sin.
+    first = torch.linspace(0, np.pi, 4001, dtype=torch.float64)[:, None]
+    second = torch.linspace(0, np.pi, 801, dtype=torch.float64)
+    along = torch.cos(first) * np.cos(apart / 2) + torch.sin(first) * torch.cos(second) * np.sin(apart / 2)
+
+    def density(cosine: torch.Tensor, k: float) -> torch.Tensor:
+        return vmf.log_density(2 * torch.arccos(cosine.abs().clamp(max=1)), torch.tensor(k, dtype=torch.float64)).exp()
+
+    values = density(torch.cos(first), kappa) * density(along, other) * torch.sin(first).square() * torch.sin(second)
+    integral = torch.trapezoid(torch.trapezoid(values, second, dim=1), first[:, 0]) / np.pi
+    found = vmf.log_overlap(*(torch.tensor(v, dtype=torch.float64) for v in (apart, kappa, other)))
+    assert float(found.exp()) == pytest.approx(float(integral), rel=2e-4)
+
+
+def test_the_integral_of_a_product_keeps_its_accuracy_in_float32():
+    angle = torch.linspace(0, np.pi, 40)[:, None, None]
+    kappa = torch.logspace(-2, 5, 8)
+    found = vmf.log_overlap(angle, kappa[:, None], kappa)
+    exact = vmf.log_overlap(angle.double(), kappa.double()[:, None], kappa.double())
+    assert torch.isfinite(found).all()
+    assert float((found - exact).abs().div(1 + exact.abs()).max()) < 2e-5

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from protgm.lie import so3
-from protgm.matching.bregman import Convex, Cosh, GeneralisedKL, Logistic, SquaredError
+from protgm.matching.bregman import Convex, Cosh, GeneralisedKL, Hyperbola, Logistic, RadialCosh, SquaredError
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.kappa import QuadraticKappa
@@ -19,7 +19,15 @@ from protgm.matching.so3_paths import AntipodalVMFPath
 
 SCHEDULES = [CondOT(), Polynomial(2.0), Cosine(), VariancePreserving(), VarianceExploding()]
 KINDS = ("velocity", "score", "noise", "clean")
-DIVERGENCES = [SquaredError(), GeneralisedKL(), Cosh(0.7), Logistic(), Convex(lambda x: (x**4).sum(-1))]
+DIVERGENCES = [
+    SquaredError(),
+    GeneralisedKL(),
+    Cosh(0.7),
+    RadialCosh(0.7),
+    Hyperbola(0.7),
+    Logistic(),
+    Convex(lambda x: (x**4).sum(-1)),
+]
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -63,6 +71,8 @@ def test_divergences_are_those_of_their_potential(divergence):
         SquaredError: lambda x: x.square().sum(-1),
         GeneralisedKL: lambda x: (torch.xlogy(x, x) - x).sum(-1),
         Cosh: lambda x: torch.cosh(x / 0.7).sum(-1),
+        RadialCosh: lambda x: 2 * 0.49 * torch.cosh(x.norm(dim=-1) / 0.7),
+        Hyperbola: lambda x: 2 * 0.49 * torch.sqrt(1 + x.square().sum(-1) / 0.49),
         Logistic: lambda x: (torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(-1),
         Convex: lambda x: (x**4).sum(-1),
     }

@@ -16,7 +16,7 @@ from protgm.model.finite import NotFinite
 from protgm.sample import load
 from protgm.train import TrainConfig, train
 from protgm.train.checkpoint import Damaged, best, latest_checkpoint, load_checkpoint, note_best, save_checkpoint
-from protgm.train.divergence import PATIENCE, Diverged, Divergence
+from protgm.train.diverged import PATIENCE, Diverged, Divergence
 from protgm.train.losses import LossWeights
 from protgm.train.optim import EMA, Schedule, make_optimizer
 from protgm.train.trainer import Trainer

@@ -12,8 +12,9 @@ from protgm.lie import so3
 from protgm.model import Prediction, RotationPosterior
 from protgm.process import ProteinProcess
 from protgm.structure.frames import Frames
+from protgm.train.bregman import posterior_log_density
 from protgm.train.corrupt import CorruptionConfig, Noised, corrupt
-from protgm.train.losses import LossWeights, denoising_losses, posterior_log_density, total_loss
+from protgm.train.losses import LossWeights, denoising_losses, total_loss
 
 
 @pytest.fixture(scope="module")
