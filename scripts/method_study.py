@@ -5,8 +5,8 @@ python scripts/method_study.py data=dataset runs=runs minutes=8 seeds=0,1 num=64
 Answers, on proteins, the first two questions that Holderrieth et al. (2024) leave open: whether flow and jump are
 better trained in one network, alone, or apart and superposed when sampling; and which Bregman divergence to train by.
 Each run is one process of one thread and gets the same processor time (not wall-clock: other work on the machine does
-not count). Runs that are there are not made again. Every network then makes ``num`` proteins of each length from the same
-noise; figures are means over the proteins of all seeds with half the width of their 95 % bootstrap interval, as in
+not count). Runs that are there are not made again. Every network then makes ``num`` proteins of each length from the
+same noise; figures are means over the proteins of all seeds with half the width of their 95 % bootstrap interval, as in
 `scripts/sampling_study.py`. `position`, `fold`, `posterior` and `sequence` are losses on validation natives, by squared
 error and logarithm whatever a network was trained by: means over seeds.
 """
