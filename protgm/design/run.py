@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protgm.data.workers import chunked_map, cores
 from protgm.design.base import Design, Designer
 from protgm.design.kept import kept_in, kept_of
 from protgm.design.mpnn import ProteinMPNN
 from protgm.design.write import by_chain, check_targets, write_designs
-from protgm.evaluate.progress import Stage, Stages, quiet
 from protgm.files import atomic, read_json, sha256
 from protgm.made import check_apart, remove_others, write_list
+from protgm.progress import Stage, Stages, quiet
 from protgm.structure.assemble import left_out
+from protgm.workers import chunked_map, cores
 
 if TYPE_CHECKING:
     from protgm.design.own import OwnDesigner
@@ -269,7 +269,7 @@ def _natives(
 ) -> tuple[float, float]:
     """Mean negative log-likelihood of natives' own sequences, and of the best designed for them."""
     from protgm.evaluate.collect import read_natives
-    from protgm.evaluate.distributions import match_lengths
+    from protgm.metrics.distributions import match_lengths
 
     library = read_natives(reference, limit=50 * count)
     lengths = np.array([len(b) for b in backbones])

@@ -10,9 +10,9 @@ from protgm.design.kept import kept_in
 from protgm.design.run import DESIGNS, design_backbones, made_of
 from protgm.design.write import check_targets, write_designs
 from protgm.evaluate.collect import with_confidence
-from protgm.evaluate.progress import Stages
 from protgm.files import read_json
 from protgm.made import write_list
+from protgm.progress import Stages
 from protgm.structure import read_structure
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protgm.evaluate.features import DIHEDRAL_BINS
-from protgm.evaluate.packing import native_rg
 from protgm.evaluate.words import HISTOGRAMS
 from protgm.files import atomic
+from protgm.metrics.features import DIHEDRAL_BINS
+from protgm.metrics.packing import native_rg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,10 @@ import torch
 
 from protgm.data.batches import EpochSampler
 from protgm.data.dataset import Dataset
-from protgm.evaluate.geometry import geometry
 from protgm.layout import Layout
 from protgm.lie.random import Streams
 from protgm.made import write_list
+from protgm.metrics.geometry import geometry
 from protgm.model import Prediction
 from protgm.process import ProteinProcess
 from protgm.sample.sampler import sample_frames

@@ -11,7 +11,7 @@ import pytest
 from protgm.data import Filters
 from protgm.data.entry import Rejected, entry, positive_phi, rebuild_oxygen, residue_index, rg_ratio, split_chains
 from protgm.data.schema import SCHEMA
-from protgm.evaluate.torsions import torsions
+from protgm.metrics.torsions import torsions
 from protgm.structure import Backbone, read_structure
 
 OPEN = Filters(

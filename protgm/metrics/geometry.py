@@ -12,10 +12,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from protgm.checks import points
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.packing import native_rg, packing
-from protgm.evaluate.ramachandran import kinds_of, regions
-from protgm.evaluate.torsions import Torsions, angle, dihedral, links, norm, residue_label, torsions
+from protgm.metrics.gate import Gate
+from protgm.metrics.packing import native_rg, packing
+from protgm.metrics.ramachandran import kinds_of, regions
+from protgm.metrics.torsions import Torsions, angle, dihedral, links, norm, residue_label, torsions
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
@@ -134,7 +134,7 @@ def geometry(
         if given is not None and len(given) != length:
             raise ValueError(f"{backbone.name}: {name} has {len(given)} entries for {length} residues")
     if secondary is None:
-        from protgm.evaluate.secondary import assign_backbone
+        from protgm.metrics.secondary import assign_backbone
 
         secondary = assign_backbone(backbone)
     angles = torsions(backbone) if angles is None else angles

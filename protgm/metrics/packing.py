@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from protgm.evaluate.torsions import norm, residue_label
+from protgm.metrics.torsions import norm, residue_label
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
