@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from protgm.condition import Condition, Partial, Symmetry, Target
-from protgm.condition.symmetry import point_group
+from protgm.lie.point_groups import point_group
 from protgm.metrics.gate import Gate
 from protgm.metrics.geometry import geometry
 from protgm.metrics.similarity import tm_score

@@ -25,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from protgm.data.folder import read_folder
+from protgm.data.natives import read_natives
 from protgm.evaluate import Gate, geometry
-from protgm.evaluate.collect import read_folder, read_natives
 from protgm.metrics.prefilter import prefilter
 from protgm.metrics.secondary import assign_backbone
 from protgm.metrics.similarity import tm_pairs

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from protgm.evaluate.collect import read_natives
+from protgm.data.natives import read_natives
 from protgm.metrics.ramachandran import KINDS, Regions, estimate, kinds_of, regions
 from protgm.metrics.torsions import torsions
 

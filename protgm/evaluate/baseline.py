@@ -16,8 +16,8 @@ from protgm.progress import Stage, quiet
 from protgm.structure.letters import chosen
 
 if TYPE_CHECKING:
+    from protgm.data.natives import Natives
     from protgm.design import Designer
-    from protgm.evaluate.collect import Natives
     from protgm.metrics.gate import Gate
     from protgm.structure.backbone import Backbone
 

@@ -17,7 +17,7 @@ from protgm.metrics.secondary import secondary
 from protgm.metrics.torsions import Torsions, torsions
 from protgm.progress import Stage, quiet
 from protgm.structure.assemble import left_out
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone

@@ -20,8 +20,8 @@ from protgm.metrics.gate import Gate
 from protgm.structure.backbone import Backbone
 
 if TYPE_CHECKING:
+    from protgm.data.natives import Natives
     from protgm.design import Designer
-    from protgm.evaluate.collect import Natives
     from protgm.progress import Stage
     from protgm.refold import Refolder
 
@@ -94,14 +94,15 @@ def evaluate(
     ValueError
         If a folder holds no readable structure, or a number is out of range.
     """
+    from protgm.data.folder import read_folder
+    from protgm.data.natives import read_natives
     from protgm.design import ProteinMPNN
     from protgm.design.write import check_targets
     from protgm.evaluate.baseline import align_natives, design_natives, match_natives
-    from protgm.evaluate.collect import read_folder, read_natives
     from protgm.evaluate.judge import judge, picks, reference_figures, summarise
     from protgm.metrics.similarity import clusters_among
     from protgm.progress import Stages
-    from protgm.structure.errors import printable
+    from protgm.text import printable
     from protgm.workers import cores
 
     for key, value, least in (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from protgm.checks import check_numbers
-from protgm.model.device import bfloat16_is_fast
+from protgm.device import bfloat16_is_fast
 from protgm.model.neighbours import FEWEST, attended
 
 __all__ = ["Execution", "SamplerSettings"]
