@@ -12,7 +12,7 @@ from typing import Any
 from protgm.config import arguments_of, build, compose, describe, keys_of
 from protgm.files import sha256
 from protgm.stopping import heeded
-from protgm.structure.errors import printable
+from protgm.text import printable
 from protgm.version import BUNDLED, __version__
 
 __all__ = ["main"]
@@ -90,7 +90,13 @@ def _evaluate(settings: dict[str, Any]) -> int:
 def _design(settings: dict[str, Any]) -> int:
     from protgm.design import design
 
-    print(design(**arguments_of(design, settings)))
+    checked = arguments_of(design, settings)
+    if checked["model"] != "protgm":
+        print(design(**checked))
+    else:
+        from protgm.sample.own import own_designer
+
+        print(design(**checked, designer=own_designer(checked["temperature"], checked["omit"])))
     return 0
 
 
@@ -188,7 +194,7 @@ def _execute(command: str, arguments: list[str]) -> int:
     except (ValueError, ImportError) as error:
         return _fail(str(error), 1)
     except (RuntimeError, MemoryError) as error:
-        from protgm.model.memory import out_of_memory
+        from protgm.memory import out_of_memory
 
         if not out_of_memory(error):
             raise

@@ -73,7 +73,7 @@ def _version(name: str) -> str:
 def _processor() -> str:
     import torch
 
-    from protgm.model.device import automatic_device, bfloat16_is_fast
+    from protgm.device import automatic_device, bfloat16_is_fast
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = automatic_device()

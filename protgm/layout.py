@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from protgm.model.state import MASK_TOKEN, UNKNOWN_STRUCTURE
 from protgm.structure.frames import Frames
+from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["CHAIN_LETTERS", "FIXED", "FREE", "MAX_LENGTH", "Layout", "Site"]
 
@@ -21,8 +22,6 @@ FREE, FIXED = -1, 0
 OUTWARD = 8.0
 #: Longer proteins are refused: pair features of one such protein already take gigabytes.
 MAX_LENGTH = 2048
-#: Residues that neighbouring chains lie apart in `Layout.residue_index`, as in training data.
-CHAIN_GAP = 200
 #: Chain identifiers of what is made, in order.
 CHAIN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -201,7 +200,7 @@ class Layout:
 
     def numbered(self) -> Layout:
         """With ``residue_index`` as training has it: consecutive in a chain, a gap between chains."""
-        index = torch.arange(len(self)) + CHAIN_GAP * self.chain_index
+        index = torch.arange(len(self)) + CHAIN_STEP * self.chain_index
         return replace(self, residue_index=index)
 
 

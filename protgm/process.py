@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from protgm.layout import Layout
-from protgm.lie.random import Source, randn
 from protgm.lie.so3 import from_quaternion
 from protgm.matching.ctmc import MaskingPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.model.state import MASK_TOKEN, NoisyProtein
+from protgm.streams import Source, randn
 from protgm.structure.frames import Frames, centre, kabsch
 
 __all__ = ["MAX_CONCENTRATION", "ProteinProcess", "State", "superposed"]

@@ -17,7 +17,7 @@ from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
 from protgm.model.grow import with_inputs, with_stages
 from protgm.process import ProteinProcess
-from protgm.structure.errors import printable
+from protgm.text import printable
 from protgm.version import BUNDLED
 
 __all__ = [

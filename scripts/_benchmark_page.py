@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from protgm.model.device import bfloat16_is_fast
+from protgm.device import bfloat16_is_fast
 
 #: FrameFlow (11.3 M parameters, random weights) on one core of such a machine, idle: residues per second.
 YARDSTICKS = {

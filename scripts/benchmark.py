@@ -32,10 +32,10 @@ from _benchmark_page import page, table_row
 
 from protgm.allocator import keep_freed_memory
 from protgm.data.batches import Batch
+from protgm.device import bfloat16_is_fast, in_precision
 from protgm.files import atomic
 from protgm.lie import so3
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
-from protgm.model.device import bfloat16_is_fast, in_precision
 from protgm.process import ProteinProcess
 from protgm.sample.settings import Execution
 from protgm.structure.frames import Frames

@@ -23,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 
 from protgm.condition import Condition, Partial, Symmetry, Target
-from protgm.condition.symmetry import point_group
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
-from protgm.evaluate.similarity import tm_score
+from protgm.lie.point_groups import point_group
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import geometry
+from protgm.metrics.similarity import tm_score
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.request import requested, with_labels
 from protgm.sample.settings import SamplerSettings

@@ -25,11 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
+from protgm.data.folder import read_folder
+from protgm.data.natives import read_natives
 from protgm.evaluate import Gate, geometry
-from protgm.evaluate.collect import read_folder, read_natives
-from protgm.evaluate.prefilter import prefilter
-from protgm.evaluate.secondary import assign_backbone
-from protgm.evaluate.similarity import tm_pairs
+from protgm.metrics.prefilter import prefilter
+from protgm.metrics.secondary import assign_backbone
+from protgm.metrics.similarity import tm_pairs
 from protgm.structure import Backbone
 
 STATE = {"H": "H", "G": "H", "I": "H", "E": "E", "B": "E"}

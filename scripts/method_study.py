@@ -29,11 +29,11 @@ from torch import nn
 
 import protgm.train.trainer as trainer
 from protgm.condition.secondary import NATIVE
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
-from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.similarity import SAME_FOLD
 from protgm.files import atomic, write_json
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import geometry
+from protgm.metrics.novelty import nearest_natives
+from protgm.metrics.similarity import SAME_FOLD
 from protgm.model import Denoiser, DenoiserConfig, NoisyProtein, Prediction
 from protgm.sample.generate import BackboneModel, Generated
 from protgm.sample.lengths import work_list

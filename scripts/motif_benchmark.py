@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from protgm.condition import Motif
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
-from protgm.evaluate.similarity import clusters, tm_matrix
 from protgm.files import atomic
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import geometry
+from protgm.metrics.similarity import clusters, tm_matrix
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.request import requested, with_labels
 from protgm.sample.settings import SamplerSettings

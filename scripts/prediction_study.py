@@ -28,12 +28,12 @@ from torch import Tensor
 
 from protgm.data import Dataset, collate
 from protgm.data.batches import Batch
+from protgm.device import bfloat16_is_fast
 from protgm.files import atomic
 from protgm.layout import Layout
-from protgm.lie.random import Streams
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, Denoiser, NoisyProtein
-from protgm.model.device import bfloat16_is_fast
 from protgm.process import ProteinProcess, superposed
+from protgm.streams import Streams
 from protgm.structure.frames import Frames, centre
 from protgm.weights import load_model, weights_id
 

@@ -1,6 +1,6 @@
-"""The tables of `protgm.evaluate.ramachandran` from a dataset's training natives.
+"""The tables of `protgm.metrics.ramachandran` from a dataset's training natives.
 
-python scripts/ramachandran_regions.py data=dataset [out=protgm/evaluate/ramachandran.npz]
+python scripts/ramachandran_regions.py data=dataset [out=protgm/metrics/ramachandran.npz]
 
 Without `out` nothing is written. The fresh tables are compared with those in the package: the share of natives'
 residues that both put into the same region.
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from protgm.evaluate.collect import read_natives
-from protgm.evaluate.ramachandran import KINDS, Regions, estimate, kinds_of, regions
-from protgm.evaluate.torsions import torsions
+from protgm.data.natives import read_natives
+from protgm.metrics.ramachandran import KINDS, Regions, estimate, kinds_of, regions
+from protgm.metrics.torsions import torsions
 
 
 def dihedrals(data: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from sampling_study import diversity, generate, start
 
 from protgm.data import Dataset
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import Geometry, geometry
-from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.similarity import SAME_FOLD
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import Geometry, geometry
+from protgm.metrics.novelty import nearest_natives
+from protgm.metrics.similarity import SAME_FOLD
 from protgm.sample.generate import Generated
 from protgm.sample.lengths import parse_length, work_list
 from protgm.sample.request import batches
@@ -225,7 +225,7 @@ Loss on the validation split (averaged weights):
 
 ## Samples
 
-Means over {number} samples, {sampler}, and the natives of the validation split of about the same lengths. `protgm.evaluate.geometry`
+Means over {number} samples, {sampler}, and the natives of the validation split of about the same lengths. `protgm.metrics.geometry`
 defines the figures; {seconds:.1f} s per sample on one core.
 
 {figures}

@@ -7,7 +7,7 @@ python scripts/sampling_study.py preset=superposition base=steps=40 data=dataset
 
 The first row is the defaults (``only=true`` leaves it out), or what ``base=`` makes of them for all rows. Every variant
 starts from the same noise. Figures are means over all samples, with half the width of their 95 % bootstrap interval:
-`cn_ok` to `strand`, as in `protgm.evaluate.geometry`, before the refinement; `gate` is the share that passes the
+`cn_ok` to `strand`, as in `protgm.metrics.geometry`, before the refinement; `gate` is the share that passes the
 geometry gate after it. `pair TM` is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5
 clusters per sample, `nearest` the mean highest TM-score to a training native and `TM >= 0.5` the share of samples that
 have such a native (with data=; of the ``aligned`` likeliest natives).
@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 
 from protgm.allocator import keep_freed_memory
 from protgm.condition.secondary import NATIVE
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
-from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.similarity import SAME_FOLD, clusters, tm_matrix
 from protgm.files import atomic
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import geometry
+from protgm.metrics.novelty import nearest_natives
+from protgm.metrics.similarity import SAME_FOLD, clusters, tm_matrix
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.request import batches, with_labels

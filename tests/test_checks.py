@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from protgm.checks import number, points, whole
-from protgm.evaluate.geometry import geometry
-from protgm.evaluate.novelty import nearest_natives
+from protgm.metrics.geometry import geometry
+from protgm.metrics.novelty import nearest_natives
 from protgm.refold import superposed_rmsd
 from protgm.structure import Backbone
 from protgm.structure.geometry import atoms_from_frames, frames_from_atoms, place_oxygen

@@ -14,10 +14,10 @@ import pytest
 from protgm.cli import main
 from protgm.data import Filters, prepare
 from protgm.data.fetch import fetch
+from protgm.data.folder import read_folder, structure_files
 from protgm.design import Design, design
 from protgm.design.samples import design_samples
 from protgm.evaluate import evaluate
-from protgm.evaluate.collect import read_folder, structure_files
 from protgm.files import append_lines
 from protgm.made import check_apart, check_outputs, made_here, remove_others, write_list
 from protgm.structure import Backbone, read_structure

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from protgm.evaluate.similarity import tm_score
 from protgm.lie import so3
-from protgm.lie.random import Streams
+from protgm.metrics.similarity import tm_score
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE
 from protgm.process import ProteinProcess
+from protgm.streams import Streams
 from protgm.structure.frames import centre
 from protgm.weights import save_weights
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import torch
 
 from protgm.layout import Layout
-from protgm.lie.random import Source
 from protgm.model.state import NoisyProtein, Prediction
 from protgm.process import State
 from protgm.seeds import mix
+from protgm.streams import Source
 from protgm.structure.backbone import Backbone
 
 __all__ = ["Condition", "Conditions", "Draw"]

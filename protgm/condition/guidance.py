@@ -13,6 +13,7 @@ from protgm.layout import Layout
 from protgm.model.state import Prediction
 from protgm.process import State
 from protgm.structure.frames import Frames
+from protgm.structure.size import globular_radius
 
 __all__ = ["Autoguidance", "Potential", "contacts", "radius_of_gyration"]
 
@@ -116,7 +117,7 @@ def radius_of_gyration(target: float | None = None) -> Energy:
         count = weight.sum((1, 2))
         middle = (frames.translations * weight).sum(1, keepdim=True) / count[:, None, None]
         radius = torch.sqrt(((frames.translations - middle).square() * weight).sum((1, 2)) / count)
-        wanted = 2.2 * count**0.38 if target is None else target
+        wanted = globular_radius(count) if target is None else target
         return 0.5 * count * (radius - wanted).square()
 
     return energy

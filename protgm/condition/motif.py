@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from protgm.condition.base import Condition, Draw
 from protgm.condition.bodies import rigid, steer_bodies
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import chain_places, fingerprint, given, label, load_source, residues_of
+from protgm.condition.source import chain_places, given, load_source, residues_of
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -69,7 +69,7 @@ class Motif(Condition):
                 taken.update((element.file, int(i)) for i in rows[element])
         for (file, i), count in taken.items():
             if count > 1:
-                raise ValueError(f"contig={self.contig}: residue {label(files[file - 1], i)} is in {count} segments")
+                raise ValueError(f"contig={self.contig}: residue {files[file - 1].label(i)} is in {count} segments")
         chains: list[list[New | Segment]] = [[]]
         for element in elements:
             if isinstance(element, Break):
@@ -83,7 +83,7 @@ class Motif(Condition):
                 raise ValueError(f"contig={self.contig}: chain {number} may come out empty; let it have a residue")
         if not rows:
             raise ValueError(f"contig={self.contig}: keeps no residue of the motif; for none say length= alone")
-        known = {label(files[element.file - 1], int(i)) for element, found in rows.items() for i in found}
+        known = {files[element.file - 1].label(int(i)) for element, found in rows.items() for i in found}
         for residue in self.redesign:
             if residue not in known:
                 raise ValueError(f"redesign={residue}: is not among the residues that the contig keeps")
@@ -188,7 +188,7 @@ class Motif(Condition):
         return {
             "condition": "Motif",
             "structure": [one.name for one in self._files],  # type: ignore[attr-defined]
-            "content": [fingerprint(one) for one in self._files],  # type: ignore[attr-defined]
+            "content": [one.fingerprint() for one in self._files],  # type: ignore[attr-defined]
             "contig": self.contig,
             "length": list(self.length) if isinstance(self.length, tuple) else self.length,
             "unordered": self.unordered,

@@ -10,7 +10,7 @@ import torch
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.junctions import steer_junctions
-from protgm.condition.source import chain_places, fingerprint, given, load_source, residues_of
+from protgm.condition.source import chain_places, given, load_source, residues_of
 from protgm.layout import FIXED, FREE, Layout
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -55,10 +55,7 @@ class Partial(Condition):
         lacking = np.flatnonzero(~source.complete)
         if len(lacking):
             i = int(lacking[0])
-            raise ValueError(
-                f"{source.name}: residue {source.chain_ids[i]}{source.residue_numbers[i]} lacks N, CA or C; "
-                "leave it out of the file"
-            )
+            raise ValueError(f"{source.name}: residue {source.label(i)} lacks N, CA or C; leave it out of the file")
         still = np.zeros(len(source), dtype=bool)
         for element in parse_contig(self.fixed) if self.fixed else ():
             if not isinstance(element, Segment):
@@ -115,7 +112,7 @@ class Partial(Condition):
         return {
             "condition": "Partial",
             "structure": source.name,
-            "content": fingerprint(source),
+            "content": source.fingerprint(),
             "time": self.time,
             "fixed": self.fixed,
         }

@@ -15,8 +15,8 @@ from protgm.condition.base import Condition, Draw
 from protgm.layout import MAX_LENGTH, Layout
 from protgm.model.state import UNKNOWN_STRUCTURE
 from protgm.seeds import mix
-from protgm.structure.errors import printable
 from protgm.structure.secondary import STATES
+from protgm.text import printable
 
 __all__ = ["NATIVE", "SecondaryStructure", "check_secondary"]
 

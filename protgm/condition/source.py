@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -11,19 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from protgm.data.entry import residue_index
 from protgm.layout import FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN
 from protgm.structure import Backbone, read_structure
 from protgm.structure.contig import Segment
 from protgm.structure.frames import Frames
+from protgm.structure.places import residue_index
 from protgm.structure.residues import AMINO_ACIDS
 
 __all__ = [
     "chain_places",
-    "fingerprint",
     "given",
-    "label",
     "letters_to_tokens",
     "load_source",
     "residues_of",
@@ -42,14 +39,6 @@ def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
     return structure if isinstance(structure, Backbone) else read_structure(fspath(structure))
 
 
-def fingerprint(structure: Backbone) -> str:
-    """Twelve hexadecimal digits that tell a structure's residues from others': a file may change under its name."""
-    digest = hashlib.sha256(np.ascontiguousarray(structure.coords, dtype="<f4").tobytes())
-    names = [label(structure, i) for i in range(len(structure))]
-    digest.update(" ".join((structure.sequence, *names)).encode())
-    return digest.hexdigest()[:12]
-
-
 def letters_to_tokens(letters: str) -> torch.Tensor:
     """Residue types as the network has them, int64: `MASK_TOKEN` for letters that are no amino acid's."""
     return torch.tensor([AMINO_ACIDS.find(letter) if letter in AMINO_ACIDS else MASK_TOKEN for letter in letters])
@@ -58,11 +47,6 @@ def letters_to_tokens(letters: str) -> torch.Tensor:
 def tokens_to_letters(tokens: Sequence[int]) -> str:
     """One letter for each token, ``X`` where there is no amino acid."""
     return "".join(AMINO_ACIDS[token] if 0 <= token < len(AMINO_ACIDS) else "X" for token in tokens)
-
-
-def label(structure: Backbone, i: int) -> str:
-    """What the file calls a residue, such as ``A95``."""
-    return f"{structure.chain_ids[i]}{structure.residue_numbers[i]}{structure.insertion_codes[i]}"
 
 
 def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
@@ -80,7 +64,7 @@ def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
     first, last = segment.first, segment.last
     rows = own if first is None or last is None else _between(structure, own, segment, first, last)
     for i in rows[~structure.complete[rows]]:
-        raise ValueError(f"{structure.name}: residue {label(structure, int(i))} ({segment.text}) lacks N, CA or C")
+        raise ValueError(f"{structure.name}: residue {structure.label(int(i))} ({segment.text}) lacks N, CA or C")
     return rows
 
 
@@ -129,7 +113,7 @@ def given(structure: Backbone, rows: NDArray[np.int64], *, part: str, body: int 
     layout = Layout.chain(len(rows))
     tokens = letters_to_tokens(piece.sequence)
     sites = tuple(
-        Site(piece.chain_ids[i], int(piece.residue_numbers[i]), piece.insertion_codes[i], label(piece, i), part)
+        Site(piece.chain_ids[i], int(piece.residue_numbers[i]), piece.insertion_codes[i], piece.label(i), part)
         for i in range(len(piece))
     )
     none = torch.zeros(len(rows), dtype=torch.bool)

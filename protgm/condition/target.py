@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from protgm.condition.base import Condition, Draw
-from protgm.condition.source import chain_places, fingerprint, given, load_source, residues_of
-from protgm.layout import CHAIN_GAP, CHAIN_LETTERS, Layout
+from protgm.condition.source import chain_places, given, load_source, residues_of
+from protgm.layout import CHAIN_LETTERS, Layout
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
+from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["Target"]
 
@@ -106,7 +107,7 @@ class Target(Condition):
             raise ValueError(f"target=: no letters are left for {first} new chain(s) beside those of {source.name}")
         index = torch.tensor([first + chains.index(site.chain) for site in target.sites])
         hotspot = torch.tensor([int(i) in spots for i in seen])
-        behind = int(layout.residue_index.max()) + 1 + CHAIN_GAP
+        behind = int(layout.residue_index.max()) + 1 + CHAIN_STEP
         target = replace(
             target, chain_index=index, hotspot=hotspot, residue_index=chain_places(source)[1][seen] + behind
         )
@@ -138,7 +139,7 @@ class Target(Condition):
         return {
             "condition": "Target",
             "structure": self._source.name,  # type: ignore[attr-defined]
-            "content": fingerprint(self._source),  # type: ignore[attr-defined]
+            "content": self._source.fingerprint(),  # type: ignore[attr-defined]
             "chains": list(self.chains),
             "hotspots": list(self.hotspots),
             "crop": self.crop,

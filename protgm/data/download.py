@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protgm.files import atomic
-from protgm.structure.errors import printable
 from protgm.structure.source import MAX_BYTES
+from protgm.text import printable
 from protgm.version import __version__
 
 __all__ = ["Downloaded", "Downloader", "Failed"]

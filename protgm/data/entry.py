@@ -14,21 +14,17 @@ from protgm.structure.backbone import Backbone
 from protgm.structure.bonds import chain_breaks
 from protgm.structure.geometry import atoms_from_frames, frames_from_atoms, place_oxygen
 from protgm.structure.letters import chosen
+from protgm.structure.places import residue_index
 from protgm.structure.secondary import assign
+from protgm.structure.size import globular_radius, radius_of_gyration
 
 __all__ = [
-    "CHAIN_STEP",
     "Rejected",
     "entry",
     "positive_phi",
     "rebuild_oxygen",
-    "residue_index",
-    "rg_ratio",
     "split_chains",
 ]
-
-#: Step of the residue index between chains; a gap inside a chain is never that long.
-CHAIN_STEP = 200
 
 
 class Rejected(ValueError):
@@ -57,48 +53,6 @@ def rebuild_oxygen(coords: NDArray[np.float32], breaks: NDArray[np.bool_]) -> ND
     bound = place_oxygen(atoms, torch.roll(atoms[:, 0], -1, dims=0))
     placed = torch.where(torch.from_numpy(breaks)[:, None], free, bound).numpy()
     return np.concatenate((coords[:, :3], np.where(lacking[:, None], placed, coords[:, 3])[:, None]), axis=1)
-
-
-def residue_index(
-    numbers: NDArray[np.integer],
-    chain_index: NDArray[np.integer],
-    breaks: NDArray[np.bool_],
-    complete: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """Numbers that a model can take differences of: 1 along the chain whatever the author's numbering does.
-
-    Author numbers may jump between bonded residues, stand still at insertions or run backwards; where the chain is
-    broken, though, they are all there is to say how much is missing.
-
-    Parameters
-    ----------
-    numbers : ndarray, shape (L,)
-        The author's residue numbers.
-    chain_index : ndarray, shape (L,)
-    breaks : ndarray of bool, shape (L,)
-        True where residue i is not seen to be bonded to i + 1.
-    complete : ndarray of bool, shape (L,)
-        Residues with N, CA and C; a break next to another one may only be a missing atom.
-
-    Returns
-    -------
-    ndarray of int64, shape (L,)
-        From 0, strictly growing; a break counts at least 2 between complete residues and less than `CHAIN_STEP`.
-    """
-    if len(numbers) == 0:
-        return np.empty(0, dtype=np.int64)
-    apart = np.diff(np.asarray(numbers, dtype=np.int64))
-    least = np.where(complete[1:] & complete[:-1], 2, 1)
-    steps = np.where(breaks[:-1], np.clip(apart, least, CHAIN_STEP - 1), 1)
-    steps = np.where(np.diff(chain_index) != 0, CHAIN_STEP, steps)
-    return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
-
-
-def rg_ratio(ca: NDArray[np.floating]) -> tuple[float, float]:
-    """Radius of gyration of points (n, 3) in Angstrom, and its ratio to 2.2 n^0.38, that of a globular protein."""
-    points = np.asarray(ca, dtype=np.float64)
-    radius = float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
-    return radius, radius / (2.2 * len(points) ** 0.38)
 
 
 def positive_phi(coords: NDArray[np.floating], breaks: NDArray[np.bool_]) -> float:
@@ -152,7 +106,8 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
     inner = int((breaks & ~ends).sum())
     if filters.max_breaks is not None:
         _require(inner <= filters.max_breaks, "chain breaks", f"{inner} breaks, {filters.max_breaks} at most wanted")
-    rg, ratio = rg_ratio(chain.coords[complete, 1])
+    rg = radius_of_gyration(chain.coords[complete, 1])
+    ratio = rg / globular_radius(int(complete.sum()))
     if filters.max_rg_ratio is not None:
         limit = filters.max_rg_ratio
         detail = f"radius of gyration {rg:.1f} A is {ratio:.2f} times the globular one, {limit:g} at most wanted"

@@ -19,9 +19,10 @@ from protgm.data.schema import SCHEMA
 from protgm.data.tree import SourceFile
 from protgm.structure.assemble import left_out
 from protgm.structure.backbone import Backbone
-from protgm.structure.errors import StructureError, printable
+from protgm.structure.errors import StructureError
 from protgm.structure.read import read_structure
 from protgm.structure.source import MAX_BYTES
+from protgm.text import printable
 
 __all__ = ["LEFT_OUT", "Extracted", "Extractor", "Rejection", "Task", "merge"]
 

@@ -23,7 +23,7 @@ from protgm.data.progress import FileProgress
 from protgm.files import append_lines, atomic, read_lines, sha256, unwritable
 from protgm.lock import locked
 from protgm.made import check_outputs
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 __all__ = ["FAILED", "FETCHED", "FORMATS", "Fetched", "fetch", "read_ids"]
 

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from protgm.data.schema import SPLITS
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 __all__ = ["Manifest", "ManifestRow", "find_manifest", "read_manifest"]
 

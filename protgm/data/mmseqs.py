@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 __all__ = ["ClusteringFailed", "cluster_by_alignment", "mmseqs_program"]
 

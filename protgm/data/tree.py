@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from protgm.made import made_here
-from protgm.structure.errors import printable
 from protgm.structure.source import ENDINGS, is_structure_file
+from protgm.text import printable
 
 __all__ = ["SourceFile", "structure_files"]
 

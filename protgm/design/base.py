@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from protgm.design.kept import Kept
     from protgm.structure.backbone import Backbone
 
-__all__ = ["Design", "Designer"]
+__all__ = ["Design", "Designer", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,8 @@ class Designer(Protocol):
     def score(self, backbone: Backbone, sequence: str) -> float:
         """Negative log-likelihood per residue of a sequence on a backbone, nats."""
         ...
+
+
+def settings_of(designer: Designer) -> dict[str, object]:
+    """What, beside a backbone and a seed, its sequences depend on: its ``settings``, or its name where it has none."""
+    return dict(getattr(designer, "settings", {"designer": type(designer).__name__}))

@@ -61,12 +61,7 @@ def kept_of(backbone: Backbone, facts: Mapping[str, Any] | None) -> Kept | None:
     """
     if not facts:
         return None
-    names = [
-        f"{chain}{number}{code}"
-        for chain, number, code in zip(
-            backbone.chain_ids, backbone.residue_numbers, backbone.insertion_codes, strict=True
-        )
-    ]
+    names = backbone.labels
     types: Sequence[str] = facts.get("types", ())
     missing = sorted(set(types) - set(names))
     if missing:

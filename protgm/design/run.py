@@ -6,28 +6,27 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protgm.data.workers import chunked_map, cores
-from protgm.design.base import Design, Designer
-from protgm.design.kept import kept_in, kept_of
+from protgm.design.backbones import design_backbones
+from protgm.design.base import Design, Designer, settings_of
+from protgm.design.kept import kept_in
 from protgm.design.mpnn import ProteinMPNN
 from protgm.design.write import by_chain, check_targets, write_designs
-from protgm.evaluate.progress import Stage, Stages, quiet
 from protgm.files import atomic, read_json, sha256
 from protgm.made import check_apart, remove_others, write_list
+from protgm.progress import Stage, Stages
 from protgm.structure.assemble import left_out
+from protgm.workers import cores
 
 if TYPE_CHECKING:
-    from protgm.design.own import OwnDesigner
     from protgm.structure.backbone import Backbone
 
-__all__ = ["DESIGNS", "DesignReport", "design", "design_backbones", "made_of"]
+__all__ = ["DESIGNS", "DesignReport", "design", "made_of"]
 
 #: In a folder of designs: settings, figures, and what each was made of.
 DESIGNS = "designs.json"
@@ -75,55 +74,6 @@ class DesignReport:
         return "\n".join([*lines, f"FASTA and structures in {self.out}"])
 
 
-def design_backbones(
-    backbones: Sequence[Backbone],
-    *,
-    num_seqs: int = 8,
-    seed: int = 0,
-    designer: Designer | None = None,
-    kept: Mapping[str, Mapping[str, Any]] | None = None,
-    workers: int = 1,
-    stage: Stage = quiet,
-) -> list[list[Design]]:
-    """Sequences for each backbone, sorted by likelihood, best first; none where the atoms do not allow a design.
-
-    Every backbone has random numbers of its own, so that its sequences do not depend on the others.
-    """
-    job = partial(_design_chunk, designer or ProteinMPNN(), num_seqs, seed, kept or {})
-    advance = stage("sequences", len(backbones))
-    # A worker takes seconds to start.
-    used = workers if sum(map(len, backbones)) * num_seqs > 5_000 else 1
-    found: list[list[Design]] = []
-    for done, part in chunked_map(job, backbones, _no_design, workers=used, chunk=4):
-        found.extend(part)
-        advance(done)
-    return found
-
-
-def _design_chunk(
-    designer: Designer,
-    num_seqs: int,
-    seed: int,
-    kept: Mapping[str, Mapping[str, Any]],
-    backbones: Sequence[Backbone],
-) -> list[list[Design]]:
-    found = []
-    for backbone in backbones:
-        try:
-            given = kept_of(backbone, kept.get(backbone.name))
-            # Designers that know nothing of what is given are asked nothing about it.
-            asked = {} if given is None else {"kept": given}
-            made = designer.design(backbone, num_seqs, seed=seed, **asked)
-        except ValueError:
-            made = []
-        found.append(sorted(made, key=lambda one: one.nll))
-    return found
-
-
-def _no_design(backbone: Backbone) -> list[list[Design]]:
-    return [[]]
-
-
 def design(
     directory: str | PathLike[str],
     *,
@@ -138,6 +88,7 @@ def design(
     seed: int = 0,
     workers: int | None = None,
     progress: bool = True,
+    designer: Designer | None = None,
 ) -> DesignReport:
     """Design sequences for every structure in a folder.
 
@@ -150,7 +101,7 @@ def design(
     num_seqs : int
         Sequences per backbone.
     model, temperature, omit
-        See `ProteinMPNN`; or ``protgm``, the backbone generator's own network (`OwnDesigner`).
+        See `ProteinMPNN`.
     reference : path, optional
         Natives (dataset or folder) to compare the likelihoods with.
     natives : int
@@ -161,6 +112,8 @@ def design(
     workers : int, optional
         Processes; one per core by default.
     progress : bool
+    designer : Designer, optional
+        Instead of ProteinMPNN, such as `protgm.sample.own.OwnDesigner`; model, temperature and omit say nothing then.
 
     Returns
     -------
@@ -171,7 +124,7 @@ def design(
     ValueError
         If the folder holds no readable structure, a setting is out of range or ProteinMPNN is not installed.
     """
-    from protgm.evaluate.collect import read_folder
+    from protgm.data.folder import read_folder
 
     for name, value, least in (("num_seqs", num_seqs, 1), ("natives", natives, 1), ("seed", seed, 0)):
         if value < least:
@@ -184,7 +137,10 @@ def design(
     ]
     check_targets(folder, [b.name for b in backbones], inputs)
     before = _before(folder, Path(directory))
-    designer = _designer(model, temperature, omit)
+    if designer is None:
+        if model == "protgm":
+            raise ValueError("model=protgm: give the network as designer=protgm.sample.own.OwnDesigner()")
+        designer = ProteinMPNN(model, temperature=temperature, omit=omit)
     with Stages(enabled=progress) as stage:
         found = design_backbones(
             backbones,
@@ -214,7 +170,7 @@ def design(
         out=folder,
         left_out=[(b.name, what) for b in backbones if (what := left_out(b.metadata))],
     )
-    settings = {**designer.settings, "seed": seed}
+    settings = {**settings_of(designer), "seed": seed}
     made = {
         b.name: made_of(Path(directory, str(b.metadata["file"])), settings, len(one))
         for b, one in zip(backbones, found, strict=True)
@@ -223,16 +179,6 @@ def design(
     _write_tables(report, backbones, settings, files, made, os.path.relpath(directory, folder))
     remove_others(folder, before, files)
     return report
-
-
-def _designer(model: str, temperature: float, omit: str) -> ProteinMPNN | OwnDesigner:
-    if model != "protgm":
-        return ProteinMPNN(model, temperature=temperature, omit=omit)
-    if omit:
-        raise ValueError(f"omit={omit}: model=protgm cannot leave out types; use one of ProteinMPNN's")
-    from protgm.design.own import OwnDesigner
-
-    return OwnDesigner(temperature=temperature)
 
 
 def made_of(path: Path, settings: dict[str, object], count: int) -> dict[str, object]:
@@ -268,8 +214,8 @@ def _natives(
     stage: Stage,
 ) -> tuple[float, float]:
     """Mean negative log-likelihood of natives' own sequences, and of the best designed for them."""
-    from protgm.evaluate.collect import read_natives
-    from protgm.evaluate.distributions import match_lengths
+    from protgm.data.natives import read_natives
+    from protgm.metrics.distributions import match_lengths
 
     library = read_natives(reference, limit=50 * count)
     lengths = np.array([len(b) for b in backbones])

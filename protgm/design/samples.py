@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from protgm.data.folder import with_confidence
+from protgm.design.backbones import design_backbones
+from protgm.design.base import settings_of
 from protgm.design.kept import kept_in
-from protgm.design.run import DESIGNS, design_backbones, made_of
+from protgm.design.run import DESIGNS, made_of
 from protgm.design.write import check_targets, write_designs
-from protgm.evaluate.collect import with_confidence
-from protgm.evaluate.progress import Stages
 from protgm.files import read_json
 from protgm.made import write_list
+from protgm.progress import Stages
 from protgm.structure import read_structure
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def design_samples(
         If one of them cannot be read or written.
     """
     out = folder / FOLDER
-    settings = {**getattr(designer, "settings", {"designer": type(designer).__name__}), "seed": seed}
+    settings = {**settings_of(designer), "seed": seed}
     noted = _noted(out)
     made = dict(noted.get("made", {}))
     wanted = {Path(file).stem: made_of(folder / file, settings, num_seqs) for file in files}

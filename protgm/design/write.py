@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from protgm.design.base import Design
 from protgm.files import atomic
 from protgm.made import check_outputs
-from protgm.structure.errors import printable
 from protgm.structure.write import is_ours
+from protgm.text import printable
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone

@@ -4,10 +4,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import Geometry, geometry
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.run import evaluate
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import Geometry, geometry
 
 __all__ = ["Evaluation", "Gate", "Geometry", "evaluate", "geometry"]
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.distributions import match_lengths
 from protgm.evaluate.judge import Judged, judge
-from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.progress import Stage, quiet
-from protgm.evaluate.similarity import clusters, tm_matrix
+from protgm.metrics.distributions import match_lengths
+from protgm.metrics.novelty import nearest_natives
+from protgm.metrics.similarity import clusters, tm_matrix
+from protgm.progress import Stage, quiet
 from protgm.structure.letters import chosen
 
 if TYPE_CHECKING:
+    from protgm.data.natives import Natives
     from protgm.design import Designer
-    from protgm.evaluate.collect import Natives
-    from protgm.evaluate.gate import Gate
+    from protgm.metrics.gate import Gate
     from protgm.structure.backbone import Backbone
 
 __all__ = ["Matched", "align_natives", "design_natives", "match_natives"]

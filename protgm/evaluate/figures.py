@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protgm.evaluate.features import DIHEDRAL_BINS
-from protgm.evaluate.packing import native_rg
 from protgm.evaluate.words import HISTOGRAMS
 from protgm.files import atomic
+from protgm.metrics.features import DIHEDRAL_BINS
+from protgm.structure.size import globular_radius
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def write_figures(found: Evaluation, judged: Judged, natives: Judged | None, fol
     drawn["rg"], axes = figure()
     _scatter(axes, found, natives, "length", "rg", "residues", "radius of gyration (A)")
     lengths = np.linspace(*axes.get_xlim(), 100).clip(1)
-    axes.plot(lengths, [native_rg(float(length)) for length in lengths], "k--", lw=1, label="2.2 L^0.38")
+    axes.plot(lengths, [globular_radius(float(length)) for length in lengths], "k--", lw=1, label="2.2 L^0.38")
     axes.legend(frameon=False)
     if found.matrix is not None:
         drawn["tm"], axes = figure()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.features import Features, features, stack
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
-from protgm.evaluate.progress import Stage, quiet
-from protgm.evaluate.secondary import secondary
-from protgm.evaluate.torsions import Torsions, torsions
+from protgm.metrics.features import Features, features, stack
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import geometry
+from protgm.metrics.secondary import secondary
+from protgm.metrics.torsions import Torsions, torsions
+from protgm.progress import Stage, quiet
 from protgm.structure.assemble import left_out
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.features import DIHEDRAL_BINS
-from protgm.evaluate.similarity import SAME_FOLD
 from protgm.evaluate.tables import csv_text, plain
 from protgm.evaluate.trajectories import read_trajectories
 from protgm.evaluate.words import DISTANCES, HELP, HISTOGRAMS, SHOWN
 from protgm.files import atomic
+from protgm.metrics.features import DIHEDRAL_BINS
+from protgm.metrics.similarity import SAME_FOLD
 
 if TYPE_CHECKING:
     from protgm.evaluate.judge import Judged
@@ -187,7 +187,7 @@ def _ramachandran(judged: Judged, natives: Judged | None) -> dict[str, Any]:
         counts = natives.features.dihedrals.sum(axis=0)
         bins = DIHEDRAL_BINS
     else:
-        from protgm.evaluate.ramachandran import regions
+        from protgm.metrics.ramachandran import regions
 
         density = np.exp(regions().log_density[0].astype(np.float64))
         counts, bins = density.ravel(), len(density)

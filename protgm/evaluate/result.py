@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from protgm.evaluate.distributions import Distance
+    from protgm.metrics.distributions import Distance
 
 __all__ = ["Evaluation"]
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.gate import Gate
 from protgm.evaluate.memory import named_apart
 from protgm.evaluate.result import Evaluation
 from protgm.files import read_json
 from protgm.made import check_apart, remove_others, write_list
+from protgm.metrics.gate import Gate
 from protgm.structure.backbone import Backbone
 
 if TYPE_CHECKING:
+    from protgm.data.natives import Natives
     from protgm.design import Designer
-    from protgm.evaluate.collect import Natives
-    from protgm.evaluate.progress import Stage
+    from protgm.progress import Stage
     from protgm.refold import Refolder
 
 __all__ = ["Evaluation", "evaluate"]
@@ -94,15 +94,16 @@ def evaluate(
     ValueError
         If a folder holds no readable structure, or a number is out of range.
     """
-    from protgm.data.workers import cores
+    from protgm.data.folder import read_folder
+    from protgm.data.natives import read_natives
     from protgm.design import ProteinMPNN
     from protgm.design.write import check_targets
     from protgm.evaluate.baseline import align_natives, design_natives, match_natives
-    from protgm.evaluate.collect import read_folder, read_natives
     from protgm.evaluate.judge import judge, picks, reference_figures, summarise
-    from protgm.evaluate.progress import Stages
-    from protgm.evaluate.similarity import clusters_among
-    from protgm.structure.errors import printable
+    from protgm.metrics.similarity import clusters_among
+    from protgm.progress import Stages
+    from protgm.text import printable
+    from protgm.workers import cores
 
     for key, value, least in (
         ("natives", natives, 10),
@@ -165,7 +166,7 @@ def evaluate(
                 design_natives(matched, designer, num_seqs, seed=seed, stage=stage)
         distances = {}
         if matched is not None:
-            from protgm.evaluate.distributions import compare
+            from protgm.metrics.distributions import compare
 
             stage("distributions", 1)
             distances = compare(judged.features, matched.judged.features, seed=seed)
@@ -226,7 +227,7 @@ def _ca(backbones: Sequence[Backbone]) -> list[NDArray[np.float32]]:
 def _add_similarity(
     rows: list[dict[str, Any]], backbones: Sequence[Backbone], workers: int, stage: Stage
 ) -> NDArray[np.float32]:
-    from protgm.evaluate.similarity import clusters, tm_matrix
+    from protgm.metrics.similarity import clusters, tm_matrix
 
     count = len(backbones)
     matrix = tm_matrix(
@@ -249,7 +250,7 @@ def _add_novelty(
     workers: int,
     stage: Stage,
 ) -> None:
-    from protgm.evaluate.novelty import nearest_natives
+    from protgm.metrics.novelty import nearest_natives
 
     found = nearest_natives(_ca(backbones), _ca(library), candidates=candidates, workers=workers, stage=stage)
     for row, nearest in zip(rows, found, strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.secondary import assign_frames
+from protgm.metrics.secondary import assign_frames
 from protgm.structure import StructureError, read_structure
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand, randn
+from protgm.streams import Source, rand, randn
 
 __all__ = ["invert", "mass", "on_random_axis"]
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from protgm.lie import angle_law
-from protgm.lie.random import Source
+from protgm.streams import Source
 
 __all__ = [
     "TAU_MAX",

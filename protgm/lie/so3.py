@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, randn
+from protgm.streams import Source, randn
 
 __all__ = [
     "angle",

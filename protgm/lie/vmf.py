@@ -25,7 +25,7 @@ from torch import Tensor
 
 from protgm.lie._vmf_tables import KNEE, R_MAX, W_ZERO, interpolate, table
 from protgm.lie.bessel import log_normalizer, ratio, ratio_complement
-from protgm.lie.random import Source, rand, randn
+from protgm.streams import Source, rand, randn
 
 __all__ = [
     "angle_cdf",

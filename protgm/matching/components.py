@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump, Term
 from protgm.matching.heads import Head, Mixture, Regression, Tokens, posterior_head, score_head, velocity_head
@@ -20,6 +19,7 @@ from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.spaces import Categorical
 from protgm.matching.superposition import Superposition, Weight
+from protgm.streams import Source
 
 __all__ = ["METHODS", "Component", "build"]
 

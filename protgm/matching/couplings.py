@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from protgm.lie.points import kabsch
-from protgm.lie.random import Source, randn
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.spaces import Euclidean, check_time
+from protgm.streams import Source, randn
 
 __all__ = [
     "SchroedingerBridgePath",

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
 from protgm.matching.mixture import clock_hazard, clock_rate
 from protgm.matching.spaces import Categorical, check_time
+from protgm.streams import Source, rand
 
 __all__ = ["MaskingPath", "UniformPath", "draw_tokens"]
 

@@ -21,11 +21,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.losses import scaled_token_loss
 from protgm.matching.protocols import DensityPath, JumpPath
 from protgm.matching.spaces import expand
+from protgm.streams import Source, rand
 
 __all__ = ["Estimate", "jump_divergence", "jump_elbo", "token_elbo"]
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from protgm.lie.points import centre
-from protgm.lie.random import Source, randn
 from protgm.matching import gaussian_jump
 from protgm.matching.schedules import CondOT, Schedule
 from protgm.matching.spaces import CentredPoints, Euclidean, check_time
+from protgm.streams import Source, randn
 
 __all__ = ["GaussianPath", "centre"]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
+from protgm.streams import Source, rand
 
 __all__ = ["integrate", "log_mass", "sample", "sample_outside"]
 

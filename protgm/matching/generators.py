@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.protocols import (
     BackwardJumpPath,
     BalancePath,
@@ -32,6 +31,7 @@ from protgm.matching.protocols import (
 )
 from protgm.matching.spaces import CentredPoints, Euclidean, expand
 from protgm.matching.superposition import Proposal, Superposition, Weight, weight_at
+from protgm.streams import Source
 
 __all__ = [
     "BackwardFlow",

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from protgm.lie import angle_law, so3
-from protgm.lie.random import Source
 from protgm.matching.clocks import Clock, LinearClock
 from protgm.matching.spaces import Rotations, Space, check_time, expand
+from protgm.streams import Source
 
 __all__ = ["GeodesicPath", "RotationGeodesicPath"]
 

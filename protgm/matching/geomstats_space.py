@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, randn
+from protgm.streams import Source, randn
 
 __all__ = ["Manifold", "manifold"]
 

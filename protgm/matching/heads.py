@@ -14,7 +14,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, randn
 from protgm.matching.ctmc import MaskingPath, draw_tokens
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.losses import conditional_target
@@ -22,6 +21,7 @@ from protgm.matching.protocols import FlowPath, JumpPath, NoisyPath, ScorePath
 from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.spaces import Categorical, CentredPoints, Euclidean, Space, expand
+from protgm.streams import Source, randn
 
 __all__ = ["Head", "Mixture", "Regression", "Tokens", "posterior_head", "score_head", "velocity_head"]
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from protgm.lie import so3
-from protgm.lie.random import Source, randn
 from protgm.lie.vmf import ratio
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump
@@ -26,6 +25,7 @@ from protgm.matching.predictions import Predictor
 from protgm.matching.product import as_generator
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.superposition import weight_at
+from protgm.streams import Source, randn
 
 __all__ = ["HeldPosterior", "gaussian_step", "rotation_step"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
+from protgm.streams import Source, rand
 
 __all__ = ["jump_or_stay"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
 from protgm.matching.protocols import DensityPath, ScorePath
 from protgm.matching.spaces import Space, expand
+from protgm.streams import Source, rand
 
 __all__ = ["metropolis_langevin"]
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
 from protgm.matching.spaces import Categorical, ProductSpace, Space, expand
+from protgm.streams import Source, rand
 
 __all__ = ["Divergence", "Exact", "Hutchinson", "log_likelihood", "normal_log_density"]
 

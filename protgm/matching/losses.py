@@ -8,13 +8,13 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.bregman import Bregman, GeneralisedKL, SquaredError
 from protgm.matching.ctmc import MaskingPath, UniformPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.mixture import clock_rate
 from protgm.matching.protocols import CoupledPath, FlowPath, NoisyPath, PairPath, ProbabilityPath, ScorePath
 from protgm.matching.spaces import Categorical
+from protgm.streams import Source
 
 __all__ = [
     "Parameterisation",

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from protgm.lie.random import Source, rand
 from protgm.matching import grids
 from protgm.matching.components import build
 from protgm.matching.generators import Circulation, Diffusion, Langevin, Term
@@ -21,6 +20,7 @@ from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.solvers import Solver
 from protgm.matching.superposition import Superposition, Weight
+from protgm.streams import Source, rand
 
 __all__ = ["GeneratorMatching", "output_size"]
 

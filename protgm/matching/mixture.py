@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
 from protgm.matching.spaces import Categorical, Space, check_time, expand
+from protgm.streams import Source, rand
 
 __all__ = ["MixturePath", "clock_hazard", "clock_rate"]
 

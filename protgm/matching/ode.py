@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from protgm.lie import so3
-from protgm.lie.random import Source
 from protgm.matching.generators import Term
 from protgm.matching.product import ProductGenerator
 from protgm.matching.protocols import Generator
 from protgm.matching.spaces import CentredPoints, Euclidean, Rotations, Torus
 from protgm.matching.superposition import Superposition
+from protgm.streams import Source
 
 __all__ = ["AdaptiveODE"]
 

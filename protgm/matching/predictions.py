@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.product import ProductPath
 from protgm.matching.protocols import (
@@ -27,6 +26,7 @@ from protgm.matching.protocols import (
     time_for,
 )
 from protgm.matching.spaces import CentredPoints, expand
+from protgm.streams import Source
 
 __all__ = ["FiniteData", "FiniteProduct", "Known", "Learned", "PointPrediction", "Prediction", "Predictor"]
 

@@ -8,11 +8,11 @@ from typing import overload
 
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.generators import Term
 from protgm.matching.protocols import Path, Prediction, time_for
 from protgm.matching.spaces import ProductSpace
 from protgm.matching.superposition import Superposition
+from protgm.streams import Source
 
 __all__ = ["ProductGenerator", "ProductPath", "as_generator"]
 

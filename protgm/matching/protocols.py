@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.spaces import Categorical, Space, expand
+from protgm.streams import Source
 
 __all__ = [
     "BackwardJumpPath",

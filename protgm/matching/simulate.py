@@ -9,13 +9,13 @@ from typing import Any, Generic, TypeVar, overload
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.generators import Term
 from protgm.matching.product import ProductGenerator, as_generator
 from protgm.matching.protocols import Generator, Prediction, Predictor
 from protgm.matching.saving import Final, NoProgress, Save, TerminalProgress
 from protgm.matching.solvers import Euler, Heun, Midpoint, Solver
 from protgm.matching.superposition import Superposition
+from protgm.streams import Source
 
 __all__ = ["Adaptive", "Euler", "Fixed", "Heun", "Midpoint", "Solver", "simulate"]
 

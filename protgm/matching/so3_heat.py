@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from protgm.lie import heat_kernel, so3
-from protgm.lie.random import Source
 from protgm.matching.spaces import Rotations, check_time
+from protgm.streams import Source
 
 __all__ = ["HeatKernelPath"]
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from protgm.lie import angle_law, so3, vmf
-from protgm.lie.random import Source
 from protgm.matching.kappa import ExponentialKappa, KappaSchedule
 from protgm.matching.spaces import Rotations, check_time
+from protgm.streams import Source
 
 __all__ = ["AntipodalVMFPath"]
 

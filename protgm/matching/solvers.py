@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.protocols import Generator
+from protgm.streams import Source
 
 __all__ = ["Euler", "Heun", "Midpoint", "RungeKutta4", "Solver"]
 

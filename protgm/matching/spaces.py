@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from protgm.lie import so3
-from protgm.lie.random import Source, rand, randn
+from protgm.streams import Source, rand, randn
 
 __all__ = [
     "Categorical",

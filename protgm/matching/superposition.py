@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, Streams, rand
 from protgm.matching.jumps import jump_or_stay
 from protgm.matching.protocols import NoisyPath, Prediction, tangent_dim
 from protgm.matching.spaces import Space, check_time, expand
+from protgm.streams import Source, Streams, rand
 
 if TYPE_CHECKING:
     from protgm.matching.generators import Term

@@ -14,10 +14,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from protgm.lie.random import Source, rand
 from protgm.matching.clocks import Clock, LinearClock
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.spaces import Categorical, check_time
+from protgm.streams import Source, rand
 
 __all__ = ["DistancePath", "KineticClock", "SourcePath", "TokenClock"]
 

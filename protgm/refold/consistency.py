@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protgm.checks import points
-from protgm.evaluate.progress import Stage, quiet
-from protgm.evaluate.similarity import tm_score
 from protgm.made import write_list
+from protgm.metrics.similarity import tm_score
+from protgm.progress import Stage, quiet
 from protgm.refold.base import Prediction, Refolder
 
 if TYPE_CHECKING:

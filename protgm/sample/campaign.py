@@ -21,7 +21,7 @@ from protgm.config import build
 from protgm.sample.describe import layout_lines
 from protgm.sample.request import lay_out
 from protgm.sample.run import SampleConfig, sample
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 __all__ = ["check", "read_tasks", "run"]
 

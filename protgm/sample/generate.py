@@ -15,12 +15,11 @@ import torch
 from protgm.checks import whole
 from protgm.condition.base import Condition, Conditions
 from protgm.condition.secondary import NATIVE
+from protgm.device import automatic_device, in_precision, placed, usable_device
 from protgm.layout import Layout
-from protgm.lie.random import Streams
+from protgm.memory import out_of_memory
 from protgm.model import Denoiser, Prediction
-from protgm.model.device import automatic_device, in_precision, placed, usable_device
 from protgm.model.finite import finite
-from protgm.model.memory import out_of_memory
 from protgm.process import ProteinProcess, State
 from protgm.sample.lengths import Item
 from protgm.sample.refine import refine_frames
@@ -28,6 +27,7 @@ from protgm.sample.request import batches, lay_out, requested, with_labels
 from protgm.sample.sampler import sample_frames
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.sample.structures import backbone_of
+from protgm.streams import Streams
 from protgm.structure import Backbone
 from protgm.structure.frames import Frames
 from protgm.version import __version__

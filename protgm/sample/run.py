@@ -22,8 +22,8 @@ from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_ma
 from protgm.sample.request import batches, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.sample.work import Work, made, remember
-from protgm.structure.errors import printable
 from protgm.structure.write import is_ours
+from protgm.text import printable
 from protgm.version import __version__
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from torch import Tensor
 from protgm.condition.base import Condition, Conditions
 from protgm.condition.guidance import Autoguidance
 from protgm.layout import Layout
-from protgm.lie.random import Source
 from protgm.model import Prediction
 from protgm.process import ProteinProcess, State
 from protgm.sample.settings import SamplerSettings
 from protgm.sample.steps import complete_sequence, take_step
+from protgm.streams import Source
 from protgm.structure.frames import Frames
 
 __all__ = ["Sampled", "sample_frames"]

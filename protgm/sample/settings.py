@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from protgm.checks import check_numbers
+from protgm.device import bfloat16_is_fast
 from protgm.model.config import DenoiserConfig
-from protgm.model.device import bfloat16_is_fast
 from protgm.model.neighbours import FEWEST, attended
 
 __all__ = ["Execution", "SamplerSettings"]

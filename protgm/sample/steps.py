@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from protgm.layout import Layout
-from protgm.lie.random import Source, rand
 from protgm.lie.so3 import exp
 from protgm.lie.vmf import sample as sample_vmf
 from protgm.matching.ctmc import draw_tokens
@@ -17,6 +16,7 @@ from protgm.matching.jumps import jump_or_stay
 from protgm.model import MASK_TOKEN, Prediction, RotationPosterior
 from protgm.process import ProteinProcess, State, superposed
 from protgm.sample.settings import SamplerSettings
+from protgm.streams import Source, rand
 from protgm.structure.frames import Frames, centre
 
 __all__ = ["draw_clean_rotations", "take_step"]

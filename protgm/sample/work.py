@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from protgm.data.workers import chunked_map, cores
 from protgm.sample.generate import BackboneModel, load
 from protgm.sample.lengths import Item
 from protgm.sample.write import write_sample
+from protgm.workers import chunked_map, cores
 
 if TYPE_CHECKING:
     from protgm.condition import Conditions

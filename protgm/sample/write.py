@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protgm.condition import Symmetry
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.geometry import geometry
 from protgm.files import sha256
+from protgm.metrics.gate import Gate
+from protgm.metrics.geometry import geometry
 from protgm.sample.describe import given_residues, kept_types
 from protgm.sample.generate import BackboneModel, Generated
 from protgm.structure.models import write_models

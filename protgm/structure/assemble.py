@@ -12,8 +12,9 @@ from protgm.structure.backbone import Backbone
 from protgm.structure.bonds import are_bonded, bonds
 from protgm.structure.chains import chains_of
 from protgm.structure.conformers import Residues, residues_of
-from protgm.structure.errors import malformed, printable
+from protgm.structure.errors import malformed
 from protgm.structure.residues import AMINO_ACIDS, D_AMINO_ACIDS, THREE_LETTER, canonical, letter_of
+from protgm.text import printable
 
 __all__ = ["LEFT_OUT", "assemble", "left_out", "letters_of"]
 

@@ -20,7 +20,8 @@ from protgm.structure.atoms import (
     text_of,
     texts_of,
 )
-from protgm.structure.errors import malformed, printable
+from protgm.structure.errors import malformed
+from protgm.text import printable
 
 __all__ = ["ROW", "WANTED", "Table", "atom_name", "codes_of", "header_of", "rows_from_atom_site"]
 

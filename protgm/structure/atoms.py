@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.structure.decimals import read_numbers
-from protgm.structure.errors import StructureError, malformed, printable
+from protgm.structure.errors import StructureError, malformed
 from protgm.structure.residues import letter_of
+from protgm.text import printable
 
 __all__ = [
     "ATOM_CODES",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -111,12 +112,27 @@ class Backbone:
         """Whether N, CA and C of each residue are present, shape (L,)."""
         return np.asarray(np.isfinite(self.coords[:, :3]).all(axis=(1, 2)))
 
+    def label(self, i: int) -> str:
+        """What residue ``i`` is called: chain, number and insertion code, as in ``A95``."""
+        return f"{self.chain_ids[i]}{self.residue_numbers[i]}{self.insertion_codes[i]}"
+
+    @property
+    def labels(self) -> list[str]:
+        """What each residue is called, length L."""
+        return [self.label(i) for i in range(len(self))]
+
     def chain_breaks(self) -> NDArray[np.bool_]:
         """Where residue i is not bonded to residue i + 1, shape (L,); the last residue is bonded to none.
 
         See `protgm.structure.bonds`.
         """
         return chain_breaks(self.coords, self.chain_ids)
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that tell these residues from others: a file may change under its name."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.coords, dtype="<f4").tobytes())
+        digest.update(" ".join((self.sequence, *self.labels)).encode())
+        return digest.hexdigest()[:12]
 
     def select(self, index: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Self:
         """The residues at ``index`` (mask, integers or slice), in that order."""

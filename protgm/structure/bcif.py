@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from protgm.structure.atom_site import WANTED, atom_name, codes_of, header_of, rows_from_atom_site
 from protgm.structure.atoms import MAX_ATOMS, AtomRows, Header
-from protgm.structure.errors import StructureError, malformed, printable
+from protgm.structure.errors import StructureError, malformed
+from protgm.text import printable
 
 __all__ = ["parse_bcif"]
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from protgm.structure.aligned import aligned_atoms
 from protgm.structure.atom_site import WANTED, atom_name, codes_of, header_of, rows_from_atom_site
 from protgm.structure.atoms import MAX_ATOMS, AtomRows, Header
-from protgm.structure.errors import StructureError, malformed, printable
+from protgm.structure.errors import StructureError, malformed
 from protgm.structure.source import MAX_LINE, check_lines
+from protgm.text import printable
 
 __all__ = ["parse_mmcif"]
 

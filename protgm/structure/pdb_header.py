@@ -10,7 +10,7 @@ import numpy as np
 
 from protgm.structure.assemble import letters_of
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, Header
-from protgm.structure.errors import printable
+from protgm.text import printable
 
 __all__ = ["HEADER_WORDS", "REMARK_NUMBERS", "REMARK_WORD", "pdb_header"]
 

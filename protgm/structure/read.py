@@ -7,10 +7,11 @@ import os
 from protgm.structure.assemble import assemble
 from protgm.structure.backbone import Backbone
 from protgm.structure.bcif import parse_bcif
-from protgm.structure.errors import malformed, printable
+from protgm.structure.errors import malformed
 from protgm.structure.mmcif import parse_mmcif
 from protgm.structure.pdb import parse_pdb
 from protgm.structure.source import MAX_BYTES, read_bytes, sniff, stem
+from protgm.text import printable
 
 __all__ = ["RULES", "read_structure"]
 

@@ -16,8 +16,9 @@ from protgm.files import atomic
 from protgm.structure.assemble import LEFT_OUT
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, MAX_COORDINATE
 from protgm.structure.backbone import ATOM_NAMES, Backbone
-from protgm.structure.errors import StructureError, malformed, printable
+from protgm.structure.errors import StructureError, malformed
 from protgm.structure.residues import THREE_LETTER
+from protgm.text import printable
 
 __all__ = ["format_cif", "format_pdb", "is_ours", "write_cif", "write_pdb"]
 

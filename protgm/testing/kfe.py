@@ -14,13 +14,13 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching.generators import Term
 from protgm.matching.predictions import Known
 from protgm.matching.product import ProductGenerator, as_generator
 from protgm.matching.protocols import NoisyPath, ProbabilityPath
 from protgm.matching.spaces import Space, expand
 from protgm.matching.superposition import Superposition, weight_at
+from protgm.streams import Source
 
 __all__ = ["assert_satisfies_kfe", "default_functions", "kfe_residual"]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from protgm.data.batches import Batch
 from protgm.layout import FIXED, FREE, Layout
-from protgm.lie.random import Source, rand
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
 from protgm.process import ProteinProcess
+from protgm.streams import Source, rand
 from protgm.structure.frames import Frames, centre
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]

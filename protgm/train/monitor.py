@@ -11,14 +11,14 @@ import torch
 
 from protgm.data.batches import EpochSampler
 from protgm.data.dataset import Dataset
-from protgm.evaluate.geometry import geometry
 from protgm.layout import Layout
-from protgm.lie.random import Streams
 from protgm.made import write_list
+from protgm.metrics.geometry import geometry
 from protgm.model import Prediction
 from protgm.process import ProteinProcess
 from protgm.sample.sampler import sample_frames
 from protgm.sample.settings import SamplerSettings
+from protgm.streams import Streams
 from protgm.structure import Backbone
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import corrupt

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from protgm.model.device import bfloat16_is_fast
+from protgm.device import bfloat16_is_fast
 
 __all__ = ["Muon", "orthogonalised"]
 

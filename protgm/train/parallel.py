@@ -28,8 +28,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from protgm.allocator import keep_freed_memory
-from protgm.model.device import automatic_device, usable_device
-from protgm.model.memory import out_of_memory
+from protgm.device import automatic_device, usable_device
+from protgm.memory import out_of_memory
 from protgm.stopping import heed, heeded, postponed, unheeded
 
 __all__ = ["World", "launch", "launch_fabric", "started_by_launcher"]

@@ -16,7 +16,7 @@ from protgm.files import read_json, remove_temporary, write_json
 from protgm.lock import locked
 from protgm.made import check_apart
 from protgm.stopping import heeded
-from protgm.structure.errors import printable
+from protgm.text import printable
 from protgm.train.config import TrainConfig
 from protgm.train.parallel import World, launch, launch_fabric, started_by_launcher
 from protgm.train.trainer import Trainer

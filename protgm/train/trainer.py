@@ -13,16 +13,16 @@ from torch import Tensor
 
 from protgm.data.batches import Batch, EpochSampler
 from protgm.data.dataset import Dataset, DatasetError
-from protgm.lie.random import Streams
+from protgm.device import bfloat16_is_fast, placed
 from protgm.model import Denoiser, NoisyProtein, Prediction
-from protgm.model.device import bfloat16_is_fast, placed
 from protgm.model.finite import NotFinite, finite
 from protgm.model.neighbours import attended
 from protgm.process import ProteinProcess
 from protgm.seeds import mix
 from protgm.stopping import Stop, heeded
-from protgm.structure.errors import printable
+from protgm.streams import Streams
 from protgm.structure.frames import Frames
+from protgm.text import printable
 from protgm.train.checkpoint import best, latest_checkpoint, note_best, resume, save_checkpoint
 from protgm.train.config import TrainConfig
 from protgm.train.corrupt import corrupt

@@ -12,13 +12,13 @@ from _common import DATA_COLOUR, Net, ks, source, table, train
 from scipy.stats import norm
 from torch import Tensor
 
-from protgm.lie.random import Source
 from protgm.matching import gaussian_jump, grids
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.generators import Flow, Jump
 from protgm.matching.predictions import Learned
 from protgm.matching.simulate import Midpoint, simulate
 from protgm.matching.spaces import Euclidean, expand
+from protgm.streams import Source
 
 CENTRES, SHARES, BLUR = torch.tensor([-2.0, 0.5, 2.0]), torch.tensor([0.5, 0.2, 0.3]), 0.15
 END = 0.98

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from protgm.alignment.dynamic import align, best_sums, nearness, sameness, together
 from protgm.alignment.fit import distance_rows, features, fit
 from protgm.alignment.tm import tm_scores
-from protgm.evaluate.prefilter import prefilter
-from protgm.evaluate.similarity import tm_pairs, tm_score
+from protgm.metrics.prefilter import prefilter
+from protgm.metrics.similarity import tm_pairs, tm_score
 from protgm.structure import read_structure
 
 NATIVES = sorted((Path(__file__).parents[1] / "evaluate" / "natives").glob("*.pdb.gz"))

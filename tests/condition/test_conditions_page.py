@@ -14,7 +14,7 @@ import torch
 
 from protgm import condition
 from protgm.cli import main
-from protgm.condition.symmetry import point_group
+from protgm.lie.point_groups import point_group
 from protgm.process import ProteinProcess
 from protgm.sample.asked import Asked
 from protgm.sample.manifest import read_manifest

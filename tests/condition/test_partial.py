@@ -10,10 +10,10 @@ import torch
 
 from protgm.condition import Draw, Partial
 from protgm.layout import Layout
-from protgm.lie.random import Streams
 from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item
 from protgm.sample.sampler import sample_frames
+from protgm.streams import Streams
 
 
 def laid(partial: Partial) -> Layout:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from protgm.condition import Motif, Partial, SecondaryStructure, Sequence, Symmetry, Target
-from protgm.condition.symmetry import point_group
 from protgm.lie import so3
+from protgm.lie.point_groups import point_group
 from protgm.sample.lengths import Item
 
 ORDERS = {**{f"C{n}": n for n in range(2, 13)}, **{f"D{n}": 2 * n for n in range(2, 7)}, "T": 12, "O": 24}

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from protgm.data import Filters
-from protgm.data.entry import Rejected, entry, positive_phi, rebuild_oxygen, residue_index, rg_ratio, split_chains
+from protgm.data.entry import Rejected, entry, positive_phi, rebuild_oxygen, split_chains
 from protgm.data.schema import SCHEMA
-from protgm.evaluate.torsions import torsions
+from protgm.metrics.torsions import torsions
 from protgm.structure import Backbone, read_structure
+from protgm.structure.places import residue_index
+from protgm.structure.size import globular_radius, radius_of_gyration
 
 OPEN = Filters(
     min_length=0,
@@ -109,7 +111,8 @@ def test_a_chain_without_any_complete_residue_never_passes(native):
 
 def test_radius_of_gyration(native):
     row = entry(native, OPEN)
-    radius, ratio = rg_ratio(native.coords[:, 1])
+    radius = radius_of_gyration(native.coords[:, 1])
+    ratio = radius / globular_radius(108)
     assert row["rg"] == pytest.approx(radius)
     assert ratio == pytest.approx(radius / (2.2 * 108**0.38))
     assert entry(native, replace(OPEN, max_rg_ratio=ratio + 1e-6))["rg_ratio"] == pytest.approx(ratio)
@@ -120,9 +123,8 @@ def test_radius_of_gyration(native):
 
 def test_rg_of_known_points():
     # Two points 2 A apart: each is 1 A from the middle.
-    radius, ratio = rg_ratio(np.array([[0.0, 0, 0], [2.0, 0, 0]]))
-    assert radius == pytest.approx(1.0)
-    assert ratio == pytest.approx(1.0 / (2.2 * 2**0.38))
+    assert radius_of_gyration(np.array([[0.0, 0, 0], [2.0, 0, 0]])) == pytest.approx(1.0)
+    assert globular_radius(2) == pytest.approx(2.2 * 2**0.38)
 
 
 def test_coil(native):

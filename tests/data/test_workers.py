@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from protgm.data.workers import chunked_map, cores
+from protgm.workers import chunked_map, cores
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -118,7 +118,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
 def test_workers_that_cannot_start_are_not_blamed_on_the_items(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(
-        "from protgm.data.workers import chunked_map\nlist(chunked_map(sum, [[1], [2]], sum, workers=2, chunk=1))\n"
+        "from protgm.workers import chunked_map\nlist(chunked_map(sum, [[1], [2]], sum, workers=2, chunk=1))\n"
     )
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": ROOT})

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from protgm.data.natives import Natives
 from protgm.design import Design
 from protgm.evaluate import Gate
 from protgm.evaluate.baseline import align_natives, design_natives, match_natives
-from protgm.evaluate.collect import Natives
 from protgm.evaluate.judge import judge, reference_figures
-from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.similarity import clusters_among, tm_score
+from protgm.metrics.novelty import nearest_natives
+from protgm.metrics.similarity import clusters_among, tm_score
 from protgm.structure import Backbone, read_structure
 
 NATIVES = Path(__file__).parent / "natives"

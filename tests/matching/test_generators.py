@@ -9,7 +9,6 @@ import torch
 from scipy.stats import kstest, norm
 
 from protgm.lie import so3
-from protgm.lie.random import Streams
 from protgm.matching import grids, saving
 from protgm.matching.ctmc import MaskingPath
 from protgm.matching.euclidean import GaussianPath
@@ -31,6 +30,7 @@ from protgm.matching.product import ProductGenerator, ProductPath, as_generator
 from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, simulate
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.spaces import CentredPoints, Euclidean
+from protgm.streams import Streams
 
 PATH = GaussianPath()
 MODES, SHARES = torch.tensor([[-1.0], [0.3], [1.4]]), torch.tensor([0.5, 0.2, 0.3])

@@ -13,7 +13,6 @@ import torch
 from scipy.stats import kstest
 
 from protgm.lie import so3, vmf
-from protgm.lie.random import Streams
 from protgm.matching import grids
 from protgm.matching.generators import Flow, Jump
 from protgm.matching.jumps import jump_or_stay
@@ -22,6 +21,7 @@ from protgm.matching.predictions import Known
 from protgm.matching.simulate import Fixed
 from protgm.matching.simulate import simulate as follow
 from protgm.matching.so3_paths import AntipodalVMFPath
+from protgm.streams import Streams
 
 SCHEDULES = [ExponentialKappa(), QuadraticKappa()]
 COUNT = 100_000

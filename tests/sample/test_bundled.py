@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import protgm
-from protgm.evaluate.geometry import geometry
+from protgm.metrics.geometry import geometry
 from protgm.selftest import measure_equivariance
 from protgm.weights import BUNDLED
 

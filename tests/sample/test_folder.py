@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from protgm.cli import main
-from protgm.model.device import usable_device
+from protgm.device import usable_device
 from protgm.process import ProteinProcess
 from protgm.sample import BackboneModel, SampleConfig, load, sample
 from protgm.sample.manifest import MANIFEST

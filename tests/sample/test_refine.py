@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from protgm.evaluate.geometry import Geometry, geometry
 from protgm.layout import FIXED, Layout
 from protgm.lie.so3 import exp
+from protgm.metrics.geometry import Geometry, geometry
 from protgm.sample.refine import _hydrogen_energies, refine_frames
 from protgm.structure import Backbone, read_structure
 from protgm.structure.dssp import hydrogen_bonds

@@ -14,10 +14,10 @@ import pytest
 from Bio.PDB import MMCIFParser, PDBParser
 
 import protgm
-from protgm.lie.random import Streams
-from protgm.model.device import bfloat16_is_fast
+from protgm.device import bfloat16_is_fast
 from protgm.sample import SampleConfig, sample
 from protgm.sample.manifest import MANIFEST, append, only_writer, read_manifest
+from protgm.streams import Streams
 from protgm.weights import save_weights
 
 

@@ -10,11 +10,11 @@ import torch
 from protgm.condition.guidance import Autoguidance
 from protgm.layout import Layout
 from protgm.lie import so3
-from protgm.lie.random import Streams
 from protgm.model import NoisyProtein
 from protgm.process import ProteinProcess, State
 from protgm.sample.sampler import sample_frames
 from protgm.sample.settings import Execution, SamplerSettings
+from protgm.streams import Streams
 from protgm.structure.frames import Frames
 
 

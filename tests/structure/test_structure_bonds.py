@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from protgm.evaluate.torsions import links
+from protgm.metrics.torsions import links
 from protgm.structure import Backbone
 from protgm.structure.bonds import MAX_C_N, MAX_STEP, are_bonded, bonds, chain_breaks
 

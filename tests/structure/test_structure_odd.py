@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from protgm.evaluate.geometry import geometry
+from protgm.metrics.geometry import geometry
 from protgm.structure import StructureError, read_structure
 from protgm.structure.assemble import left_out
 

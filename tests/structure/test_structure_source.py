@@ -8,9 +8,10 @@ import pytest
 
 from protgm.structure import StructureError, read_structure
 from protgm.structure.errors import StructureError as Original
-from protgm.structure.errors import malformed, printable
+from protgm.structure.errors import malformed
 from protgm.structure.source import read_bytes, sniff
 from protgm.structure.unpack import MAX_MEMBERS
+from protgm.text import printable
 
 
 def reason(path, **options):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from protgm.model.device import automatic_device, moved, placed
+from protgm.device import automatic_device, moved, placed
 from protgm.train.checkpoint import latest_checkpoint
 from protgm.train.parallel import World, launch_fabric, started_by_launcher
 

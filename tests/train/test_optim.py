@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from protgm.device import bfloat16_is_fast
 from protgm.model import Denoiser, DenoiserConfig
-from protgm.model.device import bfloat16_is_fast
 from protgm.train.muon import Muon, orthogonalised
 from protgm.train.optim import EMA, Schedule, make_optimizer
 from protgm.train.parallel import World, launch

@@ -12,15 +12,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from protgm.checks import points
-from protgm.evaluate.gate import Gate
-from protgm.evaluate.packing import native_rg, packing
-from protgm.evaluate.ramachandran import kinds_of, regions
-from protgm.evaluate.torsions import Torsions, angle, dihedral, links, norm, residue_label, torsions
+from protgm.metrics.gate import Gate
+from protgm.metrics.packing import packing
+from protgm.metrics.ramachandran import kinds_of, regions
+from protgm.metrics.torsions import Torsions, angle, dihedral, links, norm, torsions
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["Gate", "Geometry", "geometry", "native_rg"]
+__all__ = ["Gate", "Geometry", "geometry"]
 
 # Engh & Huber (1991), Acta Cryst. A47:392, general residue: Angstrom and degrees.
 _C_N, _N_CA, _CA_C, _C_O = 1.329, 1.458, 1.525, 1.231
@@ -134,7 +134,7 @@ def geometry(
         if given is not None and len(given) != length:
             raise ValueError(f"{backbone.name}: {name} has {len(given)} entries for {length} residues")
     if secondary is None:
-        from protgm.evaluate.secondary import assign_backbone
+        from protgm.metrics.secondary import assign_backbone
 
         secondary = assign_backbone(backbone)
     angles = torsions(backbone) if angles is None else angles
@@ -159,7 +159,7 @@ def _worst(values: NDArray[np.floating], name: str, backbone: Backbone, index: N
         return math.nan
     best = int(np.nanargmax(values))
     i = int(index[best])
-    where[name] = residue_label(backbone, i)
+    where[name] = backbone.label(i)
     return float(values[best])
 
 
@@ -173,7 +173,7 @@ def _peptides(
     c_n = np.abs(norm(n[i + 1] - c[i]) - _C_N)
     step = norm(ca[i + 1] - ca[i])
     if (broken := np.flatnonzero(should & ~bonded)).size:
-        where["breaks"] = residue_label(backbone, int(broken[0]))
+        where["breaks"] = backbone.label(int(broken[0]))
     j = np.flatnonzero(bonded)
     ca_c_n = angle(ca[j] - c[j], n[j + 1] - c[j])
     c_n_ca = angle(c[j] - n[j + 1], ca[j + 1] - n[j + 1])
@@ -190,7 +190,7 @@ def _peptides(
     out_of_plane = 180 - np.abs(dihedral(n[j + 1], ca[j], c[j], o[j]))
     for name, mask in (("cis_nonpro", cis & said & ~to_proline), ("twisted", twist >= 30), ("trans", omega <= 150)):
         if (site := np.flatnonzero(mask)).size:
-            where[name] = residue_label(backbone, int(j[site[0]]))
+            where[name] = backbone.label(int(j[site[0]]))
     return {
         "gaps": int(gaps.sum()),
         "breaks": int((should & ~bonded).sum()),
@@ -240,9 +240,9 @@ def _residues(
         side = np.einsum("li,li->l", np.cross(n - ca, c - ca), np.asarray(cb, dtype=np.float64) - ca)
         d_residues = _share(side < 0, np.isfinite(side))
         if (site := np.flatnonzero(side < 0)).size:
-            where["d_residues"] = residue_label(backbone, int(site[0]))
+            where["d_residues"] = backbone.label(int(site[0]))
     if (site := np.flatnonzero(grade == 0)).size:
-        where["rama_outliers"] = residue_label(backbone, int(site[0]))
+        where["rama_outliers"] = backbone.label(int(site[0]))
     return {
         "bond_mad": _mean(bond),
         "bond_worst": _worst(bond, "bond_worst", backbone, np.concatenate((every, every)), where),

@@ -126,5 +126,5 @@ def estimate(
 @lru_cache(maxsize=1)
 def regions() -> Regions:
     """The tables that ship with the package."""
-    with files("protgm.evaluate").joinpath("ramachandran.npz").open("rb") as stream, np.load(stream) as stored:
+    with files("protgm.metrics").joinpath("ramachandran.npz").open("rb") as stream, np.load(stream) as stored:
         return Regions(stored["log_density"].astype(np.float32), stored["cuts"])

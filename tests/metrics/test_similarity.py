@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from tmtools import tm_align
 
-from protgm.evaluate.novelty import nearest_natives
-from protgm.evaluate.prefilter import POINTS, describe, prefilter, smooth
-from protgm.evaluate.similarity import clusters, tm_matrix, tm_pairs, tm_score
+from protgm.metrics.novelty import nearest_natives
+from protgm.metrics.prefilter import POINTS, describe, prefilter, smooth
+from protgm.metrics.similarity import clusters, tm_matrix, tm_pairs, tm_score
 from protgm.structure import read_structure
 
-NATIVES = Path(__file__).parent / "natives"
+NATIVES = Path(__file__).parents[1] / "evaluate" / "natives"
 
 
 def ca(name: str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.evaluate.features import Features
+from protgm.metrics.features import Features
 
 __all__ = ["Distance", "Space", "compare", "frechet", "jensen_shannon", "match_lengths", "mmd"]
 

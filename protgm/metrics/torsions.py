@@ -13,7 +13,7 @@ from protgm.structure.bonds import bonds
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["Torsions", "angle", "dihedral", "links", "norm", "residue_label", "torsions"]
+__all__ = ["Torsions", "angle", "dihedral", "links", "norm", "torsions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,3 @@ def torsions(backbone: Backbone) -> Torsions:
         psi[i] = dihedral(n[i], ca[i], c[i], n[i + 1])
         omega[i] = dihedral(ca[i], c[i], n[i + 1], ca[i + 1])
     return Torsions(phi, psi, omega, bonded)
-
-
-def residue_label(backbone: Backbone, i: int) -> str:
-    """Chain, number and insertion code of residue ``i``, as in ``A12``."""
-    return f"{backbone.chain_ids[i]}{backbone.residue_numbers[i]}{backbone.insertion_codes[i]}"

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.checks import points, whole
-from protgm.data.workers import chunked_map
-from protgm.evaluate.prefilter import prefilter
-from protgm.evaluate.progress import Stage, quiet
-from protgm.evaluate.similarity import tm_pairs
+from protgm.metrics.prefilter import prefilter
+from protgm.metrics.similarity import tm_pairs
+from protgm.progress import Stage, quiet
+from protgm.workers import chunked_map
 
 __all__ = ["CANDIDATES", "Nearest", "nearest_natives"]
 
@@ -65,7 +65,7 @@ def nearest_natives(
     samples, natives : sequence of array, shape (L, 3)
         CA positions in Angstrom; residues with NaN are left out.
     candidates : int
-        Natives that TM-align compares with a sample, chosen by `protgm.evaluate.prefilter`; with as many as there are
+        Natives that TM-align compares with a sample, chosen by `protgm.metrics.prefilter`; with as many as there are
         natives the search is exhaustive.
     barred : sequence of array of int, optional
         Rows of ``natives`` that each sample is not compared with.

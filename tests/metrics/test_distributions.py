@@ -9,12 +9,12 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import jensenshannon
 
-from protgm.evaluate.distributions import Space, compare, frechet, jensen_shannon, match_lengths, mmd
-from protgm.evaluate.features import Features, distance_features, features, stack
-from protgm.evaluate.torsions import torsions
+from protgm.metrics.distributions import Space, compare, frechet, jensen_shannon, match_lengths, mmd
+from protgm.metrics.features import Features, distance_features, features, stack
+from protgm.metrics.torsions import torsions
 from protgm.structure import read_structure
 
-NATIVES = Path(__file__).parent / "natives"
+NATIVES = Path(__file__).parents[1] / "evaluate" / "natives"
 
 
 def test_jensen_shannon_in_bits() -> None:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from protgm.evaluate.torsions import norm, residue_label
+from protgm.metrics.torsions import norm
+from protgm.structure.size import globular_radius, radius_of_gyration
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["CA_CLASH", "CONTACT", "native_rg", "packing"]
+__all__ = ["CA_CLASH", "CONTACT", "packing"]
 
 #: Closest approach (Angstrom) of CA atoms three and more residues apart before they count as clashing.
 CA_CLASH = 3.5
@@ -23,11 +24,6 @@ CA_CLASH = 3.5
 _RADIUS = np.array([1.55, 1.70, 1.70, 1.52], dtype=np.float32) - 0.3
 #: CA-CA distance (Angstrom) of a contact, in contact order.
 CONTACT = 8.0
-
-
-def native_rg(length: float) -> float:
-    """Radius of gyration natives of that length have, Angstrom: 2.2 L^0.38 (Skolnick et al. 1997)."""
-    return 2.2 * length**0.38
 
 
 def _pairs(points: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
@@ -62,15 +58,15 @@ def packing(backbone: Backbone, coords: NDArray[np.float64], where: dict[str, st
     overlap = free & (norm(atoms[i] - atoms[j]) < _RADIUS[i % 4] + _RADIUS[j % 4])
     for name, hits, residues in (("ca_clashes", near, first), ("clashes", overlap, left)):
         if hits.any():
-            where[name] = residue_label(backbone, int(residues[hits].min()))
+            where[name] = backbone.label(int(residues[hits].min()))
     ends = [present[chain[present] == k][[0, -1]] for k in np.unique(chain[present])]
-    rg = float(np.sqrt(((ca - ca.mean(axis=0)) ** 2).sum(axis=-1).mean()))
+    rg = radius_of_gyration(ca)
     return {
         "ca_clashes": float(near.sum()) / length,
         "clashes": float(overlap.sum()) / length,
         "ca_closest": float(distance[apart].min()) if apart.any() else CONTACT,
         "rg": rg,
-        "rg_ratio": rg / native_rg(length),
+        "rg_ratio": rg / globular_radius(length),
         "end_to_end": float(np.mean([norm(coords[b, 1] - coords[a, 1]) for a, b in ends])),
         "contact_order": float(separation.mean()) / length if separation.size else 0.0,
     }

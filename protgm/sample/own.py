@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from protgm.design.kept import Kept
     from protgm.structure.backbone import Backbone
 
-__all__ = ["OwnDesigner"]
+__all__ = ["OwnDesigner", "own_designer"]
 
 
 class OwnDesigner:
@@ -149,3 +149,16 @@ class OwnDesigner:
         if not torch.equal(order, torch.arange(len(piece))):
             raise ValueError(f"{backbone.name}: the residues of each chain must follow one another")
         return replace(layout, chain_index=chain_index, residue_index=residue_index), rows
+
+
+def own_designer(temperature: float, omit: str) -> OwnDesigner:
+    """That of ``protgm design model=protgm``.
+
+    Raises
+    ------
+    ValueError
+        If types are to be left out, which it cannot.
+    """
+    if omit:
+        raise ValueError(f"omit={omit}: model=protgm cannot leave out types; use one of ProteinMPNN's")
+    return OwnDesigner(temperature=temperature)

@@ -12,10 +12,10 @@ from string import ascii_uppercase
 import numpy as np
 import pytest
 
-from protgm.evaluate.secondary import assign_backbone, assign_ca, assign_frames, bridges, secondary, segments
+from protgm.metrics.secondary import assign_backbone, assign_ca, assign_frames, bridges, secondary, segments
 from protgm.structure import Backbone, read_structure
 
-NATIVES = Path(__file__).parent / "natives"
+NATIVES = Path(__file__).parents[1] / "evaluate" / "natives"
 LIBRARY = Path(__file__).parents[3] / "shared" / "pdb"
 STATE = {"H": "H", "G": "H", "I": "H", "E": "E", "B": "E"}
 

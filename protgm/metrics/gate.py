@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from protgm.evaluate.geometry import Geometry
+    from protgm.metrics.geometry import Geometry
 
 __all__ = ["Gate"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protgm.alignment.tm import SHORTEST, tm_scores
-from protgm.data.workers import chunked_map
+from protgm.workers import chunked_map
 
 __all__ = ["SAME_FOLD", "clusters", "clusters_among", "tm_matrix", "tm_pairs", "tm_score"]
 

@@ -13,10 +13,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from protgm.evaluate import Gate, geometry
-from protgm.evaluate.ramachandran import kinds_of
+from protgm.metrics.ramachandran import kinds_of
 from protgm.structure import Backbone, read_structure
 
-NATIVES = Path(__file__).parent / "natives"
+NATIVES = Path(__file__).parents[1] / "evaluate" / "natives"
 LIBRARY = Path(__file__).parents[3] / "shared" / "pdb"
 N, CA, C, OXYGEN = range(4)
 
@@ -135,7 +135,7 @@ def scramble(b: Backbone) -> Backbone:
 
 def pull(b: Backbone) -> Backbone:
     """The chain stretched out: phi and psi of a flat strand everywhere."""
-    from protgm.evaluate.torsions import torsions
+    from protgm.metrics.torsions import torsions
 
     for i in range(len(b)):
         angles = torsions(b)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from protgm.evaluate.torsions import angle, dihedral, norm
+from protgm.metrics.torsions import angle, dihedral, norm
 from protgm.structure.secondary import assign
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from protgm.evaluate.secondary import Secondary, secondary
-from protgm.evaluate.torsions import Torsions, torsions
+from protgm.metrics.secondary import Secondary, secondary
+from protgm.metrics.torsions import Torsions, torsions
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
@@ -98,7 +98,7 @@ def features(
     angles = torsions(backbone) if angles is None else angles
     states = secondary(backbone) if states is None else states
     if rg_ratio is None:
-        from protgm.evaluate.packing import packing
+        from protgm.metrics.packing import packing
 
         rg_ratio = float(packing(backbone, backbone.coords.astype(np.float64), {})["rg_ratio"])
     known = np.isfinite(angles.phi) & np.isfinite(angles.psi)
