@@ -100,6 +100,14 @@ def _design(settings: dict[str, Any]) -> int:
     return 0
 
 
+def _score(settings: dict[str, Any]) -> int:
+    from protgm.score import score
+
+    report = score(**arguments_of(score, settings))
+    print(report)
+    return 1 if report.failed and not report.scored else 0
+
+
 def _verify(settings: dict[str, Any]) -> int:
     from protgm.sample import load
     from protgm.selftest import measure_equivariance
@@ -140,6 +148,7 @@ COMMANDS = {
     "check": _Command("what a request to sample would make, before computing", _check, settings="sample"),
     "evaluate": _Command("are structures sound, native-like, diverse and new: a report", _evaluate, first="directory"),
     "design": _Command("sequences for structures, by ProteinMPNN", _design, first="directory"),
+    "score": _Command("likelihoods of structures, by the probability flow", _score, first="directory"),
     "verify": _Command("paths, generators and solvers against exact laws; equivariance of a checkpoint", _verify),
     "doctor": _Command("the installation and the machine, for a bug report", _doctor),
     "completion": _Command("a script that completes commands and settings in a shell", _completion, first="shell"),

@@ -22,7 +22,7 @@ FLOORS = (
     ("condition", "weights"),
     ("design", "selftest"),
     ("sample", "refold"),
-    ("train", "evaluate", "testing", "doctor", "completion"),
+    ("train", "evaluate", "score", "testing", "doctor", "completion"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -53,6 +53,16 @@ class _Place:
         value, slope = torch.func.jvp(at, (zero,), (torch.ones_like(zero),))[:2]
         return value, slope
 
+    def against(self, field: Field, x: Parts, t: Tensor, direction: Parts) -> tuple[Parts, Parts]:
+        """The field at x, and the gradient of its product with a direction, in the frame that moves with x."""
+        graph = torch.is_grad_enabled()
+        with torch.enable_grad():
+            steps = tuple(zero.requires_grad_() for zero in self.zeros(x))
+            value = field(self.move(x, steps), t)
+            product = sum(((v * e).sum() for v, e in zip(value, direction, strict=True)), value[0].new_zeros(()))
+            slope = torch.autograd.grad(product, steps, create_graph=graph, materialize_grads=True)
+        return value if graph else tuple(v.detach() for v in value), slope
+
 
 class Divergence(Protocol):
     """How the divergence of a velocity is found."""
@@ -95,9 +105,13 @@ class Hutchinson:
     ----------
     probes : int
         Directions per evaluation; the variance falls with their number.
+    reverse : bool
+        Differentiate backward, as training does, in the place of `torch.func.jvp`: the same number for a velocity that
+        forward derivatives do not go through.
     """
 
     probes: int = 1
+    reverse: bool = False
 
     def __post_init__(self) -> None:
         if self.probes < 1:
@@ -113,7 +127,7 @@ class Hutchinson:
                 torch.where(rand(v.shape, source, dtype=v.dtype, device=v.device) < 0.5, -1.0, 1.0).to(v.dtype)
                 for v in none
             )
-            value, slope = place.along(field, x, t, signs)
+            value, slope = (place.against if self.reverse else place.along)(field, x, t, signs)
             for v, e, joint in zip(slope, signs, place.joints, strict=True):
                 total = total + (v * e).flatten(v.dim() - joint).sum(-1) / self.probes
         return value, total

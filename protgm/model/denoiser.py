@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +71,7 @@ class Denoiser(nn.Module):
         use_guess: Tensor | None = None,
         *,
         neighbours: int | None = None,
+        exact: bool = False,
     ) -> Prediction:
         """Denoise.
 
@@ -83,6 +85,10 @@ class Denoiser(nn.Module):
         neighbours : int, optional
             Residues that each residue attends to (see `protgm.model.neighbours`): memory and time grow linearly with
             the chain, up to a search that is a small part of them. By default each attends to all.
+        exact : bool
+            Let derivatives go through everything: for the divergence of a flow, say. By default a stage reads the
+            frames of the one before as constants: its own loss trains them, and no gradient has to go back through pair
+            geometry, which would double the cost of a training step.
 
         Returns
         -------
@@ -96,10 +102,10 @@ class Denoiser(nn.Module):
         def near(rotations: Tensor, translations: Tensor) -> Tensor:
             return local_features(rotations, translations, residue_index, protein.chain_index)
 
-        here = near(rotations, translations)
+        beside = near(rotations, translations)
         earlier = _Guess.of(guess, use_guess)
-        near_guess = torch.zeros_like(here) if earlier is None else earlier.heard(near(*earlier.frames))
-        tokens = self._embed(protein, here, near_guess)
+        near_guess = torch.zeros_like(beside) if earlier is None else earlier.heard(near(*earlier.frames))
+        tokens = self._embed(protein, beside, near_guess)
         relation = relation_features(residue_index, protein.chain_index) if neighbours is None else None
         intermediate = []
         for stage in self.stages:
@@ -113,9 +119,10 @@ class Denoiser(nn.Module):
             parts = [] if relation is None else [relation]
             if earlier is not None:
                 parts += [earlier.heard(part) for part in pair_features(*earlier.frames, edges)]
-            tokens, rotations, translations = stage(
-                tokens, rotations, translations, parts, near, protein.mask, rotation_step, translation_step, edges
-            )
+            here = Frames(rotations, translations)
+            seen = here if exact else here.map(Tensor.detach)
+            tokens, here = stage(tokens, here, seen, parts, near, protein.mask, rotation_step, translation_step, edges)
+            rotations, translations = here.rotations, here.translations
             earlier = None  # what later stages see is better
             intermediate.append(Frames(rotations, translations / _NANOMETRE))
         rotations, translations = self.refinement(
@@ -195,18 +202,27 @@ class _Stage(nn.Module):
         self.update = FrameUpdate(config)
 
     def forward(
-        self, tokens, rotations, translations, parts, near, mask, rotation_step, translation_step, edges
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        # Frames made by an earlier stage are read as constants: its own loss trains them, and no gradient has to go
-        # back through pair geometry, which would double the cost of a training step.
-        seen_rotations, seen_translations = rotations.detach(), translations.detach()
+        self,
+        tokens: Tensor,
+        frames: Frames,
+        seen: Frames,
+        parts: list[Tensor],
+        near: Callable[[Tensor, Tensor], Tensor],
+        mask: Tensor,
+        rotation_step: Tensor,
+        translation_step: Tensor,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Frames]:
+        """Tokens (B, L, width) and frames (B, L), nanometre, after the stage, which reads the frames as ``seen``."""
+        there = (seen.rotations, seen.translations)
         if self.embed_near is not None:
-            tokens = tokens + self.embed_near(near(seen_rotations, seen_translations))
-        biases, pair_values = self.pairs(tokens, seen_rotations, seen_translations, parts, mask, edges)
+            tokens = tokens + self.embed_near(near(*there))
+        biases, pair_values = self.pairs(tokens, *there, parts, mask, edges)
         for block, bias in zip(self.blocks, biases.split(self.heads, dim=1), strict=True):
-            tokens = block(tokens, bias, pair_values, seen_rotations, seen_translations, edges)
-        rotations, translations = self.update(tokens, rotations, translations, rotation_step, translation_step)
-        return tokens, rotations, translations
+            tokens = block(tokens, bias, pair_values, *there, edges)
+        return tokens, Frames(
+            *self.update(tokens, frames.rotations, frames.translations, rotation_step, translation_step)
+        )
 
     def pairs(
         self,
@@ -241,6 +257,9 @@ def _together(features: list[Tensor]) -> Tensor:
     first, counts = features[0], [part.shape[1] for part in features]
     kind = first.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    if any(part.requires_grad for part in features):
+        return torch.cat([part.to(dtype) for part in features], dim=1)
+    # Each part is converted in its place: no copy of all of them is made.
     together = torch.empty(len(first), sum(counts), *first.shape[2:], dtype=dtype, device=first.device)
     for part, place in zip(features, together.split(counts, dim=1), strict=True):
         place.copy_(part)

@@ -104,12 +104,10 @@ def relation_features(residue_index: Tensor, chain_index: Tensor, edges: Tensor 
     return table.t().index_select(1, row.flatten()).unflatten(1, row.shape).transpose(0, 1)
 
 
-@torch.no_grad()
 def pair_features(rotations: Tensor, translations: Tensor, edges: Tensor | None = None) -> tuple[Tensor, ...]:
     """Relative placement of pairs of frames, invariant under global rotations and translations.
 
-    Features come first, pairs last: whatever is done to all pairs then runs over memory in order. No gradient goes
-    back to the frames.
+    Features come first, pairs last: whatever is done to all pairs then runs over memory in order.
 
     Parameters
     ----------
