@@ -1,23 +1,19 @@
-"""Steering by the network's own first stage, and by energies of what it predicts."""
+"""Steering by the network's own first stage, and by energies (`protgm.condition.energies`) of what it predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 
 import torch
-from torch import Tensor
 
 from protgm.condition.base import Condition
+from protgm.condition.energies import Energy
 from protgm.layout import Layout
 from protgm.model.state import Prediction
 from protgm.process import State
 from protgm.structure.frames import Frames
-from protgm.structure.size import globular_radius
 
-__all__ = ["Autoguidance", "Potential", "contacts", "radius_of_gyration"]
-
-Energy = Callable[[Frames, Layout], Tensor]
+__all__ = ["Autoguidance", "Potential"]
 
 
 @dataclass(frozen=True)
@@ -98,46 +94,9 @@ class Potential(Condition):
         return replace(prediction, frames=Frames(prediction.frames.rotations, moved))
 
     def describe(self) -> dict[str, object]:
-        """Name and numbers."""
+        """Name and numbers, those of the energy too where it is one of the package's."""
         names = ("name", "scale", "after", "until", "largest")
-        return {"condition": "Potential", **{name: getattr(self, name) for name in names}}
-
-
-def radius_of_gyration(target: float | None = None) -> Energy:
-    """Half the squared difference of a protein's radius of gyration from ``target`` (Angstrom), times its length.
-
-    Parameters
-    ----------
-    target : float, optional
-        By default 2.2 L^0.38 A, that of a globular protein of its length (Skolnick et al. 1997).
-    """
-
-    def energy(frames: Frames, layout: Layout) -> Tensor:
-        weight = layout.mask[..., None].to(frames.translations.dtype)
-        count = weight.sum((1, 2))
-        middle = (frames.translations * weight).sum(1, keepdim=True) / count[:, None, None]
-        radius = torch.sqrt(((frames.translations - middle).square() * weight).sum((1, 2)) / count)
-        wanted = globular_radius(count) if target is None else target
-        return 0.5 * count * (radius - wanted).square()
-
-    return energy
-
-
-def contacts(between: bool = True, *, distance: float = 8.0, width: float = 2.0) -> Energy:
-    """Minus the number of CA contacts, softly counted: between chains, or within them.
-
-    Parameters
-    ----------
-    between : bool
-    distance, width : float
-        A pair counts half at ``distance`` Angstrom, and falls to nothing over ``width``.
-    """
-
-    def energy(frames: Frames, layout: Layout) -> Tensor:
-        apart = torch.cdist(frames.translations, frames.translations)
-        same = layout.chain_index[:, :, None] == layout.chain_index[:, None]
-        far = (layout.residue_index[:, :, None] - layout.residue_index[:, None]).abs() > 3
-        pairs = (~same if between else same & far) & layout.mask[:, :, None] & layout.mask[:, None]
-        return -0.5 * (torch.sigmoid((distance - apart) / width) * pairs).sum((1, 2))
-
-    return energy
+        told: dict[str, object] = {"condition": "Potential", **{name: getattr(self, name) for name in names}}
+        if is_dataclass(self.energy) and not isinstance(self.energy, type):
+            told["energy"] = {"energy": type(self.energy).__name__, **asdict(self.energy)}
+        return told

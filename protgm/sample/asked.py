@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protgm.condition import Condition, Conditions, Motif, Partial, Potential, Sequence, Symmetry, Target
-from protgm.condition.guidance import contacts, radius_of_gyration
+from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
 from protgm.sample.lengths import parse_length
 
 __all__ = ["Asked"]
@@ -38,6 +38,8 @@ class Asked:
     sequence: bool | str = False
     compact: float = 0.0
     contacts: float = 0.0
+    packing: float = 0.0
+    touch: float = 0.0
 
     def conditions(self, length: int | str | tuple[int, ...] | None) -> Conditions:
         """The conditions, files read and checked; ``length`` bounds a motif's scaffold where it is given."""
@@ -57,9 +59,13 @@ class Asked:
         if self.symmetry is not None:
             parts.append(Symmetry(self.symmetry))
         if self.compact:
-            parts.append(Potential(radius_of_gyration(), self.compact, name="compact"))
+            parts.append(Potential(RadiusOfGyration(), self.compact, name="compact"))
         if self.contacts:
-            parts.append(Potential(contacts(), self.contacts, name="contacts"))
+            parts.append(Potential(Contacts(), self.contacts, name="contacts"))
+        if self.packing:
+            parts.append(Potential(Contacts(between=False), self.packing, name="packing"))
+        if self.touch:
+            parts.append(Potential(HotspotContacts(), self.touch, name="touch"))
         return Conditions(tuple(parts))
 
     def _check(self) -> None:
@@ -85,6 +91,7 @@ _NEEDS = (
     ("fixed", "start"),
     ("chains", "target"),
     ("hotspots", "target"),
+    ("touch", "hotspots"),
 )
 
 

@@ -130,6 +130,7 @@ REFUSED = [
     (("chains=A",), "chains=A says nothing without target="),
     (("hotspots=A5",), "hotspots=A5 says nothing without target="),
     (("crop=50",), "crop=50 says nothing without target="),
+    (("touch=1",), "touch=1.0 says nothing without hotspots="),
     (("contacts=1",), "contacts=1.0 are those between chains, and one chain is asked for"),
     (("motif=none.pdb", "contig=8,A5"), "none.pdb"),
     (("motif=EX/README.md", "contig=8,A5"), "README.md"),

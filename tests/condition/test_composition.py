@@ -20,7 +20,7 @@ from protgm.condition import (
     Symmetry,
     Target,
 )
-from protgm.condition.guidance import contacts, radius_of_gyration
+from protgm.condition.energies import Contacts, RadiusOfGyration
 from protgm.layout import Layout
 from protgm.sample.request import requested
 
@@ -33,7 +33,7 @@ CASES = {
     "motif in a symmetry": (None, lambda b: Motif(b, "2-6,A20-23,2") & Symmetry("C2")),
     "target": ("7-12", lambda b: Target(b, hotspots=("A30",), crop=20)),
     "labels and types": (9, lambda b: SecondaryStructure("H4C5") & Sequence("ACDXXXGHI")),
-    "potential": ("10-18", lambda b: Potential(radius_of_gyration()) & Potential(contacts(False))),
+    "potential": ("10-18", lambda b: Potential(RadiusOfGyration()) & Potential(Contacts(False))),
 }
 
 
@@ -66,7 +66,7 @@ def test_asking_for_more_only_adds(barrel):
 
 
 def test_conditions_compose_in_their_order_whatever_the_order_of_asking(barrel):
-    motif, ring, pull = Motif(barrel, "2,A20-25,3"), Symmetry("C3"), Potential(contacts())
+    motif, ring, pull = Motif(barrel, "2,A20-25,3"), Symmetry("C3"), Potential(Contacts())
     assert (pull & ring & motif).parts == (motif & (ring & pull)).parts == (motif, ring, pull)
     assert Conditions((ring & pull, motif)).parts == (motif, ring, pull)
     layout = (ring & motif).lay_out(Layout.chain(50), Draw(0, 0))
@@ -85,7 +85,7 @@ def test_what_contradicts_is_refused_in_one_line(barrel):
             ValueError, match=f"{type(one).__name__} is asked for twice; one of them must say everything"
         ):
             one & one
-    assert len((Potential(contacts()) & Potential(contacts())).parts) == 2
+    assert len((Potential(Contacts()) & Potential(Contacts())).parts) == 2
 
 
 def test_length_beside_what_says_it_is_refused(small_model, barrel, quick):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from protgm.condition import Autoguidance, Draw, Motif, Potential
-from protgm.condition.guidance import contacts, radius_of_gyration
+from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
 from protgm.layout import Layout
 from protgm.model import Prediction, RotationPosterior
 from protgm.process import State
@@ -46,12 +47,12 @@ def test_the_radius_is_drawn_to_that_of_a_globule():
     before = radius(prediction.frames, layout)
     assert (before > wanted + 3).all()
     torch.testing.assert_close(
-        radius_of_gyration()(prediction.frames, layout),
+        RadiusOfGyration()(prediction.frames, layout),
         0.5 * torch.tensor([30.0, 50.0]) * (before - wanted).square(),
         rtol=1e-4,
         atol=1e-3,
     )
-    condition = Potential(radius_of_gyration(), scale=0.5, largest=100.0)
+    condition = Potential(RadiusOfGyration(), scale=0.5, largest=100.0)
     after = radius(condition.steer(prediction, state, layout).frames, layout)
     # The gradient is that of L (Rg - wanted)^2 / 2: half of it is half of the way, in every protein.
     torch.testing.assert_close(after, (before + wanted) / 2, rtol=1e-3, atol=1e-2)
@@ -59,14 +60,14 @@ def test_the_radius_is_drawn_to_that_of_a_globule():
 
 def test_a_small_radius_is_widened():
     prediction, state, layout = case([40], spread=2.0)
-    after = Potential(radius_of_gyration(20.0)).steer(prediction, state, layout).frames
+    after = Potential(RadiusOfGyration(20.0)).steer(prediction, state, layout).frames
     assert radius(after, layout) > radius(prediction.frames, layout) + 1
 
 
 @pytest.mark.parametrize("between", [True, False])
 def test_contacts_grow_between_chains_or_within_them(between):
     prediction, state, layout = case([40], chains=2, spread=10.0)
-    energy, other = contacts(between), contacts(not between)
+    energy, other = Contacts(between), Contacts(not between)
     moved = Potential(energy, scale=5.0).steer(prediction, state, layout).frames
     assert energy(moved, layout) < energy(prediction.frames, layout) - 3
     # By hand: pairs counted once, neighbours along the chain not at all.
@@ -81,11 +82,38 @@ def test_contacts_grow_between_chains_or_within_them(between):
     assert other(prediction.frames, layout).shape == (1,)
 
 
+def test_hotspots_count_once_by_the_nearest_new_residue_and_are_drawn_near():
+    prediction, state, layout = case([30, 30], spread=10.0)
+    known = torch.arange(30).expand(2, 30) < 12
+    hotspot = (torch.arange(30) == 3) | (torch.arange(30) == 7)
+    hotspot = hotspot.expand(2, 30) & torch.tensor([[True], [False]])  # the second protein has none
+    layout = replace(layout, time=known.float(), hotspot=hotspot)
+    energy = HotspotContacts()
+    places = prediction.frames.translations
+    # A logarithm of a sum lies below the minimum by at most width log(count).
+    nearest = torch.cdist(places[0, [3, 7]], places[0, 12:]).min(1).values
+    value = energy(prediction.frames, layout)
+    assert float(value[1]) == 0
+    assert -float(torch.sigmoid((8 - nearest + 2 * np.log(18)) / 2).sum()) <= float(value[0])
+    assert float(value[0]) <= -float(torch.sigmoid((8 - nearest) / 2).sum())
+    moved = Potential(energy, scale=20.0).steer(prediction, state, layout).frames.translations
+    assert torch.equal(moved[1], places[1])
+    assert torch.equal(moved[known], places[known])
+    after = torch.cdist(moved[0, [3, 7]], moved[0, 12:]).min(1).values
+    assert (after < nearest - 0.2).all()
+
+
+def test_provenance_has_the_numbers_of_an_energy():
+    told = Potential(Contacts(distance=7.0), scale=2.0, name="contacts").describe()
+    assert told["energy"] == {"energy": "Contacts", "between": True, "distance": 7.0, "width": 2.0}
+    assert "energy" not in Potential(lambda frames, layout: frames.translations.sum((1, 2))).describe()
+
+
 def test_pulls_are_bounded_and_leave_what_is_known_and_padding(barrel):
     layout = Motif(barrel, "6,A20-25,4").lay_out(Layout.chain(16), Draw(0, 0))
     batch = Layout.batch([Layout.chain(20), layout])
     prediction, state, _ = case([20, 16])
-    moved = Potential(radius_of_gyration(), scale=1e4, largest=1.5).steer(prediction, state, batch).frames
+    moved = Potential(RadiusOfGyration(), scale=1e4, largest=1.5).steer(prediction, state, batch).frames
     step = (moved.translations - prediction.frames.translations).norm(dim=-1)
     still = batch.known | ~batch.mask
     assert still.sum() == 6 + 4
@@ -96,7 +124,7 @@ def test_pulls_are_bounded_and_leave_what_is_known_and_padding(barrel):
 @pytest.mark.parametrize(("time", "pulls"), [(0.1, False), (0.2, True), (0.79, True), (0.8, False), (1.0, False)])
 def test_it_pulls_in_its_window(time, pulls):
     prediction, state, layout = case([20], time=time)
-    moved = Potential(radius_of_gyration(), after=0.2, until=0.8).steer(prediction, state, layout)
+    moved = Potential(RadiusOfGyration(), after=0.2, until=0.8).steer(prediction, state, layout)
     assert bool((moved.frames.translations != prediction.frames.translations).any()) == pulls
 
 
@@ -125,7 +153,7 @@ def test_guidance_goes_beyond_the_first_stage_while_it_is_early():
 def test_a_sample_is_more_compact_for_it(small_model, quick):
     """From noise to the end: the pull of each step adds up in what comes out."""
     options = {"settings": quick, "refine": False, "secondary": None}
-    pulled = Potential(radius_of_gyration(), until=1.0, largest=20.0)
+    pulled = Potential(RadiusOfGyration(), until=1.0, largest=20.0)
     radii = []
     for conditions in (None, pulled):
         (made,) = small_model.sample(40, conditions=conditions, **options)
