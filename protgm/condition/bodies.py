@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from protgm.layout import FIXED, Layout
 from protgm.lie import so3
@@ -17,6 +18,9 @@ __all__ = ["rigid", "steer_bodies"]
 
 #: Concentration of the posterior of a rotation that is given: half a degree.
 _CERTAIN = 1e5
+#: CA atoms of two bodies are kept this far apart, Angstrom: neighbouring strands lie at 4.8.
+_CLOSEST = 4.8
+_SHIFTS = 20
 
 
 def rigid(layout: Layout) -> Tensor:
@@ -35,6 +39,7 @@ def steer_bodies(prediction: Prediction, state: State, layout: Layout) -> Predic
         if not bool(member.any()):
             continue
         frames = _superposed(layout.frames, frames, member).where(member, frames)
+    frames = _apart(frames, layout)
     held = rigid(layout)[..., None]
     if posterior is not None:
         rotations = torch.where(held[..., None, None], frames.rotations[:, :, None], posterior.rotations)
@@ -46,6 +51,42 @@ def steer_bodies(prediction: Prediction, state: State, layout: Layout) -> Predic
         None if v is None else torch.where(held, way, v) for v in (prediction.velocity, prediction.score)
     )
     return replace(prediction, frames=frames, posterior=posterior, velocity=velocity, score=score)
+
+
+def _apart(frames: Frames, layout: Layout) -> Frames:
+    """The frames with moving bodies shifted until no CA of theirs is too near to one of another body.
+
+    A network that puts two bodies into each other believes in a mean of several places; as it cannot bend them, only
+    their distance is left to give way.
+    """
+    index, given = layout.residue_index, layout.mask & (layout.body >= FIXED)
+    other = (layout.body[:, :, None] != layout.body[:, None]) & given[:, :, None] & given[:, None]
+    near = (index[:, :, None] - index[:, None]).abs() < 3
+    pairs = other & ~(near & (layout.chain_index[:, :, None] == layout.chain_index[:, None]))
+    moving = rigid(layout)
+    if not bool((pairs & moving[:, :, None]).any()):
+        return frames
+    places = frames.translations
+    for _ in range(_SHIFTS):
+        distance = torch.cdist(places, places)
+        overlap = (_CLOSEST - distance).clamp_min(0) * pairs
+        if not bool((overlap > 0).any()):
+            break
+        shifts = torch.zeros_like(places)
+        for body in range(1, int(layout.body.max()) + 1):
+            member = layout.mask & (layout.body == body)
+            touched = ((overlap > 0) & member[:, :, None]).any(1)
+            # Away from the middle of what is touched: pushes of single pairs cancel where one body lies in another.
+            away = functional.normalize(_middle(places, member) - _middle(places, touched), dim=-1)
+            step = (overlap * member[:, :, None]).amax((1, 2)).clamp(max=2.0)[:, None]
+            shifts = shifts + member[..., None] * (step * away)[:, None]
+        places = places + shifts
+    return Frames(frames.rotations, places)
+
+
+def _middle(places: Tensor, member: Tensor) -> Tensor:
+    weight = member[..., None].to(places.dtype)
+    return (places * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
 def _superposed(mobile: Frames, target: Frames, member: Tensor) -> Frames:

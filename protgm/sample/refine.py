@@ -9,6 +9,7 @@ shut, without which strands come out of it torn in places. Nothing in it is lear
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ _RENEW = 25  # steps between lists of such pairs
 #: Weights: peptide geometry, overlaps, dihedrals (phi and psi stay, omega becomes trans), hydrogen bonds, staying in
 #: place.
 _BOND, _CLASH, _DIHEDRAL, _HYDROGEN, _TIE = 60.0, 2.0, 8.0, 0.4, 0.005
+#: Error of a distance across a peptide beyond which what the network says of its dihedrals is worth little, Angstrom.
+_TORN = 0.5
 #: Energies, kcal/mol, below which a hydrogen bond is taken to be meant, and down to which it is made stronger.
 _MEANT, _SATISFIED = -0.25, -1.5
 #: Smallest distances between atoms of residues two or more apart, Angstrom (N, CA, C, O by N, CA, C, O); N-O may bond.
@@ -60,8 +63,8 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
     ----------
     frames : Frames, shape (B, L)
     layout : Layout
-        A batch. Residues of one chain with consecutive indices are bonded; those that are known, or part of a rigid
-        body, stay where they are.
+        A batch. Residues of one chain with consecutive indices are bonded; those that are known stay where they are,
+        rigid bodies that move do so as one.
     steps : int
 
     Returns
@@ -76,14 +79,20 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
     held = layout.given_atoms[:, :-1, 3] & bonded
     turn = torch.zeros_like(translations, requires_grad=True)
     shift = torch.zeros_like(translations, requires_grad=True)
+    bodies = _Bodies.of(frames, layout)
     optimizer = torch.optim.Adam(
-        [{"params": [turn], "lr": _RATE / 3}, {"params": [shift], "lr": _RATE}], betas=(0.8, 0.95)
+        [{"params": [turn], "lr": _RATE / 3}, {"params": [shift, bodies.turn, bodies.shift], "lr": _RATE}],
+        betas=(0.8, 0.95),
     )
     free = moving[..., None].to(translations.dtype)
+
+    def now() -> Frames:
+        return bodies.moved(_moved(rotations, translations, turn * free, shift * free))
+
     pairs = _near_pairs(translations, mask, residue_index, chain_index)
     given = layout.to_atoms(frames)
     donors = _meant_bonds(given, pairs, bonded)
-    wanted = phi_psi_omega(given)
+    wanted, sound = phi_psi_omega(given), _sound(given, bonded)
     wanted[..., 2] = math.pi
     # The O of a given residue says where the next N is to be.
     turned = dihedral(*given.unbind(-2)) + math.pi
@@ -92,20 +101,61 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
         for step in range(steps):
             for group, rate in zip(optimizer.param_groups, (_RATE / 3, _RATE), strict=True):
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-            moved = _moved(rotations, translations, turn * free, shift * free)
+            moved = now()
             if step and step % _RENEW == 0:
                 pairs = _near_pairs(moved.translations.detach(), mask, residue_index, chain_index)
             atoms = layout.to_atoms(moved)
             energy = _BOND * (_peptides(atoms, bonded) + _to_given_oxygen(atoms, held)) + _CLASH * _clashes(
                 atoms, pairs
             )
-            energy = energy + _DIHEDRAL * _turns(atoms, wanted, bonded) + _TIE * (shift * free).square().sum()
+            energy = energy + _DIHEDRAL * _turns(atoms, wanted, bonded, sound) + _TIE * (shift * free).square().sum()
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
             optimizer.zero_grad()
             energy.backward()
             optimizer.step()
     with torch.no_grad():
-        return _moved(rotations, translations, turn * free, shift * free)
+        return now()
+
+
+@dataclass(frozen=True)
+class _Bodies:
+    """Rigid bodies that move, and how far they have.
+
+    Parameters
+    ----------
+    member : Tensor of bool, shape (K, B, L)
+    middle : Tensor, shape (K, B, 1, 3)
+    size : Tensor, shape (K, B, 1)
+        Largest distance of a residue from the middle of its body, Angstrom, at least 3.
+    turn, shift : Tensor, shape (K, B, 3)
+        Angstrom, the turn at that distance. Leaves of the graph.
+    """
+
+    member: Tensor
+    middle: Tensor
+    size: Tensor
+    turn: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, frames: Frames, layout: Layout) -> _Bodies:
+        numbers = torch.arange(1, max(1, int(layout.body.max()) + 1), device=layout.body.device)
+        member = layout.mask & (layout.body == numbers[:, None, None])
+        weight = member[..., None].to(frames.translations.dtype)
+        middle = (frames.translations * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp_min(1)
+        far = ((frames.translations - middle) * weight).norm(dim=-1)
+        turn, shift = frames.translations.new_zeros(2, *member.shape[:2], 3)
+        size = far.amax(-1, keepdim=True).clamp_min(3.0)
+        return cls(member, middle, size, turn.clone().requires_grad_(), shift.clone().requires_grad_())
+
+    def moved(self, frames: Frames) -> Frames:
+        """The frames with each body turned and shifted as one."""
+        parts = (self.member, self.middle, self.turn / self.size, self.shift)
+        for member, middle, turn, shift in zip(*parts, strict=True):
+            about = exp(turn)[:, None]
+            places = (about @ (frames.translations - middle)[..., None])[..., 0] + middle + shift[:, None]
+            frames = Frames(about @ frames.rotations, places).where(member, frames)
+        return frames
 
 
 def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor) -> Frames:
@@ -128,11 +178,23 @@ def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:
     return (errors * bonded[..., None]).sum()
 
 
-def _turns(atoms: Tensor, wanted: Tensor, bonded: Tensor) -> Tensor:
-    """How far phi, psi and omega are from ``wanted`` (B, L, 3), as 1 - cos, summed over bonded residues."""
+def _sound(atoms: Tensor, bonded: Tensor) -> Tensor:
+    """How much the dihedrals at each peptide are worth keeping, 0 to 1, (B, L - 1): nothing where it is torn."""
+    first, second = [bond[0] for bond in _PEPTIDE], [bond[1] for bond in _PEPTIDE]
+    lengths = atoms.new_tensor([bond[2] for bond in _PEPTIDE])
+    error = ((atoms[:, 1:, second] - atoms[:, :-1, first]).norm(dim=-1) - lengths).abs().amax(-1) * bonded
+    return torch.exp(-(error / _TORN).square())
+
+
+def _turns(atoms: Tensor, wanted: Tensor, bonded: Tensor, sound: Tensor) -> Tensor:
+    """How far phi, psi and omega are from ``wanted`` (B, L, 3), as 1 - cos, summed over bonded residues.
+
+    Those about a peptide count as far as it is ``sound`` (B, L - 1): its distances alone make a torn one trans, and
+    a dihedral would keep its N on the wrong side of its C.
+    """
     turned = 1 - torch.cos(phi_psi_omega(atoms) - wanted)
     phi, psi, omega = turned.unbind(-1)
-    return ((phi[:, 1:] + psi[:, :-1] + omega[:, :-1]) * bonded).sum()
+    return ((phi[:, 1:] + psi[:, :-1] + omega[:, :-1]) * bonded * sound).sum()
 
 
 def _near_pairs(translations: Tensor, mask: Tensor, residue_index: Tensor, chain_index: Tensor) -> Tensor:

@@ -60,16 +60,54 @@ def test_a_native_hardly_moves():
     assert after.rama_favoured > before.rama_favoured - 0.05
 
 
-@pytest.mark.parametrize("body", [FIXED, 1])
-def test_residues_that_must_not_move_do_not(body):
-    """Those whose place is given, and those of a rigid body."""
+def test_residues_whose_place_is_given_do_not_move():
     start = shaken(native("1CSP_A"), 0.0, 0.4)
     layout = Layout.chain(len(start.translations))
-    layout.body[10:30] = body
+    layout.body[10:30] = FIXED
     moved = refine(start, layout)
     assert torch.equal(moved.translations[10:30], start.translations[10:30])
     torch.testing.assert_close(moved.rotations[10:30], start.rotations[10:30])
     assert (moved.translations - start.translations)[30:].abs().max() > 0.05
+
+
+def test_a_rigid_body_moves_as_one_and_closes_its_junctions():
+    start = native("1CSP_A")
+    layout = Layout.chain(len(start.translations))
+    layout.body[10:30], layout.body[40:45] = 1, 2
+    member = (layout.body == 1)[:, None]
+    start = Frames(start.rotations, start.translations + member * torch.tensor([0.6, -0.4, 0.3]))
+    moved = refine(start, layout)
+    for rows in (slice(10, 30), slice(40, 45)):
+        before, after = start[rows], moved[rows]
+        torch.testing.assert_close(
+            torch.cdist(after.translations, after.translations),
+            torch.cdist(before.translations, before.translations),
+            atol=1e-3, rtol=0,
+        )  # fmt: skip
+        turn = after.rotations @ before.rotations.mT
+        torch.testing.assert_close(turn, turn[:1].expand_as(turn), atol=1e-4, rtol=0)
+    assert (moved.translations - start.translations)[10:30].norm(dim=-1).max() > 0.1
+    # What is amiss inside a body stays: one bond of the native between ideal frames.
+    assert figures(start).cn_ok < 0.97
+    assert figures(moved).cn_ok > 0.98
+
+
+def test_a_torn_peptide_does_not_keep_its_nitrogen_on_the_wrong_side():
+    """Where residues lie in each other, what a network says of dihedrals is not worth keeping."""
+    start, torn = native("1CSP_A"), []
+    for seed in range(8):
+        source = torch.Generator().manual_seed(seed)
+        rotations, places = start.rotations.clone(), start.translations.clone()
+        places[31] = torch.lerp(places[31], places[29], 0.6)
+        for k in (30, 31):
+            rotations[k] = rotations[k] @ exp(1.2 * torch.randn(3, generator=source))
+        torn.append(Frames(rotations, places))
+    batch = Frames(*(torch.stack([getattr(one, name) for one in torn]) for name in ("rotations", "translations")))
+    moved = refine_frames(batch, Layout.unconditional([len(start.translations)] * 8))
+    for one in range(8):
+        after = figures(moved[one])
+        assert after.cn_ok == 1
+        assert after.angle_worst < 32
 
 
 def test_proteins_of_a_batch_and_broken_bonds_do_not_feel_each_other():
