@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from protgm.evaluate.judge import Judged
     from protgm.evaluate.result import Evaluation
     from protgm.evaluate.sheet import Sheet
+    from protgm.metrics import Given
     from protgm.structure.backbone import Backbone
 
 __all__ = ["write_report"]
@@ -105,7 +106,7 @@ def _payload(
             {"label": DISTANCES[key][0], "help": DISTANCES[key][1], **distance.to_dict()}
             for key, distance in found.distances.items()
         ],
-        "structures": [_packed(b, s, r) for b, s, r in zip(backbones, judged.states, rows, strict=True)],
+        "structures": [_packed(*each) for each in zip(backbones, judged.states, rows, sheet.known, strict=True)],
         "trajectories": {} if folder is None else read_trajectories(folder, backbones),
         "about": _about(found, settings),
         "csv": table.getvalue(),
@@ -219,8 +220,8 @@ def _encoded(array: NDArray) -> str:
     return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode("ascii")
 
 
-def _packed(backbone: Backbone, states: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A structure for the viewer: coordinates in thousandths of an Angstrom."""
+def _packed(backbone: Backbone, states: str, row: Mapping[str, Any], given: Given | None) -> dict[str, Any]:
+    """A structure for the viewer: coordinates in thousandths of an Angstrom, first letters of what is given."""
     coords = backbone.coords.astype(np.float64)
     # Far from the origin is where PDB columns and 3D scenes end.
     middle = np.nanmean(coords[:, 1], axis=0) if np.isfinite(coords[:, 1]).any() else np.zeros(3)
@@ -245,6 +246,7 @@ def _packed(backbone: Backbone, states: str, row: Mapping[str, Any]) -> dict[str
         "numbers": backbone.residue_numbers.tolist(),
         "icodes": "".join((code or " ")[0] for code in backbone.insertion_codes),
         "confidence": confidence,
+        "parts": None if given is None else "".join(part[0] for part in given.parts),
         "ca_only": bool(row["ca_only"]),
     }
 

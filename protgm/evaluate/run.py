@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from protgm.evaluate.known import known_in
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.sheet import Sheet, named_apart
 from protgm.evaluate.steps import Beside, Distances, Judge, Novelty, Sequences, Similarity, Step
@@ -162,7 +163,8 @@ def _sheet(directory: str | PathLike[str] | Backbone | Sequence[Backbone], out: 
     if out is not None:
         check_apart("out", out, Path(directory))
     backbones, failed = read_folder(directory, recursive=recursive)
-    return Sheet(backbones, failed=failed, out=out)
+    given, kept = known_in(Path(directory), backbones)
+    return Sheet(backbones, given, kept, failed=failed, out=out)
 
 
 def _library(reference: str | PathLike[str] | None, split: str | None) -> Natives | None:

@@ -83,6 +83,11 @@ class Sheet:
         return self.verdict.rows
 
     @property
+    def known(self) -> Sequence[Given | None]:
+        """What is known to be given of each structure."""
+        return [None] * len(self.backbones) if self.given is None else self.given
+
+    @property
     def ca(self) -> list[NDArray[np.float32]]:
         """CA positions of the chains of each that hold generated residues."""
         return [backbone.coords[:, 1] for backbone in self.verdict.own]

@@ -84,7 +84,7 @@ class Judge:
     gate: Gate | None = None
 
     def __call__(self, sheet: Sheet) -> None:
-        sheet.judged = judge(sheet.backbones, self.gate or Gate(), sheet.given, stage=sheet.stage)
+        sheet.judged = judge(sheet.backbones, self.gate or Gate(), sheet.known, stage=sheet.stage)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 # Tables have the metrics in the order in which they are registered here.
 from protgm.metrics.gate import Gate
 from protgm.metrics.geometry import geometry
-from protgm.metrics import packing, content, similarity, novelty
+from protgm.metrics import handedness, packing, content, conditions, similarity, novelty
 
 # isort: on
 from protgm.metrics.given import Given
@@ -18,8 +18,10 @@ __all__ = [
     "Given",
     "Metric",
     "Subject",
+    "conditions",
     "content",
     "geometry",
+    "handedness",
     "measure",
     "metric",
     "novelty",
