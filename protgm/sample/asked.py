@@ -48,7 +48,7 @@ class Asked:
         parts: list[Condition] = []
         if self.motif is not None and self.contig is not None:
             parts.append(
-                Motif(self._motif_files(), self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign)))
+                Motif(self.motif_files(), self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign)))
             )
         if self.start is not None:
             if length is not None:
@@ -70,13 +70,14 @@ class Asked:
             parts.append(Potential(HotspotContacts(), self.touch, name="touch"))
         return Conditions(tuple(parts))
 
-    def _motif_files(self) -> list[str]:
+    def motif_files(self) -> list[str]:
+        """Files of the motif."""
         return [str(Path(part.strip()).expanduser()) for part in (self.motif or "").split(",") if part.strip()]
 
     def sources(self, folder: Path) -> dict[str, list[str]]:
         """Files that residues are given from, by part, as paths from a folder."""
         named = {
-            "motif": self._motif_files(),
+            "motif": self.motif_files(),
             "start": [] if self.start is None else [self.start],
             "target": [] if self.target is None else [self.target],
         }
