@@ -84,6 +84,7 @@ class Judge:
     gate: Gate | None = None
 
     def __call__(self, sheet: Sheet) -> None:
+        """Judge the sheet's structures."""
         sheet.judged = judge(sheet.backbones, self.gate or Gate(), sheet.known, stage=sheet.stage)
 
 
@@ -92,6 +93,7 @@ class Similarity:
     """TM-scores of all against all, clusters, and each structure's nearest other one."""
 
     def __call__(self, sheet: Sheet) -> None:
+        """Align all with all."""
         rows, count = sheet.rows, len(sheet.rows)
         advance = sheet.stage("samples against samples", count * (count - 1) // 2)
         sheet.matrix = matrix = tm_matrix(sheet.ca, workers=sheet.workers, advance=advance)
@@ -119,6 +121,7 @@ class Novelty:
     candidates: int = CANDIDATES
 
     def __call__(self, sheet: Sheet) -> None:
+        """Look for the nearest native of each."""
         natives = [backbone.coords[:, 1] for backbone in self.library]
         found = nearest_natives(sheet.ca, natives, candidates=self.candidates, workers=sheet.workers, stage=sheet.stage)
         for row, nearest in zip(sheet.rows, found, strict=True):
@@ -150,6 +153,7 @@ class Beside:
     similarity: bool = True
 
     def __call__(self, sheet: Sheet) -> None:
+        """Choose the natives and judge them."""
         sheet.library = self.library
         sheet.matched = match_natives(
             sheet.verdict, self.library, self.count, self.gate or Gate(), seed=sheet.seed, stage=sheet.stage
@@ -184,6 +188,7 @@ class Sequences:
     refolder: Refolder | None = None
 
     def __call__(self, sheet: Sheet) -> None:
+        """Design, write where the sheet has a folder, and refold."""
         from protgm.design import ProteinMPNN, design_backbones, write_designs
         from protgm.design.base import settings_of
         from protgm.design.run import DESIGNS
@@ -232,6 +237,7 @@ class Distances:
     """How far the set is from the natives beside; nothing without those."""
 
     def __call__(self, sheet: Sheet) -> None:
+        """Compare with the natives beside."""
         if sheet.matched is not None:
             sheet.stage("distributions", 1)
             theirs = sheet.matched.judged.features

@@ -38,7 +38,7 @@ class Peptides:
     ca_c_n, c_n_ca : ndarray, length of ``bonded``
         Bond angles, degrees.
     omega, out_of_plane : ndarray, length of ``bonded``
-        \\|omega\\|, and how far O turns out of the plane of CA, C and the next N, degrees.
+        Size of omega, and how far O turns out of the plane of CA, C and the next N, degrees.
     """
 
     should: NDArray[np.int64]
