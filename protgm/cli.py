@@ -78,12 +78,13 @@ def _check(settings: dict[str, Any]) -> int:
 
 
 def _evaluate(settings: dict[str, Any]) -> int:
-    from protgm.evaluate import evaluate
+    from protgm.evaluate import Gate, evaluate
     from protgm.refold import make_refolder
 
     kind, weights, command = (settings.pop(key) for key in ("refold", "refold_weights", "refold_command"))
+    gate = Gate.of(settings.pop("gate"))
     checked = arguments_of(evaluate, settings)
-    print(evaluate(**checked, refolder=make_refolder(kind, weights=weights, command=command)))
+    print(evaluate(**checked, gate=gate, refolder=make_refolder(kind, weights=weights, command=command)))
     return 0
 
 

@@ -26,9 +26,9 @@ PATHS = (
     "source", "spec", "start", "target",
 )  # fmt: skip
 TEXTS = (
-    "base", "chains", "clustering", "contig", "device", "fixed", "format", "generator", "hotspots", "model", "motif",
-    "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "shell", "split",
-    "strategy", "symmetry",
+    "base", "chains", "clustering", "contig", "device", "export", "fixed", "format", "generator", "hotspots", "model",
+    "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "shell",
+    "split", "strategy", "symmetry",
 )  # fmt: skip
 
 

@@ -24,7 +24,6 @@ _CORE = (
     "hydra-core",
     "pyarrow",
     "safetensors",
-    "pydssp",
 )
 _OPTIONAL = {
     "tensorboard": "curves of training runs",

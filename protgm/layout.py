@@ -37,7 +37,9 @@ class Site:
     source : str
         Chain, number and insertion code in the file that it was taken from, such as ``A95``; empty where it is new.
     part : str
-        ``new``, ``motif``, ``target`` or ``start``.
+        ``new``, ``motif``, ``target``, ``start`` or ``fixed``.
+    file : int
+        Which of several source files, from 1.
     """
 
     chain: str
@@ -45,6 +47,12 @@ class Site:
     code: str = ""
     source: str = ""
     part: str = "new"
+    file: int = 1
+
+    @property
+    def label(self) -> str:
+        """What the output calls it, such as ``A13``."""
+        return f"{self.chain}{self.number}{self.code}"
 
 
 @dataclass(frozen=True, eq=False)

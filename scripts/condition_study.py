@@ -7,7 +7,7 @@ python scripts/condition_study.py what=target complexes=../shared/complexes num=
 `partial`: mean TM-score of the result to the start for each start time. `symmetry`: share of units that pass the
 geometry gate, largest deviation from the orbit (Angstrom), share of assemblies whose units touch (10 CA pairs below 8 A
 or more for each) and do not clash (no CA pair of two units below 3.6 A). `target`: the same of binder and target, and
-hotspots that have a CA of the binder within 9 A, for hetero complexes of the test split: the shorter chain is built
+hotspots touched (the metric `hotspots_touched`), for hetero complexes of the test split: the shorter chain is built
 anew, the six of the other's residues that were nearest to it are the hotspots.
 """
 
@@ -20,17 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from protgm.condition import Condition, Partial, Symmetry, Target
 from protgm.lie.point_groups import point_group
-from protgm.metrics.gate import Gate
-from protgm.metrics.geometry import geometry
+from protgm.metrics import Figures, Gate, Subject, geometry, measure
 from protgm.metrics.similarity import tm_score
+from protgm.sample.describe import given_of
 from protgm.sample.generate import BackboneModel, Generated, load
 from protgm.sample.request import requested, with_labels
 from protgm.sample.settings import SamplerSettings
-from protgm.structure import Backbone, read_structure
+from protgm.structure import read_structure
 
 
 def made(model: BackboneModel, condition: Condition, length: int | str | None, num: int, steps: int) -> list[Generated]:
@@ -40,14 +40,9 @@ def made(model: BackboneModel, condition: Condition, length: int | str | None, n
     return list(model.generate(items, conditions=asked, settings=SamplerSettings(steps=steps)))
 
 
-def sound(backbone: Backbone) -> bool:
-    """Whether a chain passes the geometry gate."""
-    return not Gate().check(geometry(backbone))
-
-
-def between(a: NDArray, b: NDArray) -> NDArray:
-    """CA distances, Angstrom."""
-    return np.linalg.norm(a[:, None].astype(float) - b[None].astype(float), axis=-1)
+def figures(made: Generated, group: str | None = None) -> Figures:
+    """What is measured on a sample; of what was generated, where something was given."""
+    return measure(Subject(made.backbone, given_of(made.layout, made.backbone, group)))
 
 
 def partial(model: BackboneModel, folder: Path, natives: int, num: int, steps: int) -> None:
@@ -60,7 +55,7 @@ def partial(model: BackboneModel, folder: Path, natives: int, num: int, steps: i
             start = read_structure(file)
             for one in made(model, Partial(start, time), None, num, steps):
                 scores.append(tm_score(one.backbone.coords[:, 1], start.coords[:, 1])[0])
-                gate.append(sound(one.backbone))
+                gate.append(not Gate().check(figures(one)))
         print(
             f"| {time} | {np.mean(scores):.3f} ± {np.std(scores) / len(scores) ** 0.5:.3f} | {np.mean(gate):.2f} |",
             flush=True,
@@ -72,18 +67,16 @@ def symmetry(model: BackboneModel, groups: Sequence[str], length: str, num: int,
     print("| group | units | gate a unit | off the orbit, A | in contact, no clash | s/sample |")
     print("|---|---|---|---|---|---|")
     for name in groups:
-        group = point_group(name).numpy()
+        units = len(point_group(name))
         gate, off, good, seconds = [], [], [], []
         for one in made(model, Symmetry(name), length, num, steps):
-            units = one.backbone.coords.reshape(len(group), -1, 4, 3).astype(float)
-            size = units.shape[1]
-            gate.append(sound(one.backbone.select(slice(0, size))))
-            off.append(max(float(np.abs(units[k] - units[0] @ group[k].T).max()) for k in range(len(group))))
-            apart = between(units[0][:, 1], units[1:, :, 1].reshape(-1, 3))
-            good.append((apart < 8).sum() >= 10 and apart.min() >= 3.6)
+            found = figures(one, name)
+            gate.append(not Gate().check(geometry(one.backbone.select(slice(0, len(one.backbone) // units)))))
+            off.append(found.off_orbit)
+            good.append(found.unit_contacts >= 10 and not found.unit_clashes)
             seconds.append(one.seconds)
         cells = f"{np.mean(gate):.2f} | {max(off):.4f} | {np.mean(good):.2f} | {np.mean(seconds):.1f}"
-        print(f"| {name} | {len(group)} | {cells} |", flush=True)
+        print(f"| {name} | {units} | {cells} |", flush=True)
 
 
 def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int) -> None:
@@ -99,18 +92,16 @@ def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int)
         chains = {c: np.array([x == c for x in whole.chain_ids]) for c in dict.fromkeys(whole.chain_ids)}
         short, long = sorted(chains, key=lambda c: chains[c].sum())
         fixed, gone = whole.select(chains[long]), whole.select(chains[short])
-        near = between(fixed.coords[:, 1], gone.coords[:, 1]).min(1)
+        near = cdist(fixed.coords[:, 1], gone.coords[:, 1]).min(1)
         spots = np.argsort(near)[:6]
-        names = tuple(f"{long}{fixed.residue_numbers[i]}{fixed.insertion_codes[i]}" for i in sorted(spots))
+        names = tuple(fixed.label(int(i)) for i in sorted(spots))
         length = int(np.clip(len(gone), 50, 100))
         touched, gate, good = [], [], []
         for one in made(model, Target(fixed, hotspots=names), length, num, steps):
-            new = np.array([site.part == "new" for site in one.layout.sites])
-            binder = one.backbone.coords[: new.sum()]
-            apart = between(fixed.coords[:, 1], binder[:, 1])
-            touched.append(int((apart[spots].min(1) < 9).sum()))
-            gate.append(sound(one.backbone.select(slice(0, int(new.sum())))))
-            good.append(touched[-1] >= 2 and apart.min() >= 3.6)
+            found = figures(one)
+            touched.append(found.hotspots_touched)
+            gate.append(not Gate().check(found))
+            good.append(touched[-1] >= 2 and not found.target_clashes)
         shares += good
         print(
             f"| {row['pdb_id']} | {length} | {np.mean(gate):.2f} | {np.mean(touched):.1f} of 6 | {np.mean(good):.2f} |",

@@ -3,17 +3,17 @@
 python scripts/motif_benchmark.py problems=../shared/motifs num=16 page=docs/studies/motifs.md
 
 A problem is a PDB file with the motif's atoms and, in REMARK 999, the order of segments and the bounds of the total
-length, as the benchmarks of the field have it. `gate`: share that passes the geometry gate; `RMSD`: largest of N, CA,
-C, O of a body to the motif, Angstrom, over the samples; `junctions`: share of peptide bonds between given and new
-residues within .05 A of 1.329; `clashes`: CA clashes per residue; `NLL`: ProteinMPNN's per residue of its best design
-with the motif's types kept (with design=true); `clusters`: TM-0.5 clusters per sample.
+length, as the benchmarks of the field have it. `gate`: share that passes the geometry gate, which judges what was
+generated; `RMSD`: largest of N, CA, C, O of a body to the motif, Angstrom, over the samples; `junctions`: share of
+peptide bonds between given and new residues within .05 A of 1.329, mean over the samples; `clashes`: CA clashes per
+residue; `clusters`: TM-0.5 clusters per sample.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,12 @@ import torch
 
 from protgm.condition import Motif
 from protgm.files import atomic
-from protgm.metrics.gate import Gate
-from protgm.metrics.geometry import geometry
+from protgm.metrics import Gate, Subject, measure
 from protgm.metrics.similarity import clusters, tm_matrix
-from protgm.sample.generate import BackboneModel, Generated, load
+from protgm.sample.describe import given_of
+from protgm.sample.generate import BackboneModel, load
 from protgm.sample.request import requested, with_labels
 from protgm.sample.settings import SamplerSettings
-from protgm.structure import Backbone, read_structure
-from protgm.structure.frames import kabsch
 
 
 def problem(path: Path) -> Motif:
@@ -47,49 +45,19 @@ def problem(path: Path) -> Motif:
     return Motif(str(path), ",".join(elements), (bounds["MIN"], bounds["MAX"]))
 
 
-def motif_rmsd(made: Generated, source: Backbone) -> float:
-    """The largest RMSD of the given atoms of a body to the motif's, Angstrom."""
-    at = {
-        f"{c}{n}{code}": i
-        for i, (c, n, code) in enumerate(
-            zip(source.chain_ids, source.residue_numbers, source.insertion_codes, strict=True)
-        )
-    }
-    worst = 0.0
-    bodies = made.layout.body.tolist()
-    for body in {b for b in bodies if b >= 0}:
-        rows = [i for i, b in enumerate(bodies) if b == body]
-        here = torch.from_numpy(made.backbone.coords[rows]).double().flatten(0, 1)
-        there = torch.from_numpy(source.coords[[at[made.layout.sites[i].source] for i in rows]]).double().flatten(0, 1)
-        both = here.isfinite().all(-1) & there.isfinite().all(-1)
-        a, b = here[both] - here[both].mean(0), there[both] - there[both].mean(0)
-        worst = max(worst, float((a @ kabsch(a, b).mT - b).square().sum(-1).mean().sqrt()))
-    return worst
-
-
-def junctions(made: Generated) -> Iterator[bool]:
-    """For each peptide bond between a given and a new residue: whether its length is right."""
-    given = [site.part != "new" for site in made.layout.sites]
-    broken = made.layout.breaks.tolist()
-    for i in range(len(given) - 1):
-        if given[i] != given[i + 1] and not broken[i]:
-            length = float(np.linalg.norm(made.backbone.coords[i, 2] - made.backbone.coords[i + 1, 0]))
-            yield abs(length - 1.329) < 0.05
-
-
 def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, save: str) -> tuple[str, float, bool]:
     """A line of the table, the share that passes, and whether one does."""
-    condition, source = with_labels(problem(path), "native"), read_structure(str(path))
+    condition = with_labels(problem(path), "native")
     made = list(model.generate(requested(condition, None, num, 0), conditions=condition, settings=settings))
     if save:
         folder = Path(save) / path.stem
         folder.mkdir(parents=True, exist_ok=True)
         for one in made:
             one.backbone.to_pdb(folder / f"{one.item.name}.pdb")
-    reports = [geometry(one.backbone) for one in made]
+    reports = [measure(Subject(one.backbone, given_of(one.layout, one.backbone))) for one in made]
     passed = [not Gate().check(report) for report in reports]
-    rmsd = max(motif_rmsd(one, source) for one in made)
-    joined = [ok for one in made for ok in junctions(one)]
+    rmsd = max(report.motif_rmsd for report in reports)
+    joined = [report.junction_ok for report in reports if report.get("junction_ok") is not None]
     groups = {}
     for one in made:
         groups.setdefault(one.item.length, []).append(one.backbone.coords[:, 1])

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from sampling_study import diversity, generate, start
 
 from protgm.data import Dataset
+from protgm.metrics import Figures, geometry
 from protgm.metrics.gate import Gate
-from protgm.metrics.geometry import Geometry, geometry
 from protgm.metrics.novelty import nearest_natives
 from protgm.metrics.similarity import SAME_FOLD
 from protgm.sample.generate import Generated
@@ -75,7 +75,7 @@ def last_row(path: Path) -> dict[str, float]:
     return {key: float(value) for key, value in row.items()}
 
 
-def natives(data: str, lengths: Sequence[int]) -> list[Geometry]:
+def natives(data: str, lengths: Sequence[int]) -> list[Figures]:
     """Geometry of validation natives whose length lies within 8 of one of ``lengths``."""
     reports = []
     for example in Dataset.open(data, split="val"):
@@ -84,7 +84,7 @@ def natives(data: str, lengths: Sequence[int]) -> list[Geometry]:
     return reports
 
 
-def table(columns: dict[str, Sequence[Geometry]]) -> str:
+def table(columns: dict[str, Sequence[Figures]]) -> str:
     """Markdown: one row a figure, one column a set, means."""
     gate = Gate()
     lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> None:
         Path(options["keep"]).mkdir(parents=True, exist_ok=True)
         for generated in made:
             generated.backbone.to_pdb(Path(options["keep"]) / f"{generated.item.name}.pdb")
-    columns: dict[str, Sequence[Geometry]] = {"natives": natives(options["data"], lengths)}
+    columns: dict[str, Sequence[Figures]] = {"natives": natives(options["data"], lengths)}
     columns["samples"] = [geometry(g.backbone) for g in made]
     columns["before refinement"] = [geometry(g.raw) for g in made]
     for length in lengths:

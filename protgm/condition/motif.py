@@ -129,7 +129,7 @@ class Motif(Condition):
                 gaps.append(torch.zeros(len(piece), dtype=torch.long))
             else:
                 source = self._files[element.file - 1]  # type: ignore[attr-defined]
-                piece = given(source, self._rows[element], part="motif", body=bodies[element.body])  # type: ignore[attr-defined]
+                piece = given(source, self._rows[element], part="motif", body=bodies[element.body], file=element.file)  # type: ignore[attr-defined]
                 piece = self._redesigned(piece)
                 along = self._places[element.file - 1][self._rows[element]].diff() - 1  # type: ignore[attr-defined]
                 gaps.append(F.pad(along, (1, 0)))

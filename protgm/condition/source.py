@@ -107,13 +107,13 @@ def _between(
     return rows
 
 
-def given(structure: Backbone, rows: NDArray[np.int64], *, part: str, body: int = FIXED) -> Layout:
+def given(structure: Backbone, rows: NDArray[np.int64], *, part: str, body: int = FIXED, file: int = 1) -> Layout:
     """Residues of a structure as a layout: known, with their types, under the file's chain ids and numbers."""
     piece = structure.select(rows)
     layout = Layout.chain(len(rows))
     tokens = letters_to_tokens(piece.sequence)
     sites = tuple(
-        Site(piece.chain_ids[i], int(piece.residue_numbers[i]), piece.insertion_codes[i], piece.label(i), part)
+        Site(piece.chain_ids[i], int(piece.residue_numbers[i]), piece.insertion_codes[i], piece.label(i), part, file)
         for i in range(len(piece))
     )
     none = torch.zeros(len(rows), dtype=torch.bool)

@@ -6,10 +6,10 @@ from typing import Any
 
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.run import evaluate
-from protgm.metrics.gate import Gate
-from protgm.metrics.geometry import Geometry, geometry
+from protgm.evaluate.sheet import Sheet, named_apart
+from protgm.metrics import Gate, geometry
 
-__all__ = ["Evaluation", "Gate", "Geometry", "evaluate", "geometry"]
+__all__ = ["Evaluation", "Gate", "Sheet", "evaluate", "geometry", "named_apart"]
 
 
 class _Callable(ModuleType):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from protgm.evaluate.words import HISTOGRAMS
 from protgm.files import atomic
+from protgm.metrics import registered
 from protgm.metrics.features import DIHEDRAL_BINS
 from protgm.structure.size import globular_radius
 
@@ -105,7 +105,8 @@ def _ramachandran(axes: Axes, judged: Judged, natives: Judged | None) -> None:
 
 
 def _histograms(figure: Figure, found: Evaluation, natives: Judged | None) -> Figure:
-    known = [key for key in HISTOGRAMS if np.isfinite(_values(found.samples, key)).any()]
+    titles = {one.name: one.title for one in registered() if one.title}
+    known = [key for key in titles if np.isfinite(_values(found.samples, key)).any()]
     for axes, key in zip(
         np.atleast_1d(figure.subplots(-(-len(known) // 3), 3, squeeze=False)).ravel(), known, strict=False
     ):
@@ -120,7 +121,7 @@ def _histograms(figure: Figure, found: Evaluation, natives: Judged | None) -> Fi
             values = values[np.isfinite(values)]
             if len(values):
                 axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)), **style)
-        axes.set_title(HISTOGRAMS[key], fontsize=10)
+        axes.set_title(titles[key], fontsize=10)
         axes.set(xlabel=key, ylabel="share")
         axes.legend(frameon=False, fontsize=8)
     for axes in figure.axes[len(known) :]:

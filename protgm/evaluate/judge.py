@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.metrics import Gate, Given, Metric, Subject, measure, register, registered
 from protgm.metrics.features import Features, features, stack
-from protgm.metrics.gate import Gate
-from protgm.metrics.geometry import geometry
-from protgm.metrics.secondary import secondary
-from protgm.metrics.torsions import Torsions, torsions
+from protgm.metrics.torsions import Torsions
 from protgm.progress import Stage, quiet
 from protgm.structure.assemble import left_out
 from protgm.text import printable
@@ -23,6 +21,12 @@ if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
 __all__ = ["Judged", "judge", "picks", "reference_figures", "summarise"]
+
+register(Metric("name", "file without its ending", column=1))
+register(Metric("ca_only", "whether the file has CA atoms only"))
+
+#: Of a row, what is no figure.
+_TEXTS = ("name", "reasons", "file", "left_out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,51 +41,61 @@ class Judged:
         Secondary structure of each.
     angles : list of Torsions
     features : Features
+    own : list of Backbone
+        The chains of each that hold generated residues: all, where nothing is known to be given.
     """
 
     rows: list[dict[str, Any]]
     states: list[str]
     angles: list[Torsions]
     features: Features
+    own: list[Backbone]
 
 
-def judge(backbones: Sequence[Backbone], gate: Gate, *, name: str = "geometry", stage: Stage = quiet) -> Judged:
-    """Geometry, gate and secondary structure of every backbone."""
-    rows, states, every, vectors = [], [], [], []
+def judge(
+    backbones: Sequence[Backbone],
+    gate: Gate,
+    given: Sequence[Given | None] | None = None,
+    *,
+    name: str = "geometry",
+    stage: Stage = quiet,
+) -> Judged:
+    """All metrics, and the gate, of every backbone; of what was generated, where it is known what was given."""
+    subjects = [Subject(b, one) for b, one in zip(backbones, given or [None] * len(backbones), strict=True)]
+    rows, vectors = [], []
     advance = stage(name, len(backbones))
-    for backbone in backbones:
-        angles, structure = torsions(backbone), secondary(backbone)
-        figures = geometry(backbone, secondary=structure.states, angles=angles)
-        ca_only = math.isnan(figures.bond_mad) and len(backbone) > 0
-        reasons = gate.check(figures)
-        if ca_only:
-            # What the file never had is not held against the structure.
-            reasons = tuple(reason for reason in reasons if not reason.startswith("missing:"))
-        confidence = None if backbone.confidence is None else float(np.nanmean(backbone.confidence))
-        rows.append(
-            {
-                "name": backbone.name,
-                "file": None if (file := backbone.metadata.get("file")) is None else printable(file, limit=4096),
-                "passed": not reasons,
-                "reasons": list(reasons),
-                "ca_only": ca_only,
-                "confidence": confidence,
-                **figures.to_dict(),
-                "helices": structure.helices,
-                "strands": structure.strands,
-                "helix_length": structure.helix_length,
-                "strand_length": structure.strand_length,
-                "parallel": structure.parallel,
-                "antiparallel": structure.antiparallel,
-            }
-        )
-        if what := left_out(backbone.metadata):
-            rows[-1]["left_out"] = what
-        states.append(structure.states)
-        every.append(angles)
-        vectors.append(features(backbone, angles=angles, states=structure, rg_ratio=figures.rg_ratio))
+    for subject in subjects:
+        rows.append(_row(subject, gate))
+        vectors.append(features(subject))
         advance(1)
-    return Judged(rows, states, every, stack(vectors))
+    return Judged(
+        rows,
+        [subject.secondary.states for subject in subjects],
+        [subject.angles for subject in subjects],
+        stack(vectors),
+        [subject.own_backbone for subject in subjects],
+    )
+
+
+def _row(subject: Subject, gate: Gate) -> dict[str, Any]:
+    backbone, figures = subject.backbone, measure(subject)
+    reasons = gate.check(figures)
+    ca_only = math.isnan(figures.bond_mad) and len(backbone) > 0
+    if ca_only:
+        # What the file never had is not held against the structure.
+        reasons = tuple(reason for reason in reasons if not reason.startswith("missing:"))
+    file = backbone.metadata.get("file")
+    row = {
+        "name": backbone.name,
+        "file": None if file is None else printable(file, limit=4096),
+        "passed": not reasons,
+        "reasons": list(reasons),
+        "ca_only": ca_only,
+        **figures.to_dict(),
+    }
+    if what := left_out(backbone.metadata):
+        row["left_out"] = what
+    return row
 
 
 def _numbers(rows: Sequence[dict[str, Any]], key: str) -> NDArray[np.float64]:
@@ -94,7 +108,7 @@ def reference_figures(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, flo
     found = {}
     # Some figures are known of some rows only.
     for key in dict.fromkeys(key for row in rows for key in row):
-        if key in ("name", "reasons", "file", "left_out"):
+        if key in _TEXTS:
             continue
         numbers = _numbers(rows, key)
         if len(numbers):
@@ -111,7 +125,8 @@ def summarise(rows: Sequence[dict[str, Any]], matrix: NDArray[np.floating] | Non
     if matrix is not None and count > 1:
         pair_tm = float(np.nanmean((matrix[pairs] + matrix.T[pairs]) / 2))
     nearest = _numbers(rows, "native_tm")
-    mean = {key: float(v.mean()) if len(v := _numbers(rows, key)) else None for key in _MEANS}
+    means = ["length", *(one.name for one in registered() if one.tile)]
+    mean = {key: float(v.mean()) if len(v := _numbers(rows, key)) else None for key in means}
     found = [row["cluster"] for row in rows if row.get("cluster") is not None]
     novel_sound = [r for r in rows if r["passed"] and r.get("native_tm") is not None and r["native_tm"] < 0.5]
     return {
@@ -128,20 +143,6 @@ def summarise(rows: Sequence[dict[str, Any]], matrix: NDArray[np.floating] | Non
         **mean,
         "designable": sum(bool(r["designable"]) for r in rows) if any("designable" in r for r in rows) else None,
     }
-
-
-_MEANS = (
-    "length",
-    "helix",
-    "strand",
-    "rama_favoured",
-    "rg_ratio",
-    "confidence",
-    "mpnn_nll",
-    "sc_rmsd",
-    "sc_tm",
-    "plddt",
-)
 
 
 def picks(rows: list[dict[str, Any]]) -> list[str]:

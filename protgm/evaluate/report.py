@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,35 +17,35 @@ from numpy.typing import NDArray
 
 from protgm.evaluate.tables import csv_text, plain
 from protgm.evaluate.trajectories import read_trajectories
-from protgm.evaluate.words import DISTANCES, HELP, HISTOGRAMS, SHOWN
 from protgm.files import atomic
+from protgm.metrics import registered
+from protgm.metrics.distributions import DISTANCES
 from protgm.metrics.features import DIHEDRAL_BINS
 from protgm.metrics.similarity import SAME_FOLD
 
 if TYPE_CHECKING:
     from protgm.evaluate.judge import Judged
     from protgm.evaluate.result import Evaluation
+    from protgm.evaluate.sheet import Sheet
+    from protgm.metrics import Given
     from protgm.structure.backbone import Backbone
 
 __all__ = ["write_report"]
 
 _MISSING = -(2**31)
 _DOTS = 30_000  # phi/psi points drawn at most
-_NATIVE_KEYS = ("length", "helix", "strand", "rg", *HISTOGRAMS)
 
 
 def write_report(
     found: Evaluation,
     settings: Mapping[str, Any],
-    backbones: Sequence[Backbone],
-    judged: Judged,
-    natives: Judged | None,
+    sheet: Sheet,
     *,
     folder: Path | None,
     path: Path,
 ) -> None:
-    """Write the report; ``folder`` is where trajectories may be, if anywhere, ``natives`` those of like length."""
-    data = _payload(found, settings, backbones, judged, natives, folder)
+    """Write the report of an evaluated sheet; ``folder`` is where trajectories may be, if anywhere."""
+    data = _payload(found, settings, sheet, folder)
     # Inside a script element nothing but "</script" and "<!--" could end the JSON early.
     text = json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     assets = files("protgm.evaluate").joinpath("assets")
@@ -73,12 +73,16 @@ def _escaped(text: str) -> str:
 def _payload(
     found: Evaluation,
     settings: Mapping[str, Any],
-    backbones: Sequence[Backbone],
-    judged: Judged,
-    natives: Judged | None,
+    sheet: Sheet,
     folder: Path | None,
 ) -> dict[str, Any]:
-    rows = found.samples
+    rows, backbones, judged = found.samples, sheet.backbones, sheet.verdict
+    natives = None if sheet.matched is None else sheet.matched.judged
+    known = registered()
+    columns = sorted((one for one in known if one.column is not None), key=lambda one: one.column or 0)
+    shown = [one.name for one in columns]
+    drawn = {one.name: one.title for one in known if one.title}
+    native_keys = ("length", "helix", "strand", "rg", *drawn)
     keys = csv_text(rows)[0]
     table = io.StringIO()
     csv.writer(table).writerows(csv_text(rows))
@@ -89,20 +93,20 @@ def _payload(
         "summary": found.summary,
         "picks": found.picks,
         "rows": [{key: row.get(key) for key in keys} for row in rows],
-        "columns": [key for key in SHOWN if any(row.get(key) is not None for row in rows)],
-        "all_columns": [*(k for k in SHOWN if k in keys), *(k for k in keys if k not in SHOWN and k not in hidden)],
-        "help": HELP,
+        "columns": [key for key in shown if any(row.get(key) is not None for row in rows)],
+        "all_columns": [*(k for k in shown if k in keys), *(k for k in keys if k not in shown and k not in hidden)],
+        "help": {one.name: one.words for one in known},
         "natives": found.natives,
         "has_natives": natives is not None,
-        "native_points": [] if natives is None else [{k: r.get(k) for k in _NATIVE_KEYS} for r in natives.rows],
+        "native_points": [] if natives is None else [{k: r.get(k) for k in native_keys} for r in natives.rows],
         "ramachandran": _ramachandran(judged, natives),
-        "histograms": [[key, title] for key, title in HISTOGRAMS.items() if any(r.get(key) is not None for r in rows)],
+        "histograms": [[key, title] for key, title in drawn.items() if any(r.get(key) is not None for r in rows)],
         "matrix": None if found.matrix is None else _matrix(found),
         "distances": [
             {"label": DISTANCES[key][0], "help": DISTANCES[key][1], **distance.to_dict()}
             for key, distance in found.distances.items()
         ],
-        "structures": [_packed(b, s, r) for b, s, r in zip(backbones, judged.states, rows, strict=True)],
+        "structures": [_packed(*each) for each in zip(backbones, judged.states, rows, sheet.known, strict=True)],
         "trajectories": {} if folder is None else read_trajectories(folder, backbones),
         "about": _about(found, settings),
         "csv": table.getvalue(),
@@ -120,6 +124,7 @@ def _subtitle(found: Evaluation, settings: Mapping[str, Any]) -> str:
 
 def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
     s, tiles = found.summary, []
+    metrics = {one.name: one for one in registered()}
 
     def tile(label: str, value: str, *, key: str | None = None, note: str | None = None, percent: bool = False) -> None:
         native = found.natives.get(key or "")
@@ -128,7 +133,15 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
         if native is not None:
             mean, low, high = (f"{scale * native[k]:.{digits}f}{unit}" for k in ("mean", "p5", "p95"))
             span = mean if key == "passed" else f"{mean} ({low} to {high})"
-        tiles.append({"label": label, "value": value, "native": span, "note": note, "help": HELP.get(key or "", "")})
+        tiles.append(
+            {
+                "label": label,
+                "value": value,
+                "native": span,
+                "note": note,
+                "help": metrics[key].words if key in metrics else "",
+            }
+        )
 
     def percent(value: float | None) -> str:
         return "-" if value is None else f"{100 * value:.0f} %"
@@ -164,21 +177,13 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
         tile("mean TM to nearest native", f"{s['mean_native_tm']:.2f}", key="native_tm", note="lower is newer")
     if s["designable"] is not None:
         tile("designable", percent(s["designable"] / s["samples"]), note="refolds to less than 2 A")
-    tile("helix", percent(s["helix"]), key="helix", percent=True)
-    tile("strand", percent(s["strand"]), key="strand", percent=True)
-    if s["rama_favoured"] is not None:
-        tile("favoured phi/psi", percent(s["rama_favoured"]), key="rama_favoured", percent=True)
-    if s["rg_ratio"] is not None:
-        tile("Rg over natives' law", f"{s['rg_ratio']:.2f}", key="rg_ratio")
-    for key, label in (
-        ("mpnn_nll", "ProteinMPNN NLL per residue"),
-        ("confidence", "confidence"),
-        ("sc_rmsd", "refolding RMSD (A)"),
-    ):
-        if s[key] is not None:
-            tile(label, f"{s[key]:.2f}", key=key)
-            if key == "mpnn_nll" and (own := found.natives.get("native_nll")) is not None:
-                tiles[-1]["native"] = f"{tiles[-1]['native'] or '-'}, own sequences {own['mean']:.2f}"
+    for key, one in metrics.items():
+        if not one.tile or s[key] is None:
+            continue
+        shares = one.unit == "share"
+        tile(one.tile, percent(s[key]) if shares else f"{s[key]:.2f}", key=key, percent=shares)
+        if key == "mpnn_nll" and (own := found.natives.get("native_nll")) is not None:
+            tiles[-1]["native"] = f"{tiles[-1]['native'] or '-'}, own sequences {own['mean']:.2f}"
     return tiles
 
 
@@ -215,8 +220,8 @@ def _encoded(array: NDArray) -> str:
     return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode("ascii")
 
 
-def _packed(backbone: Backbone, states: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A structure for the viewer: coordinates in thousandths of an Angstrom."""
+def _packed(backbone: Backbone, states: str, row: Mapping[str, Any], given: Given | None) -> dict[str, Any]:
+    """A structure for the viewer: coordinates in thousandths of an Angstrom, first letters of what is given."""
     coords = backbone.coords.astype(np.float64)
     # Far from the origin is where PDB columns and 3D scenes end.
     middle = np.nanmean(coords[:, 1], axis=0) if np.isfinite(coords[:, 1]).any() else np.zeros(3)
@@ -241,6 +246,7 @@ def _packed(backbone: Backbone, states: str, row: Mapping[str, Any]) -> dict[str
         "numbers": backbone.residue_numbers.tolist(),
         "icodes": "".join((code or " ")[0] for code in backbone.insertion_codes),
         "confidence": confidence,
+        "parts": None if given is None else "".join(part[0] for part in given.parts),
         "ca_only": bool(row["ca_only"]),
     }
 

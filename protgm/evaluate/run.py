@@ -1,4 +1,4 @@
-"""``protgm evaluate``: are these proteins sound, native-like, different from each other, new; which to order?"""
+"""``protgm evaluate``: are these proteins sound, like natives, different from each other, new; which to order?"""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from protgm.evaluate.memory import named_apart
+from protgm.evaluate.known import known_in
 from protgm.evaluate.result import Evaluation
+from protgm.evaluate.sheet import Sheet, named_apart
+from protgm.evaluate.steps import Beside, Distances, Judge, Novelty, Sequences, Similarity, Step
 from protgm.files import read_json
-from protgm.made import check_apart, remove_others, write_list
+from protgm.made import check_apart, remove_others
 from protgm.metrics.gate import Gate
+from protgm.progress import Stages
 from protgm.structure.backbone import Backbone
+from protgm.text import printable
+from protgm.workers import cores
 
 if TYPE_CHECKING:
     from protgm.data.natives import Natives
     from protgm.design import Designer
-    from protgm.progress import Stage
     from protgm.refold import Refolder
 
 __all__ = ["Evaluation", "evaluate"]
@@ -94,210 +95,129 @@ def evaluate(
     ValueError
         If a folder holds no readable structure, or a number is out of range.
     """
-    from protgm.data.folder import read_folder
-    from protgm.data.natives import read_natives
-    from protgm.design import ProteinMPNN
-    from protgm.design.write import check_targets
-    from protgm.evaluate.baseline import align_natives, design_natives, match_natives
-    from protgm.evaluate.judge import judge, picks, reference_figures, summarise
-    from protgm.metrics.similarity import clusters_among
-    from protgm.progress import Stages
-    from protgm.text import printable
-    from protgm.workers import cores
-
     for key, value, least in (
         ("natives", natives, 10),
         ("candidates", candidates, 1),
         ("num_seqs", num_seqs, 0),
         ("seed", seed, 0),
+        ("workers", cores() if workers is None else workers, 1),
     ):
         if value < least:
             raise ValueError(f"{key}={value} must be at least {least}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers={workers} must be at least 1")
     if refolder is not None and num_seqs < 1:
         raise ValueError("refolding needs designed sequences: num_seqs must be at least 1")
-    used = workers or cores()
-    gate = gate or Gate()
-    start = time.monotonic()
-    if figures is None:
-        figures = find_spec("matplotlib") is not None
-    elif figures:
-        from protgm.evaluate.figures import require_matplotlib
-
-        require_matplotlib()
+    start, gate = time.monotonic(), gate or Gate()
+    drawn = _drawn(figures)
     folder = Path(directory) if isinstance(directory, str | PathLike) else None
-    failed: list[tuple[str, str]] = []
-    out = None if out is None else Path(out)
-    if isinstance(directory, str | PathLike):
-        if out is not None:
-            check_apart("out", out, Path(directory))
-        backbones, failed = read_folder(directory, recursive=recursive)
-    else:
-        backbones = named_apart(directory)
-    if num_seqs and out is not None and folder is not None:
-        inputs = [folder / file for file in (*(str(b.metadata["file"]) for b in backbones), *(f for f, _ in failed))]
-        for part in ("designs", "refolded"):
-            check_targets(out / part, [b.name for b in backbones], inputs)
-    library = None if reference is None else read_natives(reference, split=split)
-    before = {} if out is None else _before(out)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    with Stages(enabled=progress) as stage:
-        judged = judge(backbones, gate, stage=stage)
-        matrix = None
-        if similarity:
-            matrix = _add_similarity(judged.rows, backbones, used, stage)
-        matched, pairs = None, {}
-        files: list[str] = []
-        if library is not None:
-            _add_novelty(judged.rows, backbones, library, candidates, used, stage)
-            matched = match_natives(judged, library, natives, gate, seed=seed, stage=stage)
-            if similarity:
-                pairs = align_natives(matched, library, candidates=candidates, workers=used, seed=seed, stage=stage)
-        if num_seqs:
-            designer = designer or ProteinMPNN()
-            written, unwritten = _add_design(
-                judged.rows, backbones, out, num_seqs, designer, refolder, seed, used, stage
-            )
-            files += written
-            failed += unwritten
-            if matched is not None:
-                design_natives(matched, designer, num_seqs, seed=seed, stage=stage)
-        distances = {}
-        if matched is not None:
-            from protgm.metrics.distributions import compare
-
-            stage("distributions", 1)
-            distances = compare(judged.features, matched.judged.features, seed=seed)
-        summary = summarise(judged.rows, matrix)
-        if matrix is not None and "clusters" in pairs:
-            summary["clusters_drawn"] = clusters_among(matrix, int(pairs["clusters"]["of"]), seed=seed)
-        found = Evaluation(
-            samples=judged.rows,
-            summary=summary,
-            picks=picks(judged.rows),
-            natives=reference_figures(matched.judged.rows) | pairs if matched is not None else {},
-            distances=distances,
-            matrix=matrix,
-            failed=failed,
-            out=out,
-        )
-        peers = None if matched is None else matched.judged
-        settings = {
-            "directory": f"{len(backbones)} backbones" if folder is None else printable(folder, limit=4096),
-            "reference": None if library is None else library.source,
-            "natives": 0 if library is None else len(library),
-            "natives_compared": 0 if peers is None else len(peers.rows),
-            "candidates": candidates,
-            "num_seqs": num_seqs,
-            "seed": seed,
-            "gate": vars(gate),
-        }
-        if out is None:
-            return found
-        from protgm.evaluate.tables import write_tables
-
-        if figures:
-            from protgm.evaluate.figures import write_figures
-
-            files += [f"figures/{name}" for name in write_figures(found, judged, peers, out / "figures")]
-        if html:
-            from protgm.evaluate.report import write_report
-
-            write_report(found, settings, backbones, judged, peers, folder=folder, path=out / "report.html")
-            files.append("report.html")
-        files = write_tables(found, out, settings, seconds=time.monotonic() - start, files=files)
-        remove_others(out, before, files)
+    sheet = _sheet(directory, None if out is None else Path(out), recursive)
+    sheet.workers, sheet.seed = workers or cores(), seed
+    if num_seqs:
+        _check_targets(sheet, folder)
+    library = _library(reference, split)
+    steps: list[Step] = [Judge(gate)]
+    if similarity:
+        steps.append(Similarity())
+    if library is not None:
+        steps += [Novelty(library, candidates), Beside(library, natives, gate, candidates, similarity)]
+    if num_seqs:
+        steps.append(Sequences(num_seqs, designer, refolder))
+    steps.append(Distances())
+    before = {} if sheet.out is None else _before(sheet.out)
+    with Stages(enabled=progress) as sheet.stage:
+        for step in steps:
+            step(sheet)
+    settings = {
+        "directory": f"{len(sheet.backbones)} backbones" if folder is None else printable(folder, limit=4096),
+        "reference": None if library is None else library.source,
+        "natives": 0 if library is None else len(library),
+        "natives_compared": 0 if sheet.matched is None else len(sheet.matched.judged.rows),
+        "candidates": candidates,
+        "num_seqs": num_seqs,
+        "seed": seed,
+        "gate": gate.limits,
+    }
+    found = sheet.evaluation()
+    if sheet.out is not None:
+        _write(found, sheet, settings, folder, start=start, html=html, figures=drawn)
+        remove_others(sheet.out, before, sheet.files)
     return found
 
 
+def _drawn(figures: bool | None) -> bool:
+    """Whether figures are drawn; an error where they are asked for and cannot be."""
+    if figures is None:
+        return find_spec("matplotlib") is not None
+    if figures:
+        from protgm.evaluate.figures import require_matplotlib
+
+        require_matplotlib()
+    return figures
+
+
+def _sheet(directory: str | PathLike[str] | Backbone | Sequence[Backbone], out: Path | None, recursive: bool) -> Sheet:
+    """The structures to judge, and where to write to."""
+    if not isinstance(directory, str | PathLike):
+        return Sheet(named_apart(directory), out=out)
+    from protgm.data.folder import read_folder
+
+    if out is not None:
+        check_apart("out", out, Path(directory))
+    backbones, failed = read_folder(directory, recursive=recursive)
+    given, kept = known_in(Path(directory), backbones)
+    return Sheet(backbones, given, kept, failed=failed, out=out)
+
+
+def _library(reference: str | PathLike[str] | None, split: str | None) -> Natives | None:
+    if reference is None:
+        return None
+    from protgm.data.natives import read_natives
+
+    return read_natives(reference, split=split)
+
+
+def _check_targets(sheet: Sheet, folder: Path | None) -> None:
+    """Refuse to write designs over what is read."""
+    if sheet.out is None or folder is None:
+        return
+    from protgm.design.write import check_targets
+
+    names = [str(b.metadata["file"]) for b in sheet.backbones] + [file for file, _ in sheet.failed]
+    for part in ("designs", "refolded"):
+        check_targets(sheet.out / part, [b.name for b in sheet.backbones], [folder / name for name in names])
+
+
 def _before(out: Path) -> dict[str, Any]:
-    """What an earlier evaluation has noted in its folder."""
+    """What an earlier evaluation has noted in its folder, which is made where it is not there."""
     try:
         return read_json(out / "metrics.json")
     except (OSError, ValueError):
         return {}
+    finally:
+        out.mkdir(parents=True, exist_ok=True)
 
 
-def _ca(backbones: Sequence[Backbone]) -> list[NDArray[np.float32]]:
-    return [b.coords[:, 1] for b in backbones]
-
-
-def _add_similarity(
-    rows: list[dict[str, Any]], backbones: Sequence[Backbone], workers: int, stage: Stage
-) -> NDArray[np.float32]:
-    from protgm.metrics.similarity import clusters, tm_matrix
-
-    count = len(backbones)
-    matrix = tm_matrix(
-        _ca(backbones), workers=workers, advance=stage("samples against samples", count * (count - 1) // 2)
-    )
-    for i, (row, label) in enumerate(zip(rows, clusters(matrix), strict=True)):
-        row["cluster"] = int(label)
-        other = np.delete(matrix[i], i)
-        best = np.nanargmax(other) if np.isfinite(other).any() else None
-        row["sample_tm"] = None if best is None else float(other[best])
-        row["nearest_sample"] = None if best is None else rows[int(best) + (best >= i)]["name"]
-    return matrix
-
-
-def _add_novelty(
-    rows: list[dict[str, Any]],
-    backbones: Sequence[Backbone],
-    library: Natives,
-    candidates: int,
-    workers: int,
-    stage: Stage,
+def _write(
+    found: Evaluation,
+    sheet: Sheet,
+    settings: dict[str, Any],
+    folder: Path | None,
+    *,
+    start: float,
+    html: bool,
+    figures: bool,
 ) -> None:
-    from protgm.metrics.novelty import nearest_natives
+    """Figures, the report and the tables, into the sheet's folder."""
+    from protgm.evaluate.tables import write_tables
 
-    found = nearest_natives(_ca(backbones), _ca(library), candidates=candidates, workers=workers, stage=stage)
-    for row, nearest in zip(rows, found, strict=True):
-        row["native_tm"] = None if nearest is None else nearest.tm
-        row["native_rmsd"] = None if nearest is None else nearest.rmsd
-        row["nearest_native"] = None if nearest is None else library[nearest.row].name
+    assert sheet.out is not None
+    peers = None if sheet.matched is None else sheet.matched.judged
+    if figures:
+        from protgm.evaluate.figures import write_figures
 
+        sheet.files += [f"figures/{name}" for name in write_figures(found, sheet.verdict, peers, sheet.out / "figures")]
+    if html:
+        from protgm.evaluate.report import write_report
 
-def _add_design(
-    rows: list[dict[str, Any]],
-    backbones: Sequence[Backbone],
-    out: Path | None,
-    num_seqs: int,
-    designer: Designer,
-    refolder: Refolder | None,
-    seed: int,
-    workers: int,
-    stage: Stage,
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Designed sequences and their predictions, into the rows: the files, and what could not be written and why."""
-    from protgm.design import design_backbones, write_designs
-    from protgm.design.run import DESIGNS
-
-    designs = design_backbones(backbones, num_seqs=num_seqs, seed=seed, designer=designer, workers=workers, stage=stage)
-    files: list[str] = []
-    failed: list[tuple[str, str]] = []
-    if out is not None:
-        written, failed = write_designs(out / "designs", backbones, designs)
-        write_list(out / "designs" / DESIGNS, written, settings=getattr(designer, "settings", {}) | {"seed": seed})
-        files += [f"designs/{name}" for name in (*written, DESIGNS)]
-    for row, found in zip(rows, designs, strict=True):
-        if found:
-            row["mpnn_nll"], row["sequence"] = found[0].nll, found[0].sequence
-    if refolder is not None:
-        from protgm.refold import self_consistency
-
-        folder = None if out is None else out / "refolded"
-        checks = self_consistency(backbones, designs, refolder, folder=folder, stage=stage)
-        for row, check in zip(rows, checks, strict=True):
-            if check is not None:
-                row |= {
-                    "sc_rmsd": check.rmsd,
-                    "sc_tm": check.tm,
-                    "plddt": check.plddt,
-                    "designable": check.designable,
-                    "sequence": check.sequence,
-                }
-        folded = [f"refolded/{b.name}.pdb" for b, check in zip(backbones, checks, strict=True) if check is not None]
-        files += [*folded, "refolded/refolded.json"] if folded else []
-    return files, failed
+        write_report(found, settings, sheet, folder=folder, path=sheet.out / "report.html")
+        sheet.files.append("report.html")
+    sheet.files = write_tables(found, sheet.out, settings, seconds=time.monotonic() - start, files=sheet.files)

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from protgm.metrics.features import Features
 
-__all__ = ["Distance", "Space", "compare", "frechet", "jensen_shannon", "match_lengths", "mmd"]
+__all__ = ["DISTANCES", "Distance", "Space", "compare", "frechet", "jensen_shannon", "match_lengths", "mmd"]
+
+#: Name and meaning of each distance to natives.
+DISTANCES = {
+    "dihedrals_js": ("phi/psi, Jensen-Shannon (bits)", "divergence of the phi/psi histograms of all residues"),
+    "secondary_js": ("H/E/C, Jensen-Shannon (bits)", "divergence of the shares of helix, strand and coil"),
+    "shape_mmd": ("shape, MMD^2", "shares and lengths of helices and strands, relative Rg"),
+    "distances_mmd": ("CA distance maps, MMD^2", "shares of CA distances by sequence separation, a vector each"),
+    "distances_frechet": ("CA distance maps, Frechet", "the same vectors, as Gaussians"),
+}
 
 _COMPONENTS = 8  # principal components of natives' distance maps that are compared
 
@@ -158,7 +167,7 @@ def compare(samples: Features, natives: Features, *, draws: int = 200, seed: int
     Returns
     -------
     dict
-        ``dihedrals_js``, ``secondary_js``, ``shape_mmd``, ``distances_mmd`` and ``distances_frechet``.
+        By the names of `DISTANCES`.
     """
     count = len(samples)
     space, shape = Space.of_natives(natives.distances), Space.of_natives(natives.shape)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from protgm.metrics.secondary import Secondary, secondary
-from protgm.metrics.torsions import Torsions, torsions
+from protgm.metrics.subject import Subject
+from protgm.structure.size import globular_radius, radius_of_gyration
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
@@ -87,31 +87,24 @@ def distance_features(ca: NDArray[np.floating]) -> NDArray[np.float32]:
     return rows.ravel()
 
 
-def features(
-    backbone: Backbone,
-    *,
-    angles: Torsions | None = None,
-    states: Secondary | None = None,
-    rg_ratio: float | None = None,
-) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
-    """One row for `stack`; what is known already need not be computed again."""
-    angles = torsions(backbone) if angles is None else angles
-    states = secondary(backbone) if states is None else states
-    if rg_ratio is None:
-        from protgm.metrics.packing import packing
-
-        rg_ratio = float(packing(backbone, backbone.coords.astype(np.float64), {})["rg_ratio"])
-    known = np.isfinite(angles.phi) & np.isfinite(angles.psi)
+def features(structure: Backbone | Subject) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
+    """One row for `stack`: of the chains that hold generated residues, where it is known which do."""
+    subject = structure if isinstance(structure, Subject) else Subject(structure)
+    own, angles, states = subject.own, subject.angles, subject.secondary
+    known = np.isfinite(angles.phi) & np.isfinite(angles.psi) & own
     turn = ((-180, 180), (-180, 180))
     histogram, _, _ = np.histogram2d(angles.phi[known], angles.psi[known], bins=DIHEDRAL_BINS, range=turn)
-    counts = np.array([states.states.count(s) for s in "HEC"], dtype=np.float32)
-    shape = (states.helix, states.strand, states.helix_length / 10, states.strand_length / 10, rg_ratio)
+    shown = np.array(list(states.states))[own]
+    ca = subject.own_backbone.coords[:, 1]
+    placed = ca[np.isfinite(ca).all(axis=-1)]
+    ratio = radius_of_gyration(placed) / globular_radius(len(placed)) if len(placed) else np.nan
+    shape = (states.helix, states.strand, states.helix_length / 10, states.strand_length / 10, ratio)
     return (
-        len(backbone),
+        int(own.sum()),
         histogram.ravel().astype(np.float32),
-        counts,
+        np.array([(shown == s).sum() for s in "HEC"], dtype=np.float32),
         np.array(shape, dtype=np.float32),
-        distance_features(backbone.coords[:, 1]),
+        distance_features(ca),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.checks import points, whole
+from protgm.metrics.metric import Metric, register
 from protgm.metrics.prefilter import prefilter
 from protgm.metrics.similarity import tm_pairs
 from protgm.progress import Stage, quiet
@@ -20,18 +21,29 @@ __all__ = ["CANDIDATES", "Nearest", "nearest_natives"]
 #: Natives that are aligned with each sample, after the prefilter.
 CANDIDATES = 60
 
+register(
+    Metric(
+        "native_tm",
+        "TM-score to the nearest native, normalised by the sample's length",
+        good="low",
+        column=6,
+        title="Nearest native",
+    )
+)
+register(Metric("native_rmsd", "RMSD of the residues aligned with the nearest native", unit="A"))
+register(Metric("nearest_native", "the nearest native", column=7))
+
 _SHORTEST = 10  # residues of a chain that is compared at all
 _CHUNK = 16  # samples per job of a worker
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The native most like a sample: its row, TM-score normalised by the sample's and by its own length, RMSD of the
-    aligned residues in Angstrom."""
+    """The native most like a sample: its row, TM-score normalised by the sample's length, RMSD of the aligned residues
+    in Angstrom."""
 
     row: int
     tm: float
-    tm_native: float
     rmsd: float
 
 
@@ -120,5 +132,5 @@ def nearest_natives(
             continue
         best = own[np.nanargmax(scores[own, 0])]
         row = int(rows[chosen[position][best - own[0]]])
-        found[k] = Nearest(row, *(float(v) for v in scores[best]))
+        found[k] = Nearest(row, float(scores[best, 0]), float(scores[best, 2]))
     return found

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protgm.alignment.fit import fit
+
 __all__ = ["POINTS", "describe", "prefilter", "smooth"]
 
 #: Points that draw a chain.
@@ -226,7 +228,7 @@ def superposed_scores(
     best = np.zeros(len(rows), dtype=np.float32)
     for _ in range(_ROUNDS):
         rotation, centre, target = _superpose(x, matched, weight)
-        laid = (x - centre[:, None]) @ rotation + target[:, None]
+        laid = (x - centre[:, None]) @ np.swapaxes(rotation, 1, 2) + target[:, None]
         d2 = ((theirs - laid[:, :, None]) ** 2).sum(axis=-1)
         nearest = d2.argmin(axis=-1)
         score = 1 / (1 + np.take_along_axis(d2, nearest[..., None], -1)[..., 0] / d0**2)
@@ -239,12 +241,12 @@ def superposed_scores(
 def _superpose(
     x: NDArray[np.float32], y: NDArray[np.float32], weight: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Kabsch (1976), weighted: ``(x - centre) @ rotation + target`` lies on ``y``; shapes (L, 3) and (K, L, 3)."""
+    """Weighted superpositions: ``(x - centre) @ rotation.T + target`` lies on ``y``; shapes (L, 3) and (K, L, 3)."""
     total = weight.sum(axis=1, keepdims=True) + 1e-9
     centre = weight @ x / total
     target = np.einsum("kl,kli->ki", weight, y) / total
+    moments = np.zeros((len(y), 16), dtype=np.float32)
+    moments[:, 0] = total[:, 0]
     cross = np.einsum("kl,kli,klj->kij", weight, x - centre[:, None], y - target[:, None], optimize=True)
-    u, _, vt = np.linalg.svd(cross)
-    turn = np.ones((len(y), 3), dtype=np.float32)
-    turn[:, 2] = np.sign(np.linalg.det(u @ vt))
-    return (u * turn[:, None]) @ vt, centre, target
+    moments[:, 7:] = cross.reshape(-1, 9)
+    return fit(moments)[0], centre, target

@@ -10,14 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from protgm.metrics.torsions import angle, dihedral, norm
-from protgm.structure.secondary import assign
+from protgm.structure.dssp import hydrogen_bonds
+from protgm.structure.secondary import assign, spaced_out
 
 if TYPE_CHECKING:
     from protgm.structure.backbone import Backbone
 
-__all__ = ["Secondary", "assign_backbone", "assign_ca", "assign_frames", "bridges", "secondary", "segments"]
-
-_SPACER = 6  # empty residues at a break, so that no bridge is found across it
+__all__ = [
+    "Secondary",
+    "assign_backbone",
+    "assign_ca",
+    "assign_frames",
+    "bridges",
+    "secondary",
+    "segments",
+    "summarised",
+]
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Secondary:
     states: str  #: H, E or C of each residue
     helix: float  #: share of residues
     strand: float  #: share of residues
+    coil: float  #: share of residues
     helices: int
     strands: int  #: of two residues and more
     helix_length: float  #: mean residues of a helix, 0 without one
@@ -42,7 +51,7 @@ class Secondary:
 def assign_backbone(backbone: Backbone) -> str:
     """Three-state secondary structure, length L: H, E, C.
 
-    From hydrogen bonds (pydssp) where N, C and O are there, from CA positions (`assign_ca`) where they are in none.
+    From hydrogen bonds where N, C and O are there, from CA positions (`assign_ca`) where they are in none.
     """
     if len(backbone) and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any():
         return assign_ca(backbone.coords[:, 1], np.asarray(backbone.chain_ids))
@@ -67,23 +76,40 @@ def segments(states: str, breaks: ArrayLike | None = None) -> list[tuple[str, in
 
 def secondary(backbone: Backbone) -> Secondary:
     """Assign and summarise."""
-    states = assign_backbone(backbone)
-    ca_only = len(states) > 0 and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any()
+    return summarised(backbone)
+
+
+def summarised(backbone: Backbone, states: str | None = None, counted: NDArray[np.bool_] | None = None) -> Secondary:
+    """Secondary structure in figures.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    states : str, optional
+        H, E or C of each residue, where known; a letter of another kind is not counted.
+    counted : ndarray of bool, shape (L,), optional
+        Residues, whole chains, that figures are about; all by default. What they bond to is looked at all the same.
+    """
+    states = assign_backbone(backbone) if states is None else states
+    own = np.ones(len(states), dtype=bool) if counted is None else counted
+    ca_only = len(states) > 0 and not np.isfinite(backbone.coords[own][:, (0, 2, 3)]).any()
     runs = segments(states, None if ca_only else backbone.chain_breaks())
     # An extended residue on its own is an isolated bridge, no strand.
-    lengths = {s: [end - start for state, start, end in runs if state == s and end - start > 1] for s in "HE"}
-    pairs = None if ca_only else bridges(backbone)
-    total = max(len(states), 1)
+    lengths = {s: [end - k for state, k, end in runs if state == s and end - k > 1 and own[k]] for s in "HE"}
+    pairs = None if ca_only else [own[p].any(axis=1).sum() for p in bridges(backbone)]
+    shown = [state for state, kept in zip(states, own, strict=True) if kept and state in "HEC"]
+    total = max(len(shown), 1)
     return Secondary(
         states=states,
-        helix=states.count("H") / total,
-        strand=states.count("E") / total,
+        helix=shown.count("H") / total,
+        strand=shown.count("E") / total,
+        coil=shown.count("C") / total,
         helices=len(lengths["H"]),
         strands=len(lengths["E"]),
         helix_length=float(np.mean(lengths["H"])) if lengths["H"] else 0.0,
         strand_length=float(np.mean(lengths["E"])) if lengths["E"] else 0.0,
-        parallel=None if pairs is None else len(pairs[0]),
-        antiparallel=None if pairs is None else len(pairs[1]),
+        parallel=None if pairs is None else int(pairs[0]),
+        antiparallel=None if pairs is None else int(pairs[1]),
     )
 
 
@@ -97,14 +123,9 @@ def bridges(backbone: Backbone) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     length = len(backbone)
     if length == 0:
         return (np.zeros((0, 2), dtype=np.int64),) * 2
-    from pydssp.pydssp_numpy import get_hbond_map
-
-    row = np.arange(length) + 1
-    row[1:] += _SPACER * np.cumsum(backbone.chain_breaks()[:-1])
-    spaced = np.full((row[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
-    spaced[row] = backbone.coords
+    spaced, row = spaced_out(backbone.coords, backbone.chain_breaks())
     with np.errstate(all="ignore"):  # missing atoms: NaN energies, hence no hydrogen bond
-        bond = np.nan_to_num(get_hbond_map(spaced)).T > 0
+        bond = hydrogen_bonds(spaced)
     whole = np.zeros((len(spaced) + 2,) * 2, dtype=bool)
     whole[1:-1, 1:-1] = bond
 

@@ -8,12 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protgm.alignment.tm import SHORTEST, tm_scores
+from protgm.metrics.metric import Metric, register
 from protgm.workers import chunked_map
 
 __all__ = ["SAME_FOLD", "clusters", "clusters_among", "tm_matrix", "tm_pairs", "tm_score"]
 
 #: TM-score from which on two structures generally share a fold (Xu & Zhang 2010, Bioinformatics 26:889).
 SAME_FOLD = 0.5
+
+register(Metric("cluster", "cluster at TM 0.5, 0 the largest", column=4))
+register(Metric("pair_tm", "TM-score of two structures, the mean of both normalisations", good="low"))
+register(
+    Metric("sample_tm", "TM-score to the nearest other sample, normalised by this one's length", good="low", column=5)
+)
+register(Metric("nearest_sample", "the nearest other sample"))
 
 _CHUNK = 128  # pairs per job of a worker
 _LIKE = 16  # residues: pairs of lengths in the same steps of so many are aligned together

@@ -2,8 +2,9 @@
 
 from protgm.refold.base import Prediction, Refolder
 from protgm.refold.command import CommandRefolder
-from protgm.refold.consistency import DESIGNABLE_RMSD, Consistency, self_consistency, superposed_rmsd
+from protgm.refold.consistency import DESIGNABLE_RMSD, Consistency, self_consistency
 from protgm.refold.esmfold import ESMFold
+from protgm.structure.superpose import superposed_rmsd
 
 __all__ = [
     "DESIGNABLE_RMSD",

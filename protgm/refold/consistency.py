@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from protgm.checks import points
 from protgm.made import write_list
 from protgm.metrics.similarity import tm_score
 from protgm.progress import Stage, quiet
 from protgm.refold.base import Prediction, Refolder
+from protgm.structure.superpose import superposed_rmsd, superposition
 
 if TYPE_CHECKING:
     from protgm.design.base import Design
     from protgm.structure.backbone import Backbone
 
-__all__ = ["DESIGNABLE_RMSD", "Consistency", "self_consistency", "superposed_rmsd"]
+__all__ = ["DESIGNABLE_RMSD", "Consistency", "self_consistency"]
 
 #: CA RMSD (Angstrom) of the best sequence below which a backbone counts as designable, as in the field's benchmarks.
 DESIGNABLE_RMSD = 2.0
@@ -52,28 +52,6 @@ class Consistency:
     @property
     def designable(self) -> bool:
         return self.rmsd < DESIGNABLE_RMSD
-
-
-def superposed_rmsd(first: ArrayLike, second: ArrayLike) -> float:
-    """RMSD of matched points, shape (L, 3) each, after the best rotation and translation (Kabsch 1976); rows with NaN
-    in either are left out, NaN if fewer than three are left.
-
-    Raises
-    ------
-    ValueError
-        If they are not two arrays of one such shape.
-    """
-    a, b = (points(name, x, "L", 3).astype(np.float64) for name, x in (("first", first), ("second", second)))
-    if len(a) != len(b):
-        raise ValueError(f"first and second: {len(a)} and {len(b)} points; the same number is wanted, matched in order")
-    known = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
-    if known.sum() < 3:
-        return float("nan")
-    a, b = a[known] - a[known].mean(axis=0), b[known] - b[known].mean(axis=0)
-    u, scale, vt = np.linalg.svd(a.T @ b)
-    scale[-1] *= np.sign(np.linalg.det(u @ vt))
-    square = (a**2).sum() + (b**2).sum() - 2 * scale.sum()
-    return float(np.sqrt(max(square, 0.0) / known.sum()))
 
 
 def self_consistency(
@@ -138,9 +116,5 @@ def _write(folder: Path, backbone: Backbone, sequence: str, prediction: Predicti
 
 def _superposed(mobile: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
     """``mobile`` (L, 4, 3) laid over ``target`` by its CA."""
-    a, b = mobile[:, 1].astype(np.float64), target[:, 1].astype(np.float64)
-    known = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
-    middle, goal = a[known].mean(axis=0), b[known].mean(axis=0)
-    u, _, vt = np.linalg.svd((a[known] - middle).T @ (b[known] - goal))
-    turn = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return ((mobile - middle) @ (u @ turn @ vt) + goal).astype(np.float32)
+    rotation, shift = superposition(mobile[:, 1], target[:, 1])
+    return (mobile @ rotation.T + shift).astype(np.float32)

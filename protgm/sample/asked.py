@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,9 @@ class Asked:
         self._check()
         parts: list[Condition] = []
         if self.motif is not None and self.contig is not None:
-            files = [str(Path(part.strip()).expanduser()) for part in self.motif.split(",") if part.strip()]
-            parts.append(Motif(files, self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign))))
+            parts.append(
+                Motif(self.motif_files(), self.contig, _bounds(length), self.unordered, tuple(_words(self.redesign)))
+            )
         if self.start is not None:
             if length is not None:
                 raise ValueError(f"length={length}: start={self.start} says itself how long the protein is")
@@ -67,6 +69,19 @@ class Asked:
         if self.touch:
             parts.append(Potential(HotspotContacts(), self.touch, name="touch"))
         return Conditions(tuple(parts))
+
+    def motif_files(self) -> list[str]:
+        """Files of the motif."""
+        return [str(Path(part.strip()).expanduser()) for part in (self.motif or "").split(",") if part.strip()]
+
+    def sources(self, folder: Path) -> dict[str, list[str]]:
+        """Files that residues are given from, by part, as paths from a folder."""
+        named = {
+            "motif": self.motif_files(),
+            "start": [] if self.start is None else [self.start],
+            "target": [] if self.target is None else [self.target],
+        }
+        return {part: [_from(folder, file) for file in files] for part, files in named.items() if files}
 
     def _check(self) -> None:
         for key, other in _NEEDS:
@@ -93,6 +108,14 @@ _NEEDS = (
     ("hotspots", "target"),
     ("touch", "hotspots"),
 )
+
+
+def _from(folder: Path, file: str) -> str:
+    """A path as seen from a folder, so that both may be moved together."""
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # on another drive
+        return str(Path(file).absolute())
 
 
 def _words(text: str | None) -> list[str]:

@@ -91,7 +91,8 @@ def run(spec: str | None, settings: Mapping[str, Any]) -> int:
     for name, config in good.items():
         console.print(f"{name}:", highlight=False)
         try:
-            sample(config, console)
+            # Scaffolds of all tasks in one folder.
+            sample(config, console, None if config.export is None else Path(str(settings["out"])) / config.export)
         except (ValueError, OSError) as error:
             bad += 1
             console.print(f"{name}: {error}", highlight=False, soft_wrap=True)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from protgm.layout import Layout, Site
-from protgm.model.state import MASK_TOKEN
+import numpy as np
 
-__all__ = ["given_residues", "kept_types", "layout_lines"]
+from protgm.layout import FIXED, Layout, Site
+from protgm.lie.point_groups import point_group
+from protgm.metrics.given import NEW, Given
+from protgm.model.state import MASK_TOKEN
+from protgm.structure import Backbone
+
+__all__ = ["facts", "given_of", "layout_lines"]
 
 
 def layout_lines(layout: Layout) -> list[str]:
@@ -30,33 +35,67 @@ def layout_lines(layout: Layout) -> list[str]:
     return lines
 
 
-def given_residues(layout: Layout) -> dict[str, dict[str, str]]:
-    """Residues that come from a file, by part: name in the output to name in the source, such as ``A13`` to ``A92``."""
-    found: dict[str, dict[str, str]] = {}
+def facts(layout: Layout, backbone: Backbone, group: str | None = None) -> dict[str, object]:
+    """What a manifest keeps of a layout: what is given, and what a sequence design has to keep.
+
+    Returns
+    -------
+    dict
+        Of these what there is: ``given``, by part, names of residues in the output to names in the source (``A13`` to
+        ``A92``; ``2:A92`` in the second file); ``bodies``, numbers of the bodies of given residues that moved;
+        ``hotspots``; and ``keep``: ``types`` (residues), ``chains`` (of a target) and ``copies`` (of a unit).
+    """
+    found: dict[str, object] = {}
+    given: dict[str, dict[str, str]] = {}
     for site in layout.sites:
         if site.part != "new":
-            found.setdefault(site.part, {})[f"{site.chain}{site.number}{site.code}"] = site.source
+            source = site.source if site.file == 1 else f"{site.file}:{site.source}"
+            given.setdefault(site.part, {})[site.label] = source
+    # A target is written whole, whatever of it the network was shown.
+    unseen = [label for label in backbone.labels if label not in {site.label for site in layout.sites}]
+    if unseen:
+        given.setdefault("target", {}).update({label: label for label in unseen})
+    if given:
+        found["given"] = given
+    moved = {site.label: body for site, body in zip(layout.sites, layout.body.tolist(), strict=True) if body > FIXED}
+    if moved:
+        found["bodies"] = moved
+    if bool(layout.hotspot.any()):
+        found["hotspots"] = [site.label for site, hot in zip(layout.sites, layout.hotspot.tolist(), strict=True) if hot]
+    if kept := _kept(layout, set(given.get("target", ())), backbone, group):
+        found["keep"] = kept
     return found
 
 
-def kept_types(layout: Layout, copies: int = 1) -> dict[str, object]:
-    """What a sequence design has to keep: residues whose types are given, chains of a target, copies of a unit."""
-    kept: dict[str, object] = {}
-    rows = list(zip(layout.sites, layout.sequence.tolist(), layout.design.tolist(), strict=True))
-    chains = list(dict.fromkeys(site.chain for site in layout.sites))
-    targets = [c for c in chains if all(site.part == "target" for site in layout.sites if site.chain == c)]
-    types = [
-        f"{site.chain}{site.number}{site.code}"
-        for site, token, free in rows
-        if token != MASK_TOKEN and not free and site.chain not in targets
-    ]
-    if types:
-        kept["types"] = types
-    if targets:
-        kept["chains"] = targets
-    if copies > 1:
-        kept["copies"] = copies
-    return kept
+def _kept(layout: Layout, target: set[str], backbone: Backbone, group: str | None) -> dict[str, object]:
+    chains = dict(zip(backbone.labels, backbone.chain_ids, strict=True))
+    made = {chain for label, chain in chains.items() if label not in target}
+    targets = [chain for chain in dict.fromkeys(chains.values()) if chain not in made]
+    rows = zip(layout.sites, layout.sequence.tolist(), layout.design.tolist(), strict=True)
+    types = [site.label for site, token, free in rows if token != MASK_TOKEN and not free and site.chain not in targets]
+    copies = 1 if group is None else len(point_group(group))
+    kept: dict[str, object] = {"types": types, "chains": targets}
+    return {key: value for key, value in kept.items() if value} | ({"copies": copies} if copies > 1 else {})
+
+
+def given_of(layout: Layout, backbone: Backbone, group: str | None = None) -> Given | None:
+    """What was given of a protein, as metrics take it; None where nothing was and there is no symmetry."""
+    sites = {site.label: i for i, site in enumerate(layout.sites)}
+    rows = [sites.get(label) for label in backbone.labels]
+    parts = np.array(["target" if i is None else layout.sites[i].part for i in rows])
+    if group is None and (parts == "new").all():
+        return None
+    atoms, body, hot = layout.to_atoms(layout.frames).numpy(), layout.body.tolist(), layout.hotspot.tolist()
+    # Whole residues of the target, which the network was not shown, are where they were.
+    source = np.stack([backbone.coords[k] if i is None else atoms[i] for k, i in enumerate(rows)])
+    known = np.array([i is None or bool(layout.given_atoms[i].any()) for i in rows])
+    return Given(
+        parts=parts,
+        source=np.where((known & ~np.isin(parts, NEW))[:, None, None], source, np.nan).astype(np.float32),
+        bodies=np.array([0 if i is None else max(body[i], FIXED) for i in rows]),
+        hotspots=np.array([i is not None and bool(hot[i]) for i in rows]),
+        group=group,
+    )
 
 
 def _runs(chain: Sequence[tuple[int, Site, int]]) -> list[list[tuple[int, Site, int]]]:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from protgm.layout import FREE, Layout
 from protgm.lie.so3 import exp
 from protgm.model.features import compose, rotate
+from protgm.structure import ideal
 from protgm.structure.dssp import CHARGES, COULOMB, NH
 from protgm.structure.frames import Frames
 from protgm.structure.geometry import PEPTIDE
@@ -49,8 +50,8 @@ def _third_side(a: float, b: float, angle: float) -> float:
     return math.sqrt(a * a + b * b - 2 * a * b * math.cos(angle))
 
 
-_CA_N = _third_side(1.525, PEPTIDE.C_N, PEPTIDE.CA_C_N)
-_C_CA = _third_side(PEPTIDE.C_N, 1.458, PEPTIDE.C_N_CA)
+_CA_N = _third_side(ideal.CA_C, PEPTIDE.C_N, PEPTIDE.CA_C_N)
+_C_CA = _third_side(PEPTIDE.C_N, ideal.N_CA, PEPTIDE.C_N_CA)
 _O_N = _third_side(PEPTIDE.C_O, PEPTIDE.C_N, 2 * math.pi - PEPTIDE.CA_C_N - PEPTIDE.CA_C_O)
 #: (atom of residue i, atom of residue i + 1, distance): bond, the two angles at it, and omega = 180.
 _PEPTIDE = ((2, 0, PEPTIDE.C_N), (1, 0, _CA_N), (2, 1, _C_CA), (1, 1, PEPTIDE.CA_CA_TRANS))

@@ -16,12 +16,15 @@ from protgm.condition.secondary import NATIVE, check_secondary
 from protgm.files import remove_temporary, sha256
 from protgm.layout import MAX_LENGTH
 from protgm.sample.asked import Asked
+from protgm.sample.export import EXPORTS, write_motifbench
 from protgm.sample.generate import BackboneModel, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
 from protgm.sample.request import batches, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.sample.work import Work, made, remember
+from protgm.structure.contig import Break, parse_contig
+from protgm.structure.source import stem
 from protgm.structure.write import is_ours
 from protgm.text import printable
 from protgm.version import __version__
@@ -56,6 +59,7 @@ class SampleConfig(Asked, Execution, SamplerSettings):
     design: bool = False
     num_seqs: int = 8
     trajectory: bool = False
+    export: str | None = None
     workers: int | None = None
     device: str | None = None
     progress: bool = True
@@ -78,6 +82,15 @@ class SampleConfig(Asked, Execution, SamplerSettings):
                 check_secondary(self.secondary, lengths)
         if self.shard is not None:
             Shard.parse(self.shard)
+        if self.export is not None:
+            self._check_export()
+
+    def _check_export(self) -> None:
+        if self.export not in EXPORTS:
+            raise ValueError(f"export={self.export}: must be {' or '.join(EXPORTS)}")
+        several = self.target is not None or self.symmetry is not None or len(self.motif_files()) > 1
+        if several or self.contig is None or any(isinstance(part, Break) for part in parse_contig(self.contig)):
+            raise ValueError(f"export={self.export}: is for one chain about a motif of one file (motif=, contig=)")
 
     @property
     def sampler(self) -> SamplerSettings:
@@ -102,8 +115,16 @@ class SampleConfig(Asked, Execution, SamplerSettings):
         return conditions, requested(conditions, None if conditions.sizes else self.length, self.num, self.seed)
 
 
-def sample(config: SampleConfig, console: Console | None = None) -> list[dict[str, Any]]:
+def sample(config: SampleConfig, console: Console | None = None, export_to: Path | None = None) -> list[dict[str, Any]]:
     """Generate what ``config`` asks for and is not in the folder's manifest yet.
+
+    Parameters
+    ----------
+    config : SampleConfig
+    console : Console, optional
+        Where it says what it does; stderr by default.
+    export_to : Path, optional
+        Folder for ``export=``; by default one of its name in that of the samples.
 
     Returns
     -------
@@ -150,6 +171,13 @@ def sample(config: SampleConfig, console: Console | None = None) -> list[dict[st
                 progress.update(bar, advance=sum(item.residues for item in chunk), proteins=done)
     if {item.name for item in request} <= {row["name"] for row in read_manifest(out)}:
         merge(out)
+        if config.export is not None:
+            (motif,) = config.motif_files()
+            every = {row["name"]: row for row in read_manifest(out)}
+            scaffolds = write_motifbench(
+                out, [every[item.name] for item in request], stem(Path(motif).name), export_to or out / config.export
+            )
+            console.print(f"scaffolds for MotifBench in {printable(scaffolds, 1000)}", highlight=False, soft_wrap=True)
     wanted = [rows[item.name] for item in sorted(items)]
     passed = sum(row["gate"]["passed"] for row in wanted)
     console.print(

@@ -8,11 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protgm.condition import Symmetry
 from protgm.files import sha256
-from protgm.metrics.gate import Gate
-from protgm.metrics.geometry import geometry
-from protgm.sample.describe import given_residues, kept_types
+from protgm.metrics import Gate, Subject, measure
+from protgm.sample.describe import facts, given_of
 from protgm.sample.generate import BackboneModel, Generated
 from protgm.structure.models import write_models
 
@@ -27,9 +25,9 @@ def write_sample(
 ) -> dict[str, Any]:
     """Write a protein's files, and give what the manifest says of it."""
     backbone, item = generated.backbone, generated.item
-    copies = 1 if config.symmetry is None else Symmetry(config.symmetry).units
     path = out / f"{item.name}.{config.format}"
-    figures = geometry(backbone)
+    known = given_of(generated.layout, backbone, config.symmetry)
+    figures = measure(Subject(backbone, known))
     reasons = Gate().check(figures)
     (backbone.to_pdb if config.format == "pdb" else backbone.to_cif)(path)
     if generated.seen:
@@ -43,8 +41,8 @@ def write_sample(
         "sha256": sha256(path),
         "length": item.length,
         "index": item.index,
-        **({"given": given} if (given := given_residues(generated.layout)) else {}),
-        **({"keep": keep} if (keep := kept_types(generated.layout, copies)) else {}),
+        **facts(generated.layout, backbone, config.symmetry),
+        **({"sources": sources} if (sources := config.sources(out)) else {}),
         **recipe,
         "execution": asdict(config.execution.on(model.device)),
         "confidence": round(float(backbone.confidence.mean()), 4) if backbone.confidence is not None else None,
@@ -54,7 +52,7 @@ def write_sample(
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     if generated.raw is not backbone:
-        row["before_refinement"] = _rounded(geometry(generated.raw).to_dict())
+        row["before_refinement"] = _rounded(measure(Subject(generated.raw, known)).to_dict())
     return row
 
 

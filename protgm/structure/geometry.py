@@ -12,10 +12,11 @@ import math
 import torch
 from torch import Tensor
 
+from protgm.structure import ideal
+
 __all__ = ["IDEAL_N_CA_C", "PEPTIDE", "atoms_from_frames", "frames_from_atoms", "place_oxygen"]
 
-# Engh & Huber (1991) bond lengths (Angstrom) and angles (radian), general residue.
-_N_CA, _CA_C, _N_CA_C_ANGLE = 1.458, 1.525, math.radians(111.0)
+_N_CA, _CA_C, _N_CA_C_ANGLE = ideal.N_CA, ideal.CA_C, math.radians(ideal.N_CA_C)
 
 #: Local coordinates (3 atoms, xyz) of N, CA and C in a residue's frame, Angstrom.
 IDEAL_N_CA_C: tuple[tuple[float, float, float], ...] = (
@@ -26,14 +27,14 @@ IDEAL_N_CA_C: tuple[tuple[float, float, float], ...] = (
 
 
 class PEPTIDE:
-    """Engh & Huber (1991) values for the peptide unit: lengths in Angstrom, angles in radian."""
+    """The peptide unit of `protgm.structure.ideal`: lengths in Angstrom, angles in radian."""
 
-    C_N = 1.329
-    C_O = 1.231
-    CA_C_N = math.radians(116.2)
-    C_N_CA = math.radians(121.7)
-    CA_C_O = math.radians(120.8)
-    CA_CA_TRANS = 3.80
+    C_N = ideal.C_N
+    C_O = ideal.C_O
+    CA_C_N = math.radians(ideal.CA_C_N)
+    C_N_CA = math.radians(ideal.C_N_CA)
+    CA_C_O = math.radians(ideal.CA_C_O)
+    CA_CA_TRANS = ideal.CA_CA_TRANS
 
 
 def _unit(v: Tensor) -> Tensor:
@@ -126,8 +127,8 @@ def atoms_from_frames(rotations: Tensor, translations: Tensor, chain_breaks: Ten
             "frames: rotations of shape (..., L, 3, 3) and translations of shape (..., L, 3) are wanted, "
             f"got {tuple(rotations.shape)} and {tuple(translations.shape)}"
         )
-    ideal = torch.tensor(IDEAL_N_CA_C, dtype=rotations.dtype, device=rotations.device)
-    heavy = torch.einsum("...ij,aj->...ai", rotations, ideal) + translations[..., None, :]
+    local = torch.tensor(IDEAL_N_CA_C, dtype=rotations.dtype, device=rotations.device)
+    heavy = torch.einsum("...ij,aj->...ai", rotations, local) + translations[..., None, :]
     # At a C terminus the next N is unknown.
     last_n = torch.einsum("...ij,j->...i", rotations, _terminal_n(rotations)) + translations
     next_n = torch.cat((heavy[..., 1:, 0, :], last_n[..., -1:, :]), dim=-2)

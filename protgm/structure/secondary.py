@@ -8,12 +8,12 @@ hydrogen bond.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from protgm.structure.bonds import chain_breaks
 from protgm.structure.dssp import states_of
 
-__all__ = ["STATES", "assign"]
+__all__ = ["STATES", "assign", "spaced_out"]
 
 #: The letters of `assign`, in the order of their indices in a dataset.
 STATES = "HEC"
@@ -43,15 +43,33 @@ def assign(coords: ArrayLike, breaks: ArrayLike | None = None) -> str:
     atoms = np.asarray(coords, dtype=np.float32)
     if atoms.ndim != 3 or atoms.shape[1:] != (4, 3):
         raise ValueError(f"secondary structure needs coordinates of shape (L, 4, 3), got {atoms.shape}")
-    length = len(atoms)
-    if length == 0:
+    if len(atoms) == 0:
         return ""
     broken = chain_breaks(atoms) if breaks is None else np.asarray(breaks, dtype=bool)
-    # Row of each residue once empty residues stand at every break (and after the end: `states_of` needs six residues).
-    row = np.arange(length)
-    row[1:] += _SPACER * np.cumsum(broken[:-1])
-    spaced = np.full((row[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
-    spaced[row] = atoms
+    spaced, row = spaced_out(atoms, broken)
     with np.errstate(all="ignore"):  # coinciding or missing atoms: NaN energies, hence no hydrogen bond
         helix, strand = states_of(spaced)
     return "".join(np.where(helix, "H", np.where(strand, "E", "C"))[row].tolist())
+
+
+def spaced_out(atoms: NDArray[np.float32], breaks: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """One chain with empty residues at every break, and behind its end: nothing is bonded or counted across them.
+
+    Parameters
+    ----------
+    atoms : ndarray, shape (L, 4, 3)
+        L of 1 or more.
+    breaks : ndarray of bool, shape (L,)
+
+    Returns
+    -------
+    spaced : ndarray, shape (M, 4, 3)
+        NaN where empty.
+    rows : ndarray of int, shape (L,)
+        Where each residue stands in it.
+    """
+    rows = np.arange(len(atoms))
+    rows[1:] += _SPACER * np.cumsum(breaks[:-1])
+    spaced = np.full((rows[-1] + 1 + _SPACER, 4, 3), np.nan, dtype=np.float32)
+    spaced[rows] = atoms
+    return spaced, rows

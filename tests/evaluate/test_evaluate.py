@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -277,7 +277,7 @@ def test_configuration_names_every_argument_and_the_gate_s_limits() -> None:
     yaml = pytest.importorskip("omegaconf").OmegaConf.load(CONFIGS / "evaluate.yaml")
     arguments = set(inspect.signature(evaluate_function).parameters) - {"designer", "refolder"}
     assert set(yaml) == arguments | {"refold", "refold_weights", "refold_command"}
-    assert dict(yaml.gate) == {field.name: field.default for field in fields(Gate)}
+    assert dict(yaml.gate) == Gate().limits
     assert Gate(trans=-math.inf).trans == -math.inf
 
 

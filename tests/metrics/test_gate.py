@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from protgm.evaluate import Gate, geometry
 from protgm.metrics.ramachandran import kinds_of
 from protgm.structure import Backbone, read_structure
+from protgm.structure.ideal import beta_carbons
 
 NATIVES = Path(__file__).parents[1] / "evaluate" / "natives"
 LIBRARY = Path(__file__).parents[3] / "shared" / "pdb"
@@ -307,10 +308,7 @@ def test_reasons_name_residue_and_limit() -> None:
 
 def test_wrong_side_of_cb_is_caught() -> None:
     b = native("1CC8_A")
-    n, ca, c = (b.coords[:, k].astype(float) for k in range(3))
-    # Ideal L CB from N, CA and C.
-    u, v = ca - n, c - ca
-    cb = -0.58273431 * np.cross(u, v) + 0.56802827 * u - 0.54067466 * v + ca
+    ca, cb = b.coords[:, CA].astype(float), beta_carbons(b.coords.astype(float))
     assert geometry(b, cb=cb).d_residues == 0
     cb[17] -= 2 * (cb[17] - ca[17])
     report = geometry(b, cb=cb)

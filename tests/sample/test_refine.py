@@ -11,7 +11,7 @@ import torch
 
 from protgm.layout import FIXED, Layout
 from protgm.lie.so3 import exp
-from protgm.metrics.geometry import Geometry, geometry
+from protgm.metrics import Figures, geometry
 from protgm.sample.refine import _hydrogen_energies, refine_frames
 from protgm.structure import Backbone, read_structure
 from protgm.structure.dssp import hydrogen_bonds
@@ -30,7 +30,7 @@ def shaken(frames: Frames, turn: float, shift: float) -> Frames:
     return Frames(rotations, frames.translations + torch.randn(*rotations.shape[:-1], generator=generator) * shift)
 
 
-def figures(frames: Frames) -> Geometry:
+def figures(frames: Frames) -> Figures:
     return geometry(Backbone.from_coords(frames.to_atoms().numpy()))
 
 

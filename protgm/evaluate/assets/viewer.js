@@ -4,6 +4,8 @@ const THREE = { A: "ALA", C: "CYS", D: "ASP", E: "GLU", F: "PHE", G: "GLY", H: "
 const ATOMS = ["N", "CA", "C", "O"];
 const MISSING = -2147483648;
 const HELIX = "#d55e00", STRAND = "#0072b2", COIL = "#8a949e";
+// Parts of a structure by their first letters: generated ones are blue, given ones are not.
+const PARTS = { n: ["new", "#0072b2"], s: ["varied", "#56b4e9"], m: ["motif", "#d55e00"], f: ["fixed", "#d55e00"], t: ["target", "#8a949e"] };
 const CHAINS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"];
 
 function unpack(text, kind) {
@@ -46,6 +48,7 @@ function colourOf(structure, total) {
     const names = structure.chains.map(([id]) => id);
     return (atom) => CHAINS[Math.max(names.indexOf(atom.chain), 0) % CHAINS.length];
   }
+  if (scheme === "origin") return (atom) => PARTS[structure.parts[atom.place]][1];
   const share = scheme === "rainbow" ? (atom) => atom.place / Math.max(total - 1, 1) : (atom) => atom.b / 100;
   return (atom) => viridis(Math.min(Math.max(share(atom), 0), 1));
 }
@@ -73,7 +76,7 @@ function restyle() {
   else if (style === "trace") viewer.setStyle({}, { cartoon: { colorfunc, style: "trace", thickness: 0.5 } });
   else viewer.setStyle({}, { stick: { colorfunc, radius: 0.14 } });
   viewer.render();
-  const legends = { secondary: "helix: vermilion coil; strand: blue arrow; the rest: narrow grey band", rainbow: "dark: N terminus; bright: C terminus", confidence: "dark: low confidence; bright: high", chain: "one colour per chain" };
+  const legends = { secondary: "helix: vermilion coil; strand: blue arrow; the rest: narrow grey band", rainbow: "dark: N terminus; bright: C terminus", confidence: "dark: low confidence; bright: high", chain: "one colour per chain", origin: [...new Set(structure.parts || "")].map((p) => `${PARTS[p][0]}: ${ { n: "blue", s: "light blue", t: "grey" }[p] || "vermilion" }`).join("; ") };
   $("legend").textContent = legends[$("colour").value];
 }
 function stop() {
@@ -92,15 +95,20 @@ function show(index) {
   stop();
   $("shown").textContent = row.name + (row.passed ? "" : "  (fails the gate)");
   // A designed sequence says more than the glycines of a bare backbone.
-  $("sequence").textContent = (row.sequence ? "designed:\n" + row.sequence : structure.sequence) + "\n" + structure.states;
+  const letters = structure.parts ? "\n" + structure.parts + "\n" + [...new Set(structure.parts)].map((p) => `${p}: ${PARTS[p][0]}`).join(", ") : "";
+  $("sequence").textContent = (row.sequence ? "designed:\n" + row.sequence : structure.sequence) + "\n" + structure.states + letters;
   $("details").replaceChildren();
-  for (const key of ["length", "reasons", "native_tm", "nearest_native", "sample_tm", "nearest_sample", "cluster", "confidence", "mpnn_nll", "sc_rmsd", "plddt"]) {
+  for (const key of ["length", "reasons", "motif_rmsd", "junction_ok", "hotspots_touched", "target_contacts", "target_clashes", "off_orbit", "native_tm", "nearest_native", "sample_tm", "nearest_sample", "cluster", "confidence", "mpnn_nll", "sc_rmsd", "plddt"]) {
     const value = row[key];
     if (value === null || value === undefined || (Array.isArray(value) && !value.length)) continue;
     $("details").append(element("dt", {}, key), element("dd", {}, format(value)));
   }
   for (const option of $("colour").options) if (option.value === "confidence") option.disabled = !structure.confidence;
   if (!structure.confidence && $("colour").value === "confidence") $("colour").value = "secondary";
+  // What was given and what is new is what a conditioned sample is looked at for.
+  for (const option of $("colour").options) if (option.value === "origin") option.disabled = !structure.parts;
+  if (!structure.parts && $("colour").value === "origin") $("colour").value = "secondary";
+  if (first && structure.parts) $("colour").value = "origin";
   if (first) viewer = $3Dmol.createViewer($("viewer"), { backgroundColor: "white", antialias: true });
   loose = false;
   load(pdbText(index), structure);
