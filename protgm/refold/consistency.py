@@ -51,12 +51,14 @@ class Consistency:
 
     @property
     def designable(self) -> bool:
+        """Whether the RMSD lies below `DESIGNABLE_RMSD`."""
         return self.rmsd < DESIGNABLE_RMSD
 
 
 def superposed_rmsd(first: ArrayLike, second: ArrayLike) -> float:
-    """RMSD of matched points, shape (L, 3) each, after the best rotation and translation (Kabsch 1976); rows with NaN
-    in either are left out, NaN if fewer than three are left.
+    """RMSD of matched points, shape (L, 3) each, after the best rotation and translation (Kabsch 1976).
+
+    Rows with NaN in either are left out; NaN if fewer than three are left.
 
     Raises
     ------
