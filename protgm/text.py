@@ -6,12 +6,12 @@ __all__ = ["printable"]
 
 
 def printable(text: object, limit: int = 80) -> str:
-    """``text`` on one line, control and formatting characters escaped, shortened to ``limit`` characters.
+    r"""``text`` on one line, control and formatting characters escaped, shortened to ``limit`` characters.
 
     Whatever stands in a file may end on a terminal through a message: escape sequences must not.
 
-    >>> printable("A\\x1b[2J")
-    'A\\\\x1b[2J'
+    >>> printable("A\x1b[2J")
+    'A\\x1b[2J'
     """
     shown = str(text)
     if len(shown) > limit:
