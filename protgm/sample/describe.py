@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
 from protgm.layout import Layout, Site
 from protgm.model.state import MASK_TOKEN
+from protgm.structure.contig import chain_prefix
 
 __all__ = ["given_residues", "kept_types", "layout_lines"]
 
@@ -35,7 +37,7 @@ def given_residues(layout: Layout) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for site in layout.sites:
         if site.part != "new":
-            found.setdefault(site.part, {})[f"{site.chain}{site.number}{site.code}"] = site.source
+            found.setdefault(site.part, {})[f"{chain_prefix(site.chain)}{site.number}{site.code}"] = site.source
     return found
 
 
@@ -46,7 +48,7 @@ def kept_types(layout: Layout, copies: int = 1) -> dict[str, object]:
     chains = list(dict.fromkeys(site.chain for site in layout.sites))
     targets = [c for c in chains if all(site.part == "target" for site in layout.sites if site.chain == c)]
     types = [
-        f"{site.chain}{site.number}{site.code}"
+        f"{chain_prefix(site.chain)}{site.number}{site.code}"
         for site, token, free in rows
         if token != MASK_TOKEN and not free and site.chain not in targets
     ]
@@ -79,8 +81,9 @@ def _follows(before: tuple[int, Site, int], row: tuple[int, Site, int]) -> bool:
 
 
 def _number(source: str) -> int:
-    digits = "".join(c for c in source[1:] if c.isdigit() or c == "-")
-    return int(digits or 0)
+    # Of A95, 1_95, A-2_95, A95B.
+    found = re.fullmatch(r"(?:.*_|[A-Za-z]+)(-?\d+)[A-Za-z]?", source)
+    return int(found[1]) if found else 0
 
 
 def _segment(sites: Sequence[Site], body: int) -> str:
