@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_numbers", "number", "points", "whole"]
+__all__ = ["check_numbers", "check_tensor", "number", "points", "whole"]
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
@@ -63,7 +64,8 @@ def points(
     value : array
         Of numpy, torch or lists.
     shape : int or str
-        The axes that are wanted: a number for what must be so long, a name for what may have any length.
+        The axes that are wanted: a number for what must be so long, ``">=3"`` for what must be so long at least, a name
+        for what may have any length; ``"..."``, in front only, for any axes.
     missing, infinite : bool
         Whether NaN may stand for an atom that is missing; whether infinite values are somebody else's to refuse.
 
@@ -79,10 +81,7 @@ def points(
         raise ValueError(f"{name}: must be an array of shape {wanted} ({str(error)[:100]})") from None
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name}: must be an array of real numbers of shape {wanted}, got {array.dtype}")
-    fits = array.ndim == len(shape) and all(
-        isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=False)
-    )
-    if not fits:
+    if not _fits(array.shape, shape):
         raise ValueError(f"{name}: must have shape {wanted}, got {array.shape}")
     array = array if array.dtype.kind == "f" else array.astype(np.float64)
     if not infinite and np.isinf(array).any():
@@ -90,6 +89,37 @@ def points(
     if not missing and np.isnan(array).any():
         raise ValueError(f"{name}: holds NaN")
     return array
+
+
+def check_tensor(name: str, value: Any, *shape: int | str) -> None:
+    """Refuse what is no tensor of floats with these axes (as those of `points`).
+
+    Raises
+    ------
+    ValueError
+        Which says what was wanted and what came.
+    """
+    wanted = f"({', '.join(map(str, shape))})"
+    if not hasattr(value, "is_floating_point"):
+        raise ValueError(f"{name}: a torch tensor of shape {wanted} is wanted, got {type(value).__name__}")
+    if not value.is_floating_point() or not _fits(value.shape, shape):
+        raise ValueError(f"{name}: floats of shape {wanted} are wanted, got {value.dtype} {tuple(value.shape)}")
+
+
+def _fits(have: Sequence[int], want: Sequence[int | str]) -> bool:
+    """Whether the axes of an array are those that are wanted."""
+    if want[0] == "...":
+        want = want[1:]
+        if len(have) < len(want):
+            return False
+        have = have[len(have) - len(want) :]
+    return len(have) == len(want) and all(map(_long_enough, have, want))
+
+
+def _long_enough(have: int, want: int | str) -> bool:
+    if isinstance(want, str):
+        return not want.startswith(">=") or have >= int(want[2:])
+    return have == want
 
 
 def check_numbers(settings: Any) -> None:

@@ -30,6 +30,8 @@ TEXTS = (
     "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "shell",
     "split", "strategy", "symmetry",
 )  # fmt: skip
+#: Keys that are true or false, or else text.
+SWITCHES = ("sequence",)
 
 
 def config_folder() -> Path:
@@ -81,14 +83,17 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
     with initialize_config_dir(folder, version_base="1.3"):
         defaults = typing.cast(dict, OmegaConf.to_container(hydra_compose(command)))
     known = _keys(defaults)
-    arguments, texts = [], {}
+    arguments: list[str] = []
+    texts: dict[str, Any] = {}
     given: set[str] = set()
     for argument in overrides:
         key, value = _split(argument, known)
         if key in given:
             raise ValueError(f"{key}= is given twice")
         given.add(key)
-        if key in PATHS + TEXTS and not isinstance(defaults[key], dict):
+        if key in SWITCHES and value.lower() in ("true", "false", "null"):
+            texts[key] = value.lower() == "true"
+        elif key in PATHS + TEXTS + SWITCHES and not isinstance(defaults[key], dict):
             texts[key] = _text(key, value, optional=defaults[key] is None or key == "secondary")
         else:
             arguments.append(_for_hydra(key, value))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from protgm.model.state import MASK_TOKEN, UNKNOWN_STRUCTURE
+from protgm.structure.contig import chain_prefix
 from protgm.structure.frames import Frames
 from protgm.structure.places import CHAIN_STEP
 
@@ -51,8 +52,8 @@ class Site:
 
     @property
     def label(self) -> str:
-        """What the output calls it, such as ``A13``."""
-        return f"{self.chain}{self.number}{self.code}"
+        """What the output calls it, such as ``A13``, or ``1_13`` in a chain 1."""
+        return f"{chain_prefix(self.chain)}{self.number}{self.code}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,9 +123,11 @@ def weights_file(path: str | PathLike[str] | None = None) -> Path:
     Raises
     ------
     ValueError
-        If a folder has no weights in it.
+        If there is no such file, or a folder has no weights in it.
     """
     path = BUNDLED if path is None else Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such checkpoint")
     if not path.is_dir():
         return path
     if (path / WEIGHTS).is_file():
@@ -145,8 +147,6 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such checkpoint") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a safetensors checkpoint, or a damaged one ({error})") from None
     if metadata.get("format") != "protgm-1":

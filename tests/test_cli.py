@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from protgm.cli import COMMANDS, main
-from protgm.config import PATHS, TEXTS, _Names, arguments_of, build, compose, describe
+from protgm.config import PATHS, SWITCHES, TEXTS, _Names, arguments_of, build, compose, describe
 from protgm.data import Filters, prepare
 from protgm.data.fetch import fetch
 from protgm.design import design
@@ -150,6 +150,14 @@ def test_yaml_files_say_what_the_dataclasses_say():
         ("out='~/x'", "out", "~/x"),
         ("out=~nobody_of_that_name/x", "out", "~nobody_of_that_name/x"),
         ("secondary=E5", "secondary", "E5"),
+        ("sequence=INF", "sequence", "INF"),
+        ("sequence=1e5", "sequence", "1e5"),
+        ("sequence=NaN", "sequence", "NaN"),
+        ("sequence=True", "sequence", True),
+        ("sequence=FALSE", "sequence", False),
+        ("sequence='FALSE'", "sequence", "FALSE"),
+        ("sequence=null", "sequence", False),
+        ("sequence=~nobody/1.fa", "sequence", "~nobody/1.fa"),
         ("shard=1/2", "shard", "1/2"),
     ],
 )
@@ -178,7 +186,7 @@ def test_every_text_is_taken_as_typed():
                 found["path" if PathLike in options else "text"].add(names.get(name, name))
     assert found["path"] <= set(PATHS)
     # A motif is several paths, the residues of sequence= may be true instead.
-    assert (found["path"] | found["text"]) - {"sequence"} == (set(PATHS) | set(TEXTS)) - {"shell", "spec"}
+    assert found["path"] | found["text"] == (set(PATHS) | set(TEXTS) | set(SWITCHES)) - {"shell", "spec"}
 
 
 @pytest.mark.parametrize("name", ["5e10", "2026_11_27", "~", "it's", "données", "-x"])

@@ -17,6 +17,7 @@ from protgm.alignment import starts
 from protgm.alignment.fit import fit
 from protgm.alignment.pairs import Pairs, d0
 from protgm.alignment.search import Superposed, search, squared_distances
+from protgm.checks import points
 
 __all__ = ["SHORTEST", "tm_scores"]
 
@@ -45,7 +46,15 @@ def tm_scores(chains: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]])
     -------
     ndarray, shape (B, 3)
         Normalised by the length of the first, of the second; RMSD of the aligned residues in Angstrom.
+
+    Raises
+    ------
+    ValueError
+        If positions have another shape or are not finite.
     """
+    for k, (a, b) in enumerate(chains):
+        points(f"first of pair {k}", a, "L", 3, missing=False)
+        points(f"second of pair {k}", b, "L", 3, missing=False)
     longest = max((max(len(a), len(b)) for a, b in chains), default=1)
     size = max(_RESIDUES // longest, 4)
     parts = [_scores(Pairs(chains[low : low + size])) for low in range(0, len(chains), size)]

@@ -18,7 +18,7 @@ from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN, Prediction
 from protgm.process import State
 from protgm.structure import Backbone
-from protgm.structure.contig import Break, New, Segment, parse_contig
+from protgm.structure.contig import Break, New, Segment, chain_prefix, parse_contig
 
 __all__ = ["Motif"]
 
@@ -82,7 +82,10 @@ class Motif(Condition):
             if not any(isinstance(e, Segment) or e.low > 0 for e in chain):
                 raise ValueError(f"contig={self.contig}: chain {number} may come out empty; let it have a residue")
         if not rows:
-            raise ValueError(f"contig={self.contig}: keeps no residue of the motif; for none say length= alone")
+            named = chain_prefix(files[0].chain_ids[0]) if len(files[0]) else "A"
+            raise ValueError(
+                f"contig={self.contig}: keeps no residue of the motif (as {named}5-9 would); for none say length= alone"
+            )
         known = {files[element.file - 1].label(int(i)) for element, found in rows.items() for i in found}
         for residue in self.redesign:
             if residue not in known:

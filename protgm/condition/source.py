@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from protgm.layout import FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN
 from protgm.structure import Backbone, read_structure
-from protgm.structure.contig import Segment
+from protgm.structure.contig import Segment, chain_prefix
 from protgm.structure.frames import Frames
 from protgm.structure.places import residue_index
 from protgm.structure.residues import AMINO_ACIDS
@@ -59,7 +59,7 @@ def residues_of(structure: Backbone, segment: Segment) -> NDArray[np.int64]:
     """
     own = np.flatnonzero([c == segment.chain for c in structure.chain_ids])
     if not len(own):
-        chains = ", ".join(dict.fromkeys(structure.chain_ids))
+        chains = ", ".join(map(chain_prefix, dict.fromkeys(structure.chain_ids)))
         raise ValueError(f"{structure.name}: there is no chain {segment.chain} ({segment.text}); it has {chains}")
     first, last = segment.first, segment.last
     rows = own if first is None or last is None else _between(structure, own, segment, first, last)
@@ -89,10 +89,11 @@ def _between(
     place = {
         (int(n), structure.insertion_codes[i].upper()): at for at, (n, i) in enumerate(zip(numbers, own, strict=True))
     }
+    chain = chain_prefix(segment.chain)
     for end in (first, last):
         if end not in place:
             raise ValueError(
-                f"{structure.name}: residue {segment.chain}{end[0]}{end[1]} ({segment.text}) is not there; "
+                f"{structure.name}: residue {chain}{end[0]}{end[1]} ({segment.text}) is not there; "
                 f"chain {segment.chain} has residues {numbers.min()} to {numbers.max()}"
             )
     rows = own[place[first] : place[last] + 1]
@@ -101,7 +102,7 @@ def _between(
         missing = [n for n in range(first[0], last[0] + 1) if n not in there]
         if missing:
             raise ValueError(
-                f"{structure.name}: {segment.text} lacks residue {segment.chain}{missing[0]}; name the stretches on "
+                f"{structure.name}: {segment.text} lacks residue {chain}{missing[0]}; name the stretches on "
                 "both sides and how many residues to build between them"
             )
     return rows

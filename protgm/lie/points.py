@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from protgm.checks import check_tensor
+
 __all__ = ["centre", "kabsch"]
 
 
@@ -20,7 +22,15 @@ def centre(points: Tensor, mask: Tensor | None = None) -> Tensor:
     Returns
     -------
     Tensor, shape (..., N, 3)
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, that of the mask does not fit, or the points are no floats.
     """
+    check_tensor("points", points, "...", "N", 3)
+    if mask is not None and mask.shape[-1:] != points.shape[-2:-1]:
+        raise ValueError(f"mask: {tuple(mask.shape)} for points {tuple(points.shape)}")
     if mask is None:
         return points - points.mean(-2, keepdim=True)
     weight = mask.unsqueeze(-1).to(points.dtype)
@@ -40,7 +50,16 @@ def kabsch(mobile: Tensor, target: Tensor, weight: Tensor | None = None) -> Tens
     Returns
     -------
     Tensor, shape (..., 3, 3)
+
+    Raises
+    ------
+    ValueError
+        If the points are no floats of that shape, or not as many in one as in the other, or as there are weights.
     """
+    check_tensor("mobile", mobile, "...", "N", 3)
+    check_tensor("target", target, "...", mobile.shape[-2], 3)
+    if weight is not None and weight.shape[-1:] != mobile.shape[-2:-1]:
+        raise ValueError(f"weight: {tuple(weight.shape)} for points {tuple(mobile.shape)}")
     if weight is not None:
         target = target * weight[..., None].to(target.dtype)
     u, _, vh = torch.linalg.svd(target.mT @ mobile)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from protgm.condition import Condition, Conditions, Motif, Partial, Potential, Sequence, Symmetry, Target
 from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
-from protgm.sample.lengths import parse_length
+from protgm.sample.lengths import MIN_LENGTH, parse_length
 
 __all__ = ["Asked"]
 
@@ -90,11 +90,6 @@ class Asked:
         for key, other in (("start_time", "start"), ("crop", "target")):
             if getattr(self, key) != getattr(Asked, key) and getattr(self, other) is None:
                 raise ValueError(f"{key}={getattr(self, key)} says nothing without {other}=")
-        if self.contacts and not (self.motif or self.start or self.target or self.symmetry):
-            raise ValueError(
-                f"contacts={self.contacts} are those between chains, and one chain is asked for; it needs symmetry=, "
-                "target=, or a contig or start of several chains"
-            )
 
 
 #: Keys that say nothing without another.
@@ -134,13 +129,15 @@ def _bounds(length: int | str | tuple[int, ...] | None) -> tuple[int, int] | Non
 
 def _letters(text: str) -> str:
     """One-letter codes as they are, or those of the first entry of a FASTA file."""
-    path = Path(text)
+    if not text.strip():
+        raise ValueError("sequence=: is empty; true (found with the backbone), letters or a FASTA file are wanted")
+    path = Path(text).expanduser()
     if not path.suffix and not path.exists():
-        return text.upper()
+        return _enough(text.upper())
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"sequence={text}: cannot be read ({error})") from None
+        raise ValueError(f"sequence={text}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     first = next((i for i, line in enumerate(lines) if line.startswith(">")), -1)
     letters = []
     for line in lines[first + 1 :]:
@@ -149,4 +146,10 @@ def _letters(text: str) -> str:
         letters.append(line.strip())
     if not "".join(letters):
         raise ValueError(f"{path}: there is no sequence in it")
-    return "".join(letters).upper()
+    return _enough("".join(letters).upper())
+
+
+def _enough(letters: str) -> str:
+    if len(letters) < MIN_LENGTH:
+        raise ValueError(f"sequence={letters}: has {len(letters)} residues; {MIN_LENGTH} at least can be made")
+    return letters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -118,8 +119,9 @@ def _follows(before: tuple[int, Site, int], row: tuple[int, Site, int]) -> bool:
 
 
 def _number(source: str) -> int:
-    digits = "".join(c for c in source[1:] if c.isdigit() or c == "-")
-    return int(digits or 0)
+    # Of A95, 1_95, A-2_95, A95B.
+    found = re.fullmatch(r"(?:.*_|[A-Za-z]+)(-?\d+)[A-Za-z]?", source)
+    return int(found[1]) if found else 0
 
 
 def _segment(sites: Sequence[Site], body: int) -> str:

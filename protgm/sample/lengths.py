@@ -13,9 +13,9 @@ from protgm.checks import whole
 from protgm.layout import MAX_LENGTH
 from protgm.seeds import mix
 
-__all__ = ["MAX_LENGTH", "Item", "Shard", "parse_length", "work_list"]
+__all__ = ["MAX_LENGTH", "MIN_LENGTH", "Item", "Shard", "parse_length", "work_list"]
 
-_MIN_LENGTH = 4
+MIN_LENGTH = 4
 
 
 @dataclass(frozen=True, order=True)
@@ -159,8 +159,8 @@ def work_list(lengths: tuple[int, ...] | range, num: int, seed: int) -> list[Ite
 
 
 def _check(length: int) -> None:
-    if not _MIN_LENGTH <= length <= MAX_LENGTH:
-        raise ValueError(f"length={length} must lie between {_MIN_LENGTH} and {MAX_LENGTH} residues")
+    if not MIN_LENGTH <= length <= MAX_LENGTH:
+        raise ValueError(f"length={length} must lie between {MIN_LENGTH} and {MAX_LENGTH} residues")
 
 
 def _variable(name: str, default: int) -> int:

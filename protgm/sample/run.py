@@ -20,7 +20,7 @@ from protgm.sample.export import EXPORTS, write_motifbench
 from protgm.sample.generate import BackboneModel, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
-from protgm.sample.request import batches, requested, with_labels
+from protgm.sample.request import batches, lay_out, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.sample.work import Work, made, remember
 from protgm.structure.contig import Break, parse_contig
@@ -112,7 +112,13 @@ class SampleConfig(Asked, Execution, SamplerSettings):
             If it cannot be laid out, or a file that it names cannot be read.
         """
         conditions = with_labels(self.conditions(self.length), self.secondary)
-        return conditions, requested(conditions, None if conditions.sizes else self.length, self.num, self.seed)
+        items = requested(conditions, None if conditions.sizes else self.length, self.num, self.seed)
+        if self.contacts and self.symmetry is None and lay_out(conditions, items[0], self.seed).chain_index.max() == 0:
+            raise ValueError(
+                f"contacts={self.contacts} are those between chains, and one chain is asked for; symmetry=, target= "
+                "or a contig or start of several chains makes more"
+            )
+        return conditions, items
 
 
 def sample(config: SampleConfig, console: Console | None = None, export_to: Path | None = None) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from protgm.checks import points
 from protgm.structure.bonds import chain_breaks
+from protgm.structure.contig import chain_prefix
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,8 @@ class Backbone:
     Raises
     ------
     ValueError
-        If the lengths disagree, or ``coords`` has another shape or holds what is no position.
+        If the lengths disagree, or something has another shape or holds what it should not: positions that are none,
+        a sequence or chain identifiers that are not text, residue numbers that are not whole.
     """
 
     coords: NDArray[np.float32]
@@ -65,19 +67,39 @@ class Backbone:
     b_factors: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.sequence, str):
+            raise ValueError(f"{self.name}: sequence must be a text of one-letter codes, got {self.sequence!r:.60}")
         length = len(self.sequence)
-        if not (isinstance(self.coords, np.ndarray) and self.coords.dtype == np.float32):
-            given = points(f"{self.name}: coords", self.coords, "L", 4, 3, infinite=True)
-            object.__setattr__(self, "coords", given.astype(np.float32))
-        if self.coords.shape != (length, 4, 3):
+        self._floats("coords", "L", 4, 3)
+        if len(self.coords) != length:
             raise ValueError(
                 f"{self.name}: coords must have shape ({length}, 4, 3) for a sequence of {length} residues, "
                 f"got {self.coords.shape}"
             )
+        self._floats("confidence", "L")
+        self._floats("b_factors", "L")
+        numbers = np.asarray(self.residue_numbers)
+        if (numbers.dtype.kind not in "iu" and numbers.size) or numbers.ndim != 1:
+            raise ValueError(f"{self.name}: residue_numbers must be a list of whole numbers, got {numbers.dtype}")
+        object.__setattr__(self, "residue_numbers", numbers.astype(np.int64, copy=False))
+        for what in ("chain_ids", "insertion_codes"):
+            if not all(isinstance(text, str) for text in set(getattr(self, what))):
+                raise ValueError(f"{self.name}: {what} must be texts, got {getattr(self, what)!r:.60}")
         for what in ("chain_ids", "residue_numbers", "insertion_codes", "confidence", "b_factors"):
             value = getattr(self, what)
             if value is not None and len(value) != length:
                 raise ValueError(f"{self.name}: {what} has {len(value)} entries for {length} residues")
+
+    def _floats(self, what: str, *shape: int | str) -> None:
+        """Make a field an array of float32, if it is not None."""
+        value = getattr(self, what)
+        if value is None or (
+            isinstance(value, np.ndarray) and value.dtype == np.float32 and value.shape[1:] == shape[1:]
+        ):
+            return
+        given = points(f"{self.name}: {what}", value, *shape, infinite=True)
+        with np.errstate(over="ignore"):  # beyond float32: infinite
+            object.__setattr__(self, what, given.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -94,17 +116,19 @@ class Backbone:
         confidence: NDArray[np.floating] | None = None,
     ) -> Self:
         """A single chain numbered from 1; the sequence defaults to glycine (a backbone has no side chains)."""
-        coords = points(f"{name}: coords", coords, "L", 4, 3)
+        with np.errstate(over="ignore"):
+            coords = points(f"{name}: coords", coords, "L", 4, 3).astype(np.float32)
+        points(f"{name}: coords in float32", coords, "L", 4, 3)
         length = len(coords)
         return cls(
-            coords=coords.astype(np.float32),
+            coords=coords,
             sequence="G" * length if sequence is None else sequence,
             chain_ids=(chain_id,) * length,
             residue_numbers=np.arange(1, length + 1, dtype=np.int64),
             insertion_codes=("",) * length,
             name=name,
             metadata=metadata or {},
-            confidence=None if confidence is None else np.asarray(confidence, dtype=np.float32),
+            confidence=confidence,
         )
 
     @property
@@ -113,8 +137,8 @@ class Backbone:
         return np.asarray(np.isfinite(self.coords[:, :3]).all(axis=(1, 2)))
 
     def label(self, i: int) -> str:
-        """What residue ``i`` is called: chain, number and insertion code, as in ``A95``."""
-        return f"{self.chain_ids[i]}{self.residue_numbers[i]}{self.insertion_codes[i]}"
+        """What residue ``i`` is called: chain, number and insertion code, as in ``A95``, or ``1_95`` of a chain 1."""
+        return f"{chain_prefix(self.chain_ids[i])}{self.residue_numbers[i]}{self.insertion_codes[i]}"
 
     @property
     def labels(self) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protgm.checks import points
+
 __all__ = ["MAX_C_N", "MAX_STEP", "are_bonded", "bonds", "chain_breaks"]
 
 #: A carbonyl C and the next N further apart than this are not bonded, Angstrom: 1.5 ideal bonds, since neither models
@@ -30,8 +32,16 @@ def are_bonded(before: ArrayLike, behind: ArrayLike) -> NDArray[np.bool_]:
     ndarray of bool, shape (...)
         Whether C and the other's N are at most `MAX_C_N` apart; where one of them is missing, whether the CAs are at
         most `MAX_STEP` apart.
+
+    Raises
+    ------
+    ValueError
+        If a shape is another one, or the numbers are no positions.
     """
-    first, second = np.asarray(before, dtype=np.float64), np.asarray(behind, dtype=np.float64)
+    first, second = (
+        points(name, x, "...", ">=3", 3, infinite=True).astype(np.float64)
+        for name, x in (("before", before), ("behind", behind))
+    )
     # A model may hold infinities; their distance is none.
     with np.errstate(invalid="ignore", over="ignore"):
         bond = _distance(first[..., 2, :], second[..., 0, :])
@@ -52,8 +62,15 @@ def bonds(coords: ArrayLike, chains: Sequence[object] | NDArray | None = None) -
         N, CA, C, ... in Angstrom; a missing atom is NaN.
     chains : sequence, length L, optional
         Chain of each residue: nothing is bonded across chains. One chain by default.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, the numbers are no positions, or there are not as many chains as residues.
     """
-    atoms = np.asarray(coords)
+    atoms = points("coords", coords, "L", ">=3", 3, infinite=True)
+    if chains is not None and len(chains) != len(atoms):
+        raise ValueError(f"chains: {len(chains)} are given for {len(atoms)} residues")
     if len(atoms) < 2:
         return np.zeros(0, dtype=bool)
     found = are_bonded(atoms[:-1], atoms[1:])

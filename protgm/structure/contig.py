@@ -15,9 +15,12 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Break", "New", "Segment", "parse_contig"]
+__all__ = ["Break", "New", "Segment", "chain_prefix", "parse_contig"]
 
-_SEGMENT = re.compile(r"(?:(\d+):)?([A-Za-z][A-Za-z]?)(?:(-?\d+)([A-Za-z]?)(?:-(-?\d+)([A-Za-z]?))?)?(?:@(\d+))?")
+_SEGMENT = re.compile(
+    r"(?:(\d+):)?([A-Za-z]{1,2}|[^\s,/:@_]+_)(?:(-?\d+)([A-Za-z]?)(?:-(-?\d+)([A-Za-z]?))?)?(?:@(\d+))?"
+)
+_LETTERS = re.compile(r"[A-Za-z]{1,2}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,11 @@ def parse_contig(text: str) -> tuple[New | Break | Segment, ...]:
     return tuple(elements)
 
 
+def chain_prefix(chain: str) -> str:
+    """A chain as it is written in front of residue numbers: ``A``, ``1_``."""
+    return chain if _LETTERS.fullmatch(chain) else f"{chain}_"
+
+
 def _element(word: str, text: str) -> New | Break | Segment:
     if word == "0":
         return Break()
@@ -92,9 +100,10 @@ def _element(word: str, text: str) -> New | Break | Segment:
     if match is None:
         raise ValueError(
             f"contig={text}: {word} is neither a number of new residues (12, 8-15), nor residues of the structure "
-            "(A92-99, A95, A), nor a chain break (0)"
+            "(A92-99, A95, A; 1_92-99 of a chain 1), nor a chain break (0)"
         )
     file, chain, first, first_code, last, last_code, body = match.groups()
+    chain = chain.removesuffix("_")
     begin = None if first is None else (int(first), first_code.upper())
     end = begin if last is None else (int(last), last_code.upper())
     if begin and end and end < begin:

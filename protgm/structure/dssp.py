@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import points
+
 __all__ = ["CHARGES", "COULOMB", "NH", "hydrogen_bonds", "states_of"]
 
 _Coords = NDArray[np.float32]
@@ -48,7 +50,13 @@ def hydrogen_bonds(coords: _Coords) -> _Bonds:
     -------
     ndarray of bool, shape (L, L)
         ``[i, j]``: from the CO of residue i to the NH of residue j.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, or the numbers are no positions.
     """
+    coords = points("coords", coords, "L", 4, 3, infinite=True)
     length = len(coords)
     nitrogens, carbons, oxygens = coords[1:, 0], coords[:-1, 2], coords[:-1, 3]
     hydrogens = nitrogens + NH * _unit(_unit(nitrogens - carbons) + _unit(nitrogens - coords[1:, 1]))

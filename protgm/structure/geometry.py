@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from protgm.checks import check_tensor
 from protgm.structure import ideal
 
 __all__ = ["IDEAL_N_CA_C", "PEPTIDE", "atoms_from_frames", "frames_from_atoms", "place_oxygen"]
@@ -41,12 +42,6 @@ def _unit(v: Tensor) -> Tensor:
     return v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-8)
 
 
-def _check_atoms(coords: Tensor) -> None:
-    if coords.ndim < 2 or coords.shape[-2] < 3 or coords.shape[-1] != 3 or not coords.is_floating_point():
-        shape = tuple(coords.shape)
-        raise ValueError(f"coords: floats of shape (..., 3 or more atoms, 3) are wanted, got {coords.dtype} {shape}")
-
-
 def frames_from_atoms(coords: Tensor) -> tuple[Tensor, Tensor]:
     """Residue frames by Gram-Schmidt on N, CA, C.
 
@@ -67,7 +62,7 @@ def frames_from_atoms(coords: Tensor) -> tuple[Tensor, Tensor]:
     Missing (NaN) atoms give NaN frames. Where N, CA and C lie on one line the rotation is not defined, and the result
     is none.
     """
-    _check_atoms(coords)
+    check_tensor("coords", coords, "...", ">=3", 3)
     n, ca, c = coords[..., 0, :], coords[..., 1, :], coords[..., 2, :]
     x = _unit(c - ca)
     y = n - ca
@@ -92,7 +87,7 @@ def place_oxygen(coords: Tensor, next_n: Tensor) -> Tensor:
         O position, Angstrom: C-O 1.231 A long, CA-C-O 120.8 degrees, on the far side of the next N. Over native chains
         it lies 0.035 A from the deposited O on average.
     """
-    _check_atoms(coords)
+    check_tensor("coords", coords, "...", ">=3", 3)
     if next_n.ndim >= coords.ndim or next_n.shape[-1:] != (3,):
         raise ValueError(f"next_n: shape (..., 3) is wanted, got {tuple(next_n.shape)} with {tuple(coords.shape)}")
     ca, c = coords[..., 1, :], coords[..., 2, :]
@@ -122,10 +117,16 @@ def atoms_from_frames(rotations: Tensor, translations: Tensor, chain_breaks: Ten
         N, CA, C, O in Angstrom. Frames of native chains give their atoms back to 0.05 A (N), 0.01 A (C) and 0.06 A (O)
         on average; N, CA and C of ideal residues exactly.
     """
-    if rotations.shape[-2:] != (3, 3) or translations.shape != rotations.shape[:-1]:
+    check_tensor("rotations", rotations, "...", 3, 3)
+    check_tensor("translations", translations, "...", 3)
+    if translations.shape != rotations.shape[:-1]:
         raise ValueError(
             "frames: rotations of shape (..., L, 3, 3) and translations of shape (..., L, 3) are wanted, "
             f"got {tuple(rotations.shape)} and {tuple(translations.shape)}"
+        )
+    if chain_breaks is not None and chain_breaks.shape != translations.shape[:-1]:
+        raise ValueError(
+            f"chain_breaks: shape {tuple(translations.shape[:-1])} is wanted, got {tuple(chain_breaks.shape)}"
         )
     local = torch.tensor(IDEAL_N_CA_C, dtype=rotations.dtype, device=rotations.device)
     heavy = torch.einsum("...ij,aj->...ai", rotations, local) + translations[..., None, :]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from protgm.checks import points
 from protgm.structure.bonds import chain_breaks
 from protgm.structure.dssp import states_of
 
@@ -38,12 +39,13 @@ def assign(coords: ArrayLike, breaks: ArrayLike | None = None) -> str:
     Raises
     ------
     ValueError
-        If the shape is not (L, 4, 3).
+        If the shape is not (L, 4, 3), the numbers are no positions, or there are not as many breaks as residues.
     """
-    atoms = np.asarray(coords, dtype=np.float32)
-    if atoms.ndim != 3 or atoms.shape[1:] != (4, 3):
-        raise ValueError(f"secondary structure needs coordinates of shape (L, 4, 3), got {atoms.shape}")
-    if len(atoms) == 0:
+    atoms = points("coords", coords, "L", 4, 3, infinite=True).astype(np.float32)
+    length = len(atoms)
+    if breaks is not None and np.shape(breaks) != (length,):
+        raise ValueError(f"breaks: must have shape ({length},), as there are {length} residues; got {np.shape(breaks)}")
+    if length == 0:
         return ""
     broken = chain_breaks(atoms) if breaks is None else np.asarray(breaks, dtype=bool)
     spaced, row = spaced_out(atoms, broken)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from protgm.checks import check_tensor
+
 __all__ = ["dihedral", "phi_psi_omega"]
 
 
@@ -20,7 +22,14 @@ def dihedral(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> Tensor:
     -------
     Tensor, shape (...)
         Radian, in [-pi, pi]. Where three of the points lie on one line the angle is not defined, and 0 or any other.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no tensor of floats of that shape.
     """
+    for name, point in (("p", p), ("q", q), ("r", r), ("s", s)):
+        check_tensor(name, point, "...", 3)
     a, b, c = q - p, r - q, s - r
     n, m = torch.linalg.cross(a, b), torch.linalg.cross(b, c)
     # atan2 of both sides, and not arccos of one: exact near 0 and pi in float32 as well (Blondel & Karplus 1996).
@@ -43,9 +52,13 @@ def phi_psi_omega(coords: Tensor, chain_breaks: Tensor | None = None) -> Tensor:
     Tensor, shape (..., L, 3)
         Radian, in [-pi, pi]. Phi (C[i-1], N, CA, C), psi (N, CA, C, N[i+1]) and omega (CA, C, N[i+1], CA[i+1]: of the
         peptide *behind* residue i). NaN where there is no such neighbour or an atom is missing.
+
+    Raises
+    ------
+    ValueError
+        If it is no tensor of floats of that shape.
     """
-    if coords.ndim < 3 or coords.shape[-2] < 3 or coords.shape[-1] != 3:
-        raise ValueError(f"coords: shape (..., L, 3 or more atoms, 3) is wanted, got {tuple(coords.shape)}")
+    check_tensor("coords", coords, "...", "L", ">=3", 3)
     if not coords.shape[-3]:
         return coords[..., 0, :]
     # Along the chain of atoms N CA C N CA C ... every four in a row span psi, omega and phi in turn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from protgm.text import printable
 from protgm.train.config import TrainConfig
 from protgm.train.parallel import World, launch, launch_fabric, started_by_launcher
 from protgm.train.trainer import Trainer
+from protgm.weights import weights_file
 
 __all__ = ["train"]
 
@@ -35,6 +37,7 @@ def train(config: TrainConfig) -> None:
     ValueError
         If the dataset cannot be read, the run was started with other settings, or another process goes on with it.
     """
+    _check_sources(config)
     run = partial(_run, config)
     with heeded() as stop:
         if config.with_fabric or started_by_launcher():
@@ -44,14 +47,25 @@ def train(config: TrainConfig) -> None:
             _say_stopped(config)
 
 
+def _check_sources(config: TrainConfig) -> None:
+    """Refuse what a run cannot be made from before it has a folder."""
+    Dataset.open(config.data, split="train")
+    if config.init is not None:
+        _check_init(config)
+        weights_file(config.init)
+
+
 def _run(config: TrainConfig, world: World) -> None:
     with heeded() as stop:
         if world.any(stop.asked):
             if world.first:
                 _say_stopped(config)
             return
-        with _claimed(config, world):
-            Trainer(config, world).run()
+        with _claimed(config, world) as settings:
+            trainer = Trainer(config, world)
+            if world.first:  # not before: what cannot be trained leaves no run that the next attempt would be held to
+                write_json(Path(config.out) / SETTINGS, settings)
+            trainer.run()
 
 
 def _say_stopped(config: TrainConfig) -> None:
@@ -60,36 +74,47 @@ def _say_stopped(config: TrainConfig) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(config: TrainConfig, world: World) -> Iterator[None]:
-    """Hold the run's folder, which the first process does for all."""
+def _claimed(config: TrainConfig, world: World) -> Iterator[dict[str, Any]]:
+    """Hold the run's folder, which the first process does for all; the settings to be recorded there."""
     problem: Exception | None = None
+    settings: dict[str, Any] = {}
     with contextlib.ExitStack() as held:
         if world.first:
             try:
+                if not os.path.lexists(config.out):
+                    held.callback(_remove_empty, Path(config.out))
                 held.enter_context(locked(Path(config.out), "protgm train"))
                 for folder in (Path(config.out), Path(config.out) / "checkpoints"):
                     remove_temporary(folder)
-                _claim(config)
+                settings = _settings(config)
             except (ValueError, OSError) as error:
                 problem = error
         if world.any(problem is not None):
             raise problem or SystemExit(1)  # the first process says why
-        yield
+        yield settings
 
 
+def _remove_empty(run: Path) -> None:
+    """Remove a folder in which there is nothing but the lock."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in run.iterdir()} <= {".lock"}:
+            (run / ".lock").unlink(missing_ok=True)
+            run.rmdir()
+
+
+SETTINGS = "settings.json"
 #: What a run is made of, so that it cannot go on with another: the rest may change on the way, and is told.
 _FIXED = ("model", "seed", "optimizer", "init", "data")
 #: What may change without a word.
 _UNTOLD = ("data_sha256", "out", "progress")
 
 
-def _claim(config: TrainConfig) -> None:
-    """Record the settings in the run's folder, or compare them with those recorded there."""
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings to be recorded in the run's folder, compared with those recorded there."""
     run, data = Path(config.out), Path(config.data)
     check_apart("out", run, data)
-    _check_init(config)
     settings = json.loads(json.dumps(asdict(config))) | {"data_sha256": Dataset.open(data).info.get("sha256")}
-    path = run / "settings.json"
+    path = run / SETTINGS
     if path.exists():
         before = {"optimizer": "adamw", "method": "jump"} | read_json(path)
         before["model"] = {"method": before["method"]} | before["model"]
@@ -102,14 +127,12 @@ def _claim(config: TrainConfig) -> None:
         changed = "; ".join(text for key, text in differences.items() if text and key not in _UNTOLD)
         if changed:
             print(f"protgm: {printable(run, 1000)}: goes on with other settings: {changed}", file=sys.stderr)
-    write_json(path, settings)
+    return settings
 
 
 def _check_init(config: TrainConfig) -> None:
     """A run's own weights are written over while it goes on: another run cannot begin with them in the same folder."""
-    if config.init is None:
-        return
-    run, init = Path(config.out).resolve(), Path(config.init).resolve()
+    run, init = Path(config.out).resolve(), Path(str(config.init)).resolve()
     if init == run or run in init.parents:
         raise ValueError(f"init={config.init}: lies in out={config.out}, which is written to; use a new out= folder")
 

@@ -7,7 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protgm.condition import Motif
+from protgm.condition.base import Draw
 from protgm.condition.source import residues_of
+from protgm.layout import Layout
+from protgm.sample.describe import layout_lines
 from protgm.structure import Backbone
 from protgm.structure.contig import Break, New, Segment, parse_contig
 
@@ -52,6 +56,13 @@ def test_commas_slashes_and_brackets_say_the_same(text):
         ("2:A5-9", "A", (5, ""), (9, ""), 2, 1),
         ("A5-9@3", "A", (5, ""), (9, ""), 1, 3),
         ("12:H@2", "H", None, None, 12, 2),
+        ("1_5-9", "1", (5, ""), (9, ""), 1, 1),
+        ("0_5", "0", (5, ""), (5, ""), 1, 1),
+        ("7_", "7", None, None, 1, 1),
+        ("A-2_-5--3", "A-2", (-5, ""), (-3, ""), 1, 1),
+        ("AAA_52a@3", "AAA", (52, "A"), (52, "A"), 1, 3),
+        ("2:B1_5-9", "B1", (5, ""), (9, ""), 2, 1),
+        ("A_5", "A", (5, ""), (5, ""), 1, 1),
     ],
 )
 def test_segments_name_chain_ends_codes_file_and_body(text, chain, first, last, file, body):
@@ -128,3 +139,15 @@ def test_a_chain_that_others_interrupt_keeps_to_itself(barrel):
     rows = residues_of(mixed, segment("A5-9"))
     assert [int(mixed.residue_numbers[i]) for i in rows] == [5, 6, 7, 8, 9]
     assert {mixed.chain_ids[i] for i in rows} == {"A"}
+
+
+@pytest.mark.parametrize("chain", ["1", "0", "AAA", "A-2"])
+def test_a_chain_that_is_no_letter_is_asked_for_as_it_is_named(barrel, chain):
+    other = replace(barrel, chain_ids=(chain,) * len(barrel))
+    assert other.label(4) == f"{chain}_5"
+    assert residues_of(other, segment(f"{chain}_5-9")).tolist() == [4, 5, 6, 7, 8]
+    motif = Motif(other, f"4,{chain}_5-9,4", redesign=(f"{chain}_6",))
+    (line,) = layout_lines(motif.lay_out(Layout.chain(4), Draw(0, 0)))
+    assert line == f"chain A: 13 residues: 4 new, {chain}_5-{chain}_9 (motif), 4 new"
+    with pytest.raises(ValueError, match=f"1CSP_A: there is no chain Z .Z5.; it has {chain}_"):
+        residues_of(other, segment("Z5"))

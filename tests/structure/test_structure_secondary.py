@@ -78,5 +78,5 @@ def test_missing_atoms_make_no_bond(cases):
 
 @pytest.mark.parametrize("shape", [(5, 3, 3), (5, 4), (2, 5, 4, 3)])
 def test_shapes_that_are_none(shape):
-    with pytest.raises(ValueError, match=r"needs coordinates of shape \(L, 4, 3\), got"):
+    with pytest.raises(ValueError, match=r"coords: must have shape \(L, 4, 3\), got"):
         assign(np.zeros(shape))
