@@ -92,8 +92,7 @@ def random_batch(size: int, length: int) -> Batch:
     translations = 3.8 * steps.cumsum(1)
     index = torch.arange(length).expand(size, length)
     return Batch(
-        rotations=so3.random_uniform((size, length)),
-        translations=translations - translations.mean(1, keepdim=True),
+        frames=Frames(so3.random_uniform((size, length)), translations - translations.mean(1, keepdim=True)),
         mask=torch.ones(size, length, dtype=torch.bool),
         sequence=torch.randint(0, 20, (size, length)),
         secondary=torch.randint(0, 3, (size, length)),
@@ -131,7 +130,7 @@ def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
     time_ = torch.full(batch.mask.shape, 0.5)
     process = ProteinProcess()
     protein = NoisyProtein(
-        frames=Frames(batch.rotations, batch.translations),
+        frames=batch.frames,
         time=time_,
         concentration=process.concentration(time_),
         sequence=torch.full_like(batch.sequence, MASK_TOKEN),
@@ -141,7 +140,7 @@ def sampling_step(model: Denoiser, batch: Batch, neighbours: int | None, half: b
         mask=batch.mask,
         hotspot=torch.zeros_like(batch.mask),
     )
-    guess = Frames(batch.rotations.roll(1, 1), batch.translations * 0.9)
+    guess = Frames(batch.frames.rotations.roll(1, 1), batch.frames.translations * 0.9)
     network = in_precision(partial(model, neighbours=neighbours), "cpu", half)
 
     @torch.no_grad()

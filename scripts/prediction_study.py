@@ -64,7 +64,7 @@ def cut(batch: Batch, given: frozenset[str]) -> Batch:
     place = (torch.arange(batch.padded_length) + 0.5) / batch.mask.sum(1, keepdim=True)
     mask = batch.mask & ((place - 0.5).abs() > 0.05)
     chains = batch.chain_index + (place > 0.5) if "chains" in given else batch.chain_index
-    return replace(batch, mask=mask, translations=centre(batch.translations, mask), chain_index=chains)
+    return replace(batch, frames=batch.frames.centre(mask), mask=mask, chain_index=chains)
 
 
 def noised(batch: Batch, question: Question, process: ProteinProcess, seed: int) -> NoisyProtein:
@@ -78,7 +78,7 @@ def noised(batch: Batch, question: Question, process: ProteinProcess, seed: int)
     layout = replace(
         Layout.unconditional([batch.padded_length] * len(batch)),
         mask=mask,
-        frames=Frames(batch.rotations, batch.translations),
+        frames=batch.frames,
         time=time,
         oriented=torch.full((len(batch),), "motif" in given),
     ).anchored()
@@ -128,7 +128,7 @@ def answers(
             guess = seen.frames
             if look in looks:
                 made = centre(seen.frames.translations, batch.mask)
-                scores[looks.index(look)].append(tm_scores(made, batch.translations, batch.mask))
+                scores[looks.index(look)].append(tm_scores(made, batch.frames.translations, batch.mask))
         hidden = batch.mask & (protein.sequence == MASK_TOKEN) & (batch.sequence < 20)
         right = hidden & (seen.sequence_logits.argmax(-1) == batch.sequence)
         guessed.append(right.sum(1) / hidden.sum(1))

@@ -35,15 +35,15 @@ def batch(study, example_dataset):
 def test_tm_scores_are_those_of_tm_align_where_residues_match(study, batch):
     generator = torch.Generator().manual_seed(0)
     turn = so3.random_uniform((len(batch), 1), generator=generator)
-    blurred = batch.translations + 1.5 * torch.randn(batch.translations.shape, generator=generator)
-    for made in (batch.translations, blurred):
+    blurred = batch.frames.translations + 1.5 * torch.randn(batch.frames.translations.shape, generator=generator)
+    for made in (batch.frames.translations, blurred):
         moved = centre((turn @ made[..., None]).squeeze(-1), batch.mask)
-        scores = study.tm_scores(moved, batch.translations, batch.mask)
+        scores = study.tm_scores(moved, batch.frames.translations, batch.mask)
         for i, score in enumerate(scores.tolist()):
             kept = batch.mask[i]
-            aligned = tm_score(moved[i, kept].numpy(), batch.translations[i, kept].numpy())[0]
+            aligned = tm_score(moved[i, kept].numpy(), batch.frames.translations[i, kept].numpy())[0]
             assert score == pytest.approx(aligned, abs=0.02)
-    assert study.tm_scores(batch.translations, batch.translations, batch.mask).min() > 0.999
+    assert study.tm_scores(batch.frames.translations, batch.frames.translations, batch.mask).min() > 0.999
 
 
 def test_only_what_is_given_is_shown(study, batch):
@@ -58,15 +58,15 @@ def test_only_what_is_given_is_shown(study, batch):
     assert torch.equal(everything.secondary, batch.secondary)
     known = (everything.time == 1) & batch.mask
     assert 0.3 < known.sum() / batch.mask.sum() < 0.37
-    torch.testing.assert_close(everything.frames.translations[known], batch.translations[known])
-    assert torch.equal(everything.frames.rotations[known], batch.rotations[known])
+    torch.testing.assert_close(everything.frames.translations[known], batch.frames.translations[known])
+    assert torch.equal(everything.frames.rotations[known], batch.frames.rotations[known])
     # The rest is turned as before, and its noise lies about what is known.
     assert torch.equal(everything.frames.rotations[~known], nothing.frames.rotations[~known])
-    middle = torch.stack([x[k].mean(0) for x, k in zip(batch.translations, known, strict=True)])[:, None]
+    middle = torch.stack([x[k].mean(0) for x, k in zip(batch.frames.translations, known, strict=True)])[:, None]
     streams = Streams(range(len(batch)), [batch.padded_length] * len(batch))
-    noise = ProteinProcess().positions.prior(batch.translations.shape, generator=streams) + middle
+    noise = ProteinProcess().positions.prior(batch.frames.translations.shape, generator=streams) + middle
     rest = batch.mask & ~known
-    expected = torch.lerp(noise, batch.translations, 0.3)[rest]
+    expected = torch.lerp(noise, batch.frames.translations, 0.3)[rest]
     torch.testing.assert_close(everything.frames.translations[rest], expected, atol=1e-4, rtol=0)
 
 
@@ -79,7 +79,7 @@ def test_a_gap_is_a_tenth_in_the_middle(study, batch):
         assert abs(float(gone.mean()) - (before - 1) / 2) <= 1
         assert gap.chain_index[i, 0] == gap.chain_index[i, before - 1]
         assert chains.chain_index[i, 0] != chains.chain_index[i, before - 1]
-    assert gap.translations.sum(1).abs().max() < 1e-2
+    assert gap.frames.translations.sum(1).abs().max() < 1e-2
     assert study.cut(batch, frozenset({"motif"})) is batch
 
 

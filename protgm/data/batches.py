@@ -17,6 +17,7 @@ from torch import Tensor
 
 from protgm.data.dataset import Dataset, DatasetError, Example
 from protgm.data.schema import STATES, UNKNOWN
+from protgm.structure.frames import Frames
 from protgm.structure.geometry import frames_from_atoms
 
 __all__ = ["Batch", "EpochSampler", "collate"]
@@ -28,10 +29,9 @@ class Batch:
 
     Parameters
     ----------
-    rotations : Tensor, shape (B, L, 3, 3)
-        Residue frames; the identity where ``mask`` is False.
-    translations : Tensor, shape (B, L, 3)
-        CA positions in Angstrom, their mean over ``mask`` at the origin; zero where ``mask`` is False.
+    frames : Frames, shape (B, L)
+        Residue frames, Angstrom, the mean of their CA positions over ``mask`` at the origin; where ``mask`` is False
+        the identity at the origin.
     mask : Tensor of bool, shape (B, L)
         Residues that are there with N, CA and C: False for padding and for residues with missing atoms.
     sequence, secondary, residue_index, chain_index : Tensor of long, shape (B, L)
@@ -39,8 +39,7 @@ class Batch:
     names : tuple of str, length B
     """
 
-    rotations: Tensor
-    translations: Tensor
+    frames: Frames
     mask: Tensor
     sequence: Tensor
     secondary: Tensor
@@ -57,12 +56,12 @@ class Batch:
         return self.mask.shape[1]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
-        """The batch on another device; ``dtype`` applies to rotations and translations only."""
-        moved: dict[str, Any] = {}
+        """The batch on another device; ``dtype`` applies to the frames only."""
+        moved: dict[str, Any] = {"frames": self.frames.map(lambda x: x.to(device=device, dtype=dtype))}
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, Tensor):
-                moved[item.name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+                moved[item.name] = value.to(device=device)
         return replace(self, **moved)
 
 
@@ -113,8 +112,7 @@ def collate(examples: Sequence[Example], *, padded_length: int | None = None, mu
     weight = present[..., None].to(translations.dtype)
     centre = (translations * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
     return Batch(
-        rotations=torch.where(present[..., None, None], rotations, eye),
-        translations=(translations - centre) * weight,
+        frames=Frames(torch.where(present[..., None, None], rotations, eye), (translations - centre) * weight),
         mask=present,
         names=tuple(example.name for example in examples),
         **{key: torch.from_numpy(array) for key, array in whole.items()},

@@ -12,7 +12,7 @@ from protgm.layout import FIXED, FREE, Layout
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
 from protgm.process import ProteinProcess
 from protgm.streams import Source, rand
-from protgm.structure.frames import Frames, centre
+from protgm.structure.frames import Frames
 
 __all__ = ["CorruptionConfig", "Noised", "corrupt"]
 
@@ -121,7 +121,7 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
     time = until * uniform(size, 1)
     rotation_time = torch.where(uniform(size, 1) < config.joint_time, time, until * uniform(size, 1))
     whole = uniform(size, 1) < config.structure
-    known = _motif(mask, batch.translations, uniform) & (uniform(size, 1) < config.motif)
+    known = _motif(mask, batch.frames.translations, uniform) & (uniform(size, 1) < config.motif)
     against, hotspot = _target(batch, uniform)
     given = (uniform(size, 1) < config.target) & against.any(1, keepdim=True) & ~whole
     known = torch.where(given, against, known | (mask & whole))
@@ -160,13 +160,13 @@ def _layout(batch: Batch, known: Tensor, hotspot: Tensor) -> Layout:
         chain_index=batch.chain_index,
         secondary=batch.secondary,
         sequence=batch.sequence,
-        frames=Frames(batch.rotations, batch.translations),
+        frames=batch.frames,
         time=known.float(),
         body=torch.where(known, FIXED, FREE),
         hotspot=hotspot,
         design=batch.mask,
         atoms=torch.full((*known.shape, 4, 3), torch.nan, device=known.device),
-        anchor=torch.zeros_like(batch.translations),
+        anchor=torch.zeros_like(batch.frames.translations),
         oriented=known.any(1),
     ).anchored()
 
@@ -183,9 +183,9 @@ def _cut(batch: Batch, probability: float, uniform) -> Batch:
     cut = uniform(len(batch), 1) < probability
     other = cut & (uniform(len(batch), 1) < 0.5) & (index >= end)
     mask = batch.mask & ~(cut & (index >= start) & (index < end))
-    translations = torch.where(cut[..., None], centre(batch.translations, mask), batch.translations)
+    centred = batch.frames.centre(mask).where(cut.expand(mask.shape), batch.frames)
     chains = batch.chain_index + other * (batch.chain_index.amax(1, keepdim=True) + 1)
-    return replace(batch, mask=mask, translations=translations, chain_index=chains)
+    return replace(batch, frames=centred, mask=mask, chain_index=chains)
 
 
 def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:
@@ -219,7 +219,7 @@ def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:
 
 def _target(batch: Batch, uniform) -> tuple[Tensor, Tensor]:
     """All chains but a random one, and some of their residues that touch it, both (B, L); empty for single chains."""
-    mask, chain, places = batch.mask, batch.chain_index, batch.translations
+    mask, chain, places = batch.mask, batch.chain_index, batch.frames.translations
     count = (chain * mask).amax(1, keepdim=True) + 1
     new = mask & (chain == (uniform(len(mask), 1) * count).long())
     known = mask & ~new & new.any(1, keepdim=True)

@@ -22,8 +22,9 @@ def families(make_dataset) -> Dataset:
 
 
 def equal(a: Batch, b: Batch) -> bool:
-    tensors = ("rotations", "translations", "mask", "sequence", "secondary", "residue_index", "chain_index")
-    return a.names == b.names and all(torch.equal(getattr(a, name), getattr(b, name)) for name in tensors)
+    tensors = ("mask", "sequence", "secondary", "residue_index", "chain_index")
+    frames = all(torch.equal(getattr(a.frames, name), getattr(b.frames, name)) for name in ("rotations", "translations"))
+    return a.names == b.names and frames and all(torch.equal(getattr(a, name), getattr(b, name)) for name in tensors)
 
 
 def test_one_name_for_one_class():
@@ -42,24 +43,24 @@ def test_frames_are_those_of_the_residues_and_padding_is_neutral(prepared):
         assert mask[:length].numpy().tolist() == example.complete.tolist()
         assert not mask[length:].any()
         ca = torch.from_numpy(example.coords[:, 1].copy())[mask[:length]]
-        assert torch.allclose(batch.translations[i][mask], ca - ca.mean(0), atol=1e-4)
+        assert torch.allclose(batch.frames.translations[i][mask], ca - ca.mean(0), atol=1e-4)
         # Back in the residue's own frame, N, CA and C lie in one plane with C along the first axis.
         bond = torch.from_numpy(example.coords[:, 2] - example.coords[:, 1])[mask[:length]]
-        local = torch.einsum("lji,lj->li", batch.rotations[i][mask], bond)
+        local = torch.einsum("lji,lj->li", batch.frames.rotations[i][mask], bond)
         assert torch.allclose(local.abs().max(0).values[1:], torch.zeros(2), atol=1e-4)
         assert batch.sequence[i, :length].tolist() == example.sequence.tolist()
         assert batch.secondary[i, :length].tolist() == example.secondary.tolist()
         assert batch.residue_index[i, :length].tolist() == example.residue_index.tolist()
     out = ~batch.mask
-    assert torch.equal(batch.rotations[out], torch.eye(3).expand(int(out.sum()), 3, 3))
-    assert (batch.translations[out] == 0).all()
+    assert torch.equal(batch.frames.rotations[out], torch.eye(3).expand(int(out.sum()), 3, 3))
+    assert (batch.frames.translations[out] == 0).all()
     past = torch.arange(batch.padded_length) >= torch.tensor([len(example) for example in examples])[:, None]
     assert (batch.sequence[past] == UNKNOWN).all()
     assert (batch.secondary[past] == 2).all()
     assert (batch.residue_index[past] == 0).all()
-    eye = batch.rotations @ batch.rotations.transpose(-1, -2)
+    eye = batch.frames.rotations @ batch.frames.rotations.transpose(-1, -2)
     assert torch.allclose(eye, torch.eye(3).expand_as(eye), atol=1e-5)
-    assert torch.allclose(torch.linalg.det(batch.rotations), torch.ones(batch.mask.shape), atol=1e-5)
+    assert torch.allclose(torch.linalg.det(batch.frames.rotations), torch.ones(batch.mask.shape), atol=1e-5)
 
 
 def test_residues_with_missing_atoms_are_masked_not_nan(prepared):
@@ -71,9 +72,9 @@ def test_residues_with_missing_atoms_are_masked_not_nan(prepared):
     batch = collate([lacking])
     assert not batch.mask[0, [3, 7]].any()
     assert batch.mask.sum() == len(example) - 2
-    assert torch.isfinite(batch.rotations).all()
-    assert torch.isfinite(batch.translations).all()
-    assert torch.allclose(batch.translations[0].sum(0), torch.zeros(3), atol=1e-2)
+    assert torch.isfinite(batch.frames.rotations).all()
+    assert torch.isfinite(batch.frames.translations).all()
+    assert torch.allclose(batch.frames.translations[0].sum(0), torch.zeros(3), atol=1e-2)
 
 
 def test_padding_to_a_given_length(prepared):
@@ -94,7 +95,7 @@ def test_batches_of_nothing(prepared):
 
 def test_to_changes_the_floats_only(prepared):
     batch = collate([Dataset.open(prepared)[0]]).to("cpu", torch.float64)
-    assert batch.rotations.dtype == batch.translations.dtype == torch.float64
+    assert batch.frames.rotations.dtype == batch.frames.translations.dtype == torch.float64
     assert batch.sequence.dtype == torch.int64
     assert batch.mask.dtype == torch.bool
 

@@ -69,8 +69,8 @@ def test_known_residues_are_clean_and_marked(batch):
     known = (noised.protein.time == 1) & batch.mask
     assert 0.02 < known.float().mean() < 0.6
     assert torch.equal(noised.moving, batch.mask & ~known)
-    torch.testing.assert_close(noised.protein.frames.rotations[known], batch.rotations[known])
-    torch.testing.assert_close(noised.protein.frames.translations[known], batch.translations[known])
+    torch.testing.assert_close(noised.protein.frames.rotations[known], batch.frames.rotations[known])
+    torch.testing.assert_close(noised.protein.frames.translations[known], batch.frames.translations[known])
 
 
 def test_labels_and_sequence_are_shown_as_often_as_asked(batch):
