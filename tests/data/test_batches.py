@@ -23,8 +23,9 @@ def families(make_dataset) -> Dataset:
 
 def equal(a: Batch, b: Batch) -> bool:
     tensors = ("mask", "sequence", "secondary", "residue_index", "chain_index")
-    frames = all(torch.equal(getattr(a.frames, name), getattr(b.frames, name)) for name in ("rotations", "translations"))
-    return a.names == b.names and frames and all(torch.equal(getattr(a, name), getattr(b, name)) for name in tensors)
+    frames = [(getattr(a.frames, name), getattr(b.frames, name)) for name in ("rotations", "translations")]
+    same = a.names == b.names and all(torch.equal(*pair) for pair in frames)
+    return same and all(torch.equal(getattr(a, name), getattr(b, name)) for name in tensors)
 
 
 def test_one_name_for_one_class():
