@@ -19,6 +19,9 @@ from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["Symmetry"]
 
+#: CA atoms of two units are kept this far apart, Angstrom: strands side by side lie at 4.8. Moves there, and their size.
+_CLOSEST, _SHIFTS, _STRIDE = 4.5, 20, 2.0
+
 
 @dataclass(frozen=True)
 class Symmetry(Condition):
@@ -98,8 +101,27 @@ class Symmetry(Condition):
             turned = turned + element.mT @ units.nth(prediction.frames.rotations, number)
         # Padding has no rotation to be made orthonormal.
         turned = torch.where(layout.mask[..., None, None], turned / self.units, prediction.frames.rotations)
-        mean = Frames(so3.orthonormalize(turned), places / self.units)
+        mean = self._apart(Frames(so3.orthonormalize(turned), places / self.units), units)
         return replace(prediction, frames=self._spread(mean, units).where(layout.mask, prediction.frames))
+
+    def _apart(self, unit: Frames, units: _Units) -> Frames:
+        """The unit (in the places of all) moved away from the others until no CA of theirs is too near.
+
+        Units begin in each other, and a network that was shown single chains makes one globule of them.
+        """
+        others = (units.number[:, :, None] == 0) & (units.number[:, None] > 0)
+        pairs = others & units.mask[:, :, None] & units.mask[:, None]
+        first = units.mask & (units.number == 0)
+        for _ in range(_SHIFTS):
+            places = self._spread(unit, units).translations
+            overlap = (_CLOSEST - torch.cdist(places, places)).clamp_min(0) * pairs
+            if not bool((overlap > 0).any()):
+                break
+            own, all_ = ((places * m[..., None]).sum(1) / m.sum(1, keepdim=True) for m in (first, units.mask))
+            step = overlap.amax((1, 2)).clamp(max=_STRIDE)[:, None]
+            away = step * torch.nn.functional.normalize(own - all_, dim=-1)
+            unit = Frames(unit.rotations, unit.translations + away[:, None])
+        return unit
 
     def _spread(self, frames: Frames, units: _Units) -> Frames:
         """The first unit of frames (B, L) about the axes."""
