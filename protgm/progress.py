@@ -53,6 +53,7 @@ class Stages:
         self._bars.stop()
 
     def __call__(self, name: str, total: int) -> Advance:
+        """Start a stage."""
         if self._enabled and not self._console.is_terminal:
             self._console.print(f"{name}: {total}", highlight=False)
         task = self._bars.add_task(name, total=total)

@@ -99,8 +99,10 @@ def _follow(
     phase: NDArray[np.integer],
     most: NDArray[np.integer],
 ) -> _Best:
-    """Align and superpose in turn, from alignments ``begin`` (K, L) of the pairs ``owner``: with each of `_GAPS` from
-    ``phase`` on until the score stays or for ``most`` rounds."""
+    """Align and superpose in turn, from alignments ``begin`` (K, L) of the pairs ``owner``.
+
+    With each of `_GAPS` from ``phase`` on until the score stays or for ``most`` rounds.
+    """
     best = _Best(*begin.shape)
     live = np.arange(len(owner))
     laid = _superposed(pairs, owner, begin)

@@ -79,6 +79,7 @@ class Extractor:
     complexes: bool = False
 
     def __call__(self, tasks: Sequence[Task]) -> Extracted:
+        """Entries and rejections of some files."""
         rows: list[dict[str, Any]] = []
         rejected: list[Rejection] = []
         # Absurd coordinates overflow; the filters see the infinities that come of it.

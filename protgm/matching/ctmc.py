@@ -72,7 +72,8 @@ class MaskingPath:
     def rates(self, x: Tensor, posterior: Tensor, t: Tensor) -> Tensor:
         """Rates of leaving x for every state, shape (..., K + 1); 0 for x itself.
 
-        Given probabilities (..., K) of the clean token; the conditional rates where they are one-hot.
+        ``posterior`` (..., K) has the probabilities of the clean token; where it is one-hot, rates are the conditional
+        ones.
         """
         rate = torch.where(x == self.size, clock_rate(self.clock, t), 0.0).unsqueeze(-1)
         return torch.nn.functional.pad(rate * posterior, (0, 1))
@@ -139,7 +140,8 @@ class UniformPath:
     def rates(self, x: Tensor, posterior: Tensor, t: Tensor) -> Tensor:
         """Rates of leaving x for every token, shape (..., K); 0 for x itself.
 
-        Given probabilities (..., K) of the clean token; the conditional rates where they are one-hot.
+        ``posterior`` (..., K) has the probabilities of the clean token; where it is one-hot, rates are the conditional
+        ones.
         """
         rate = clock_rate(self.clock, t).unsqueeze(-1) * posterior
         return rate.scatter(-1, x.unsqueeze(-1), 0.0)

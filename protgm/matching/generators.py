@@ -202,10 +202,7 @@ class Circulation(Term):
 
 @dataclass(frozen=True)
 class Jump(Term):
-    """The jump that carries mass from where p_t falls to where it grows.
-
-    Z is drawn from the posterior at every step.
-    """
+    """The jump that carries mass from where p_t falls to where it grows, towards a fresh posterior draw each step."""
 
     path: JumpPath
 

@@ -46,6 +46,7 @@ class Distance:
     floor_high: float
 
     def to_dict(self) -> dict[str, float]:
+        """Names and values."""
         return asdict(self)
 
 

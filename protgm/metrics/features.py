@@ -59,8 +59,9 @@ class Features:
 
 
 def distance_features(ca: NDArray[np.floating]) -> NDArray[np.float32]:
-    """CA distance map in numbers that do not depend on the length: for six ranges of sequence separation, the share of
-    pairs in each of 13 ranges of distance (Angstrom).
+    """CA distance map in numbers that do not depend on the length.
+
+    For six ranges of sequence separation, the share of pairs in each of 13 ranges of distance (Angstrom).
 
     Parameters
     ----------

@@ -39,8 +39,10 @@ _CHUNK = 16  # samples per job of a worker
 
 @dataclass(frozen=True)
 class Nearest:
-    """The native most like a sample: its row, TM-score normalised by the sample's length, RMSD of the aligned residues
-    in Angstrom."""
+    """The native most like a sample.
+
+    Its row, TM-score normalised by the sample's length, RMSD of the aligned residues in Angstrom.
+    """
 
     row: int
     tm: float

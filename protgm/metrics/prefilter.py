@@ -170,8 +170,10 @@ def _coarse(
 def _distances(
     library: Library, window: int, maps: NDArray[np.float32], block: int = 500
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Mean squared difference of each sample's map and that of the native's best window, and where that window
-    begins: (natives, samples) each."""
+    """Mean squared difference of each sample's map and that of the native's best window, and where that begins.
+
+    Both of shape (natives, samples).
+    """
     stride = max(1, round(window * _STRIDE))
     rows, places = [], []
     for low in range(0, len(library.lengths), block):
@@ -199,8 +201,10 @@ def superposed_scores(
     start: NDArray[np.float64],
     slope: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """What TM-score a placement suggests: the sample is laid over the native, every residue takes the nearest one of
-    its neighbourhood in the sequence, and the superposition follows the matches; the best of a few rounds.
+    """What TM-score a placement suggests, the best of a few rounds.
+
+    The sample is laid over the native, every residue takes the nearest one of its neighbourhood in the sequence, and
+    the superposition follows the matches.
 
     Parameters
     ----------

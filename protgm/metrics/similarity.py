@@ -186,8 +186,9 @@ def clusters(matrix: ArrayLike, threshold: float = SAME_FOLD) -> NDArray[np.int6
 
 
 def clusters_among(matrix: ArrayLike, count: int, *, draws: int = 50, seed: int = 0) -> float | None:
-    """Mean number of `clusters` that ``count`` structures drawn at random form: sets of other sizes can be compared by
-    it. None if there are fewer.
+    """Mean number of `clusters` that ``count`` structures drawn at random form; None if there are fewer.
+
+    Sets of other sizes can be compared by it.
 
     Parameters
     ----------

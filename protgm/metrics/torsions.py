@@ -30,6 +30,7 @@ class Torsions:
 
 
 def norm(v: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Length along the last dimension."""
     return np.sqrt(np.einsum("...i,...i->...", v, v))
 
 

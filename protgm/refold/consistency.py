@@ -51,6 +51,7 @@ class Consistency:
 
     @property
     def designable(self) -> bool:
+        """Whether the RMSD lies below `DESIGNABLE_RMSD`."""
         return self.rmsd < DESIGNABLE_RMSD
 
 
