@@ -2,6 +2,7 @@
 # make test      the same environment, and the tests
 # make test-all  also the slow ones and the fault harness
 # make lint      ruff, mypy, and the licences of what is installed
+# make docs      the documentation site in build/site, from what is installed; every link and anchor is checked
 # make licences  every extra is installed, and the licences of all are listed
 # The first Python that runs and is new enough.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: sample test test-all lint licences clean
+.PHONY: sample test test-all lint docs licences clean
 
 sample: $(VENV)/.installed
 	$(BIN)/protgm sample length=100 num=4 out=samples seed=0
@@ -26,8 +27,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python scripts/licences.py
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/zensical build --strict
+
 licences: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorboard,report,design,refold,scale,ode,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorboard,report,design,refold,scale,ode,docs,dev]"
 	$(BIN)/python scripts/licences.py complete
 
 $(BIN)/python:
@@ -42,5 +46,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(VENV)/.installed $@
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) samples
+	rm -rf $(VENV) samples build
