@@ -3,14 +3,21 @@
 # make test-all  also the slow ones and the fault harness
 # make lint      ruff, mypy, and the licences of what is installed
 # make docs      the documentation site in build/site, from what is installed; every link and anchor is checked
+# make floors    the lower bounds of pyproject.toml, installed in .venv-floors and tested; make newest: the newest of everything
 # make licences  every extra is installed, and the licences of all are listed
 # The first Python that runs and is new enough.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests that touch every dependency and take a few minutes.
+LIGHT := tests/lie tests/matching/test_so3_paths.py tests/matching/test_solvers.py tests/matching/test_geomstats_space.py \
+	tests/model/test_denoiser.py tests/structure/test_structure_mmcif.py tests/structure/test_structure_bcif.py \
+	tests/structure/test_structure_read.py tests/structure/test_structure_dssp.py tests/structure/test_structure_unpack.py \
+	tests/data/test_dataset.py tests/train/test_log.py tests/train/test_optim.py tests/design/test_refold.py \
+	tests/test_conveniences.py tests/test_files.py tests/test_licences.py tests/test_weights_file.py
 
-.PHONY: sample test test-all lint docs licences clean
+.PHONY: sample test test-all lint docs floors newest licences clean
 
 sample: $(VENV)/.installed
 	$(BIN)/protgm sample length=100 num=4 out=samples seed=0
@@ -29,6 +36,14 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/zensical build --strict
+
+floors newest:
+	test -x .venv-$@/bin/python || $(PYTHON) -m venv .venv-$@
+	.venv-$@/bin/python -m pip install --quiet --upgrade packaging
+	.venv-$@/bin/python scripts/floors.py $(filter newest,$@) > .venv-$@/requirements.txt
+	.venv-$@/bin/python -m pip install --quiet --upgrade --requirement .venv-$@/requirements.txt
+	.venv-$@/bin/python -m pip install --quiet --no-deps --editable .
+	.venv-$@/bin/python -m pytest -q $(LIGHT)
 
 licences: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorboard,report,design,refold,scale,ode,docs,dev]"
@@ -51,4 +66,4 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) samples build
+	rm -rf $(VENV) .venv-floors .venv-newest samples build

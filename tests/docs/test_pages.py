@@ -1,8 +1,8 @@
 """The pages of the documentation run as they stand.
 
-Blocks of a page run one after the other in one folder and one Python: ``sh`` must succeed, ``python`` must not raise, and
-``console`` must print what stands below its command, where a line of ``...`` stands for any lines. A comment behind a
-``print(...)`` that begins with True or ends in a value is not compared; `EXPECTED` says what a page must have come to.
+Blocks of a page run one after the other in one folder and one Python: ``sh`` must succeed, ``python`` must not raise,
+and ``console`` must print what stands below its command, where a line of ``...`` stands for any lines. `EXPECTED` says
+what a page must have come to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from protgm.cli import main
+from protgm.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -45,8 +45,8 @@ def run(line: str, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
 
 def matches(expected: str, shown: str) -> bool:
     """Whether an output is the one on the page."""
-    lines = [".*" if line == "..." else re.escape(line.rstrip()) for line in expected.splitlines()]
-    return re.fullmatch(r"\n".join(lines), "\n".join(l.rstrip() for l in shown.strip().splitlines()), re.S) is not None
+    wanted = "\n".join(".*" if line == "..." else re.escape(line.rstrip()) for line in expected.splitlines())
+    return re.fullmatch(wanted, "\n".join(line.rstrip() for line in shown.strip().splitlines()), re.S) is not None
 
 
 def exchanges(block: str) -> list[tuple[str, str]]:
@@ -115,6 +115,11 @@ EXPECTED = {
     "tutorials/new-path.md": _path,
     "tutorials/judging.md": _judging,
 }
+
+
+def test_every_command_has_a_page():
+    titles = " ".join(p.read_text("utf-8").split("\n", 1)[0] for p in (ROOT / "docs" / "commands").glob("*.md"))
+    assert set(re.findall(r"protgm (\w+)", titles)) == set(COMMANDS)
 
 
 def test_the_comparison_of_outputs():
