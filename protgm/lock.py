@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 __all__ = ["Locked", "locked"]
 
@@ -35,24 +37,28 @@ def locked(folder: Path, what: str, *, name: str = ".lock", wait: bool = False) 
     ValueError
         If the folder cannot be made or written to.
     """
+    path = folder / name
+    lock = FileLock(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / name, "a+", encoding="utf-8")  # noqa: SIM115 - held open as long as the lock
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise Locked(f"{folder}: {_holder(path)} is writing there; wait for it or choose another folder") from None
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written to: {error.strerror}") from None
-    with file:
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read(200).strip() or "another process"
-            raise Locked(f"{folder}: {holder} is writing there; wait for it or choose another folder") from None
-        file.truncate(0)
-        file.write(f"{what} (process {os.getpid()})\n")
-        file.flush()
+    try:
+        # For the next one's message only. Windows lets nobody write to what is locked.
+        with suppress(OSError):
+            path.write_text(f"{what} (process {os.getpid()})\n", encoding="utf-8")
         yield
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    """Who wrote into the file that it is theirs."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(200).strip() or "another process"
+    except OSError:
+        return "another process"
