@@ -117,8 +117,9 @@ def test_a_run_says_nothing_where_that_is_asked(example_dataset, small_config, t
     train(config)
     train(replace(config, steps=2, progress=True))
     told = capsys.readouterr()
-    assert "step 1" not in told.out
-    assert "100.0 % step 2" in told.out
+    assert told.out == ""
+    assert "step 1" not in told.err
+    assert "100.0 % step 2" in told.err
     assert "progress" not in told.err
     with pytest.raises(ValueError, match="device=cpu is for a run of one process"):
         replace(config, processes=2)

@@ -24,12 +24,12 @@ from protgm.data.manifest import Manifest, find_manifest, read_manifest
 from protgm.data.mmseqs import mmseqs_program
 from protgm.data.parts import PART, Parts
 from protgm.data.prepare import Summary
-from protgm.data.progress import FileProgress
 from protgm.data.schema import FORMAT, INDEX_FILE, REJECTED_FILE, SCHEMA, VERSION
 from protgm.data.tree import SourceFile, structure_files
 from protgm.files import atomic, read_json, sha256, unwritable, write_json
 from protgm.lock import locked
 from protgm.made import check_outputs
+from protgm.progress import FileProgress
 from protgm.structure.read import RULES
 from protgm.text import printable
 from protgm.workers import chunked_map, cores

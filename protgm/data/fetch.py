@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from protgm.data.download import Downloaded, Downloader, Failed
-from protgm.data.progress import FileProgress
 from protgm.files import append_lines, atomic, read_lines, sha256, unwritable
 from protgm.lock import locked
 from protgm.made import check_outputs
+from protgm.progress import FileProgress
 from protgm.text import printable
 
 __all__ = ["FAILED", "FETCHED", "FORMATS", "Fetched", "fetch", "read_ids"]

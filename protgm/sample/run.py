@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from protgm.condition import Conditions
 from protgm.condition.secondary import NATIVE, check_secondary
 from protgm.files import remove_temporary, sha256
 from protgm.layout import MAX_LENGTH
+from protgm.progress import ItemProgress
 from protgm.sample.asked import Asked
 from protgm.sample.export import EXPORTS, write_motifbench
 from protgm.sample.generate import BackboneModel, load
@@ -164,17 +164,16 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
         # Batches are cut from the whole list and made whole, whatever is missing of them: rounding depends on what is
         # multiplied together, and a run that was stopped is to end in the same bytes as one that was not.
         todo = [chunk for chunk in batches(items, config.execution) if missing.intersection(chunk)]
-        with _progress(console, config.progress) as progress:
-            total = sum(item.residues for chunk in todo for item in chunk)
-            bar = progress.add_task("sample", total=total, proteins=0, all=len(missing))
-            done = 0
+        total = sum(item.residues for chunk in todo for item in chunk)
+        with ItemProgress(
+            "sample", "proteins", len(missing), total, enabled=config.progress, console=console
+        ) as progress:
             remember(model)
             work = Work(config, conditions, recipe, frozenset(missing))
             for chunk, new in zip(todo, made(work, todo, config.workers), strict=True):
                 append(out, new, shard)
                 rows.update((row["name"], row) for row in new)
-                done += len(new)
-                progress.update(bar, advance=sum(item.residues for item in chunk), proteins=done)
+                progress.advance(len(new), sum(item.residues for item in chunk))
     if {item.name for item in request} <= {row["name"] for row in read_manifest(out)}:
         merge(out)
         if config.export is not None:
@@ -265,15 +264,3 @@ def _asked(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]
     if before == now:
         return []
     return [f"{words(before, now) or 'fewer conditions'}, now {words(now, before) or 'without'}"]
-
-
-def _progress(console: Console, shown: bool) -> Progress:
-    return Progress(
-        TextColumn("sample"),
-        BarColumn(),
-        TextColumn("{task.fields[proteins]}/{task.fields[all]} proteins"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (shown and console.is_terminal),
-    )

@@ -18,6 +18,7 @@ from protgm.model import Denoiser, NoisyProtein, Prediction
 from protgm.model.finite import NotFinite, finite
 from protgm.model.neighbours import attended
 from protgm.process import ProteinProcess
+from protgm.progress import RunProgress
 from protgm.seeds import mix
 from protgm.stopping import Stop, heeded
 from protgm.streams import Streams
@@ -32,7 +33,6 @@ from protgm.train.losses import denoising_losses, total_loss
 from protgm.train.monitor import sample_geometry, validation_losses
 from protgm.train.optim import EMA, descend, make_optimizer
 from protgm.train.parallel import World
-from protgm.train.progress import TrainProgress
 from protgm.weights import WEIGHTS, load_weights, not_finite, save_weights
 
 __all__ = ["Trainer"]
@@ -102,14 +102,14 @@ class Trainer:
         clock = Clock(self.counters["seconds"])
         saved, checked = clock.seconds, clock.seconds
         window, divergence = Window(), Divergence()
-        with TrainProgress(config, enabled=first and config.progress) as progress:
+        with RunProgress("train", enabled=first and config.progress) as progress:
             for batch in self._batches():
                 self.counters["seconds"] = clock.seconds
                 done = config.share_done(int(self.counters["step"]), self.counters["seconds"])
                 done = self.world.agree(done)
                 stopped = self.world.any(self._stop.asked)
                 if stopped or done >= 1:
-                    progress.end(int(self.counters["step"]), done)
+                    progress.show(done, f"step {int(self.counters['step'])}")
                     break
                 rate = config.schedule.rate(int(self.counters["step"]), done)
                 residues = int(batch.mask.sum()) * self.world.size
@@ -122,7 +122,8 @@ class Trainer:
                     figures = {**window.means(self.world), "rate": rate, "samples": self.counters["samples"]}
                     if log is not None:
                         log.write("train", step, {**figures, "seconds": self.counters["seconds"]})
-                        progress.show(step, done, figures)
+                        speed = f"{figures['samples_per_second']:.1f} samples/s"
+                        progress.show(done, f"step {step} loss {figures['loss']:.3f} {speed}")
                     window = Window()
                 if log is None:
                     continue

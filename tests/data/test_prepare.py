@@ -326,7 +326,7 @@ def test_disk_full_is_one_line_and_leaves_the_old_dataset(few, tmp_path, monkeyp
 
 
 def test_lines_instead_of_a_bar_where_there_is_no_terminal(few, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("protgm.data.progress._LINE_EVERY", 0.0)
+    monkeypatch.setattr("protgm.progress._LINE_EVERY", 0.0)
     prepare(few, tmp_path / "out", workers=1)
     printed = capsys.readouterr()
     assert "3/3 files" in printed.err
