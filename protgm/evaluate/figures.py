@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from protgm.evaluate.plots import describe_plots
 from protgm.files import atomic
-from protgm.metrics import registered
-from protgm.metrics.features import DIHEDRAL_BINS
-from protgm.structure.size import globular_radius
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,80 +49,83 @@ def write_figures(found: Evaluation, judged: Judged, natives: Judged | None, fol
         fresh = Figure(figsize=(width, height), layout="constrained")
         return fresh, fresh.add_subplot()
 
+    plots = describe_plots(found, judged, natives)
     drawn: dict[str, Figure] = {}
     drawn["ramachandran"], axes = figure()
-    _ramachandran(axes, judged, natives)
+    _ramachandran(axes, plots["ramachandran"])
     drawn["secondary"], axes = figure()
-    _scatter(axes, found, natives, "helix", "strand", "share of helix", "share of strand")
-    axes.plot([0, 1], [1, 0], color=_GREY, lw=0.8)
+    _simplex(axes, found.samples, plots["secondary"])
     drawn["rg"], axes = figure()
-    _scatter(axes, found, natives, "length", "rg", "residues", "radius of gyration (A)")
-    lengths = np.linspace(*axes.get_xlim(), 100).clip(1)
-    axes.plot(lengths, [globular_radius(float(length)) for length in lengths], "k--", lw=1, label="2.2 L^0.38")
-    axes.legend(frameon=False)
+    _size(axes, found.samples, plots["rg"])
     if found.matrix is not None:
         drawn["tm"], axes = figure()
-        order = sorted(range(len(found.samples)), key=lambda i: found.samples[i]["cluster"])
+        order = plots["tm"]["order"]
         image = axes.imshow(found.matrix[np.ix_(order, order)], vmin=0, vmax=1, cmap="viridis")
         drawn["tm"].colorbar(image, label="TM-score")
         axes.set_xlabel("sample, by cluster")
-    drawn["histograms"] = _histograms(Figure(figsize=(10, 7), layout="constrained"), found, natives)
+    drawn["histograms"] = _histograms(Figure(figsize=(10, 7), layout="constrained"), plots["histograms"])
     for name, picture in drawn.items():
         with atomic(folder / f"{name}.png") as path:
             picture.savefig(path, dpi=150, format="png")
     return [f"{name}.png" for name in drawn]
 
 
-def _values(rows: list[dict[str, Any]], key: str) -> np.ndarray:
-    return np.array([np.nan if row.get(key) is None else float(row[key]) for row in rows])
-
-
-def _scatter(axes: Axes, found: Evaluation, natives: Judged | None, x: str, y: str, *labels: str) -> None:
-    if natives is not None:
-        axes.plot(_values(natives.rows, x), _values(natives.rows, y), "s", ms=2.5, color="#c3cad0", label="natives")
-    passed = np.array([row["passed"] for row in found.samples])
-    for mask, face, label in ((passed, _BLUE, "samples"), (~passed, "none", "samples failing the gate")):
-        if mask.any():
-            chosen = [row for row, kept in zip(found.samples, mask, strict=True) if kept]
-            axes.plot(_values(chosen, x), _values(chosen, y), "o", ms=4, mfc=face, mec=_BLUE, label=label)
-    axes.set(xlabel=labels[0], ylabel=labels[1])
+def _points(axes: Axes, rows: Sequence[dict[str, Any]], place: Callable[[dict[str, Any]], Sequence[float]]) -> None:
+    """Samples as points, open where they fail the gate."""
+    for passed, face, label in ((True, _BLUE, "samples"), (False, "none", "samples failing the gate")):
+        points = np.array([place(row) for row in rows if row["passed"] == passed])
+        if len(points):
+            axes.plot(*points.T, "o", ms=4, mfc=face, mec=_BLUE, label=label)
     axes.legend(frameon=False)
 
 
-def _ramachandran(axes: Axes, judged: Judged, natives: Judged | None) -> None:
-    if natives is not None:
-        grid = natives.features.dihedrals.sum(axis=0).reshape(DIHEDRAL_BINS, DIHEDRAL_BINS)
-        extent = (-180, 180, -180, 180)
-        axes.imshow(
-            np.log1p(grid.T), origin="lower", extent=extent, cmap="Greys", aspect="auto", interpolation="bilinear"
-        )
-    phi, psi = (np.concatenate([getattr(a, name) for a in judged.angles]) for name in ("phi", "psi"))
+def _squares(axes: Axes, points: Sequence[Sequence[float]]) -> None:
+    if points:
+        axes.plot(*np.array(points).T, "s", ms=2.5, color="#c3cad0", label="natives")
+
+
+def _ramachandran(axes: Axes, plot: Mapping[str, Any]) -> None:
+    grid = np.array(plot["counts"]).reshape(plot["bins"], plot["bins"])
+    shade = np.log1p(500 * grid.T / grid.max())
+    axes.imshow(shade, origin="lower", extent=(-180, 180, -180, 180), cmap="Greys", vmax=2 * shade.max(), aspect="auto")
+    phi, psi = np.array(plot["angles"]).reshape(-1, 2).T
     axes.plot(phi, psi, ".", ms=2, color=_BLUE, alpha=float(np.clip(2000 / max(len(phi), 1), 0.15, 0.6)), mew=0)
-    marks = (-180, -90, 0, 90, 180)
-    axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=marks, yticks=marks)
-    axes.set(xlabel="phi (degrees)", ylabel="psi (degrees)")
+    axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=plot["ticks"], yticks=plot["ticks"])
+    axes.set(xlabel=plot["labels"][0], ylabel=plot["labels"][1])
 
 
-def _histograms(figure: Figure, found: Evaluation, natives: Judged | None) -> Figure:
-    titles = {one.name: one.title for one in registered() if one.title}
-    known = [key for key in titles if np.isfinite(_values(found.samples, key)).any()]
-    for axes, key in zip(
-        np.atleast_1d(figure.subplots(-(-len(known) // 3), 3, squeeze=False)).ravel(), known, strict=False
-    ):
-        mine = _values(found.samples, key)
-        theirs = _values(natives.rows, key) if natives is not None else np.zeros(0)
-        every = np.concatenate((mine, theirs))
-        edges = np.histogram_bin_edges(every[np.isfinite(every)], 24)
-        for values, style in (
-            (mine, {"color": _BLUE, "alpha": 0.65, "label": "samples"}),
-            (theirs, {"histtype": "step", "color": "#333333", "label": "natives"}),
-        ):
-            values = values[np.isfinite(values)]
-            if len(values):
-                axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)), **style)
-        axes.set_title(titles[key], fontsize=10)
-        axes.set(xlabel=key, ylabel="share")
+def _simplex(axes: Axes, rows: Sequence[dict[str, Any]], plot: Mapping[str, Any]) -> None:
+    def at(helix: float, strand: float) -> tuple[float, float]:
+        coil = 1 - helix - strand
+        return strand + coil / 2, coil
+
+    corners = [at(1, 0), at(0, 1), at(0, 0)]
+    axes.fill(*np.array(corners).T, fill=False, edgecolor=_GREY, lw=0.8)
+    for (x, y), label, up in zip(corners, plot["labels"], (-14, -14, 6), strict=True):
+        axes.annotate(label, (x, y), (0, up), textcoords="offset points", ha="center")
+    _squares(axes, [at(*share) for share in plot["natives"]])
+    _points(axes, rows, lambda row: at(row["helix"], row["strand"]))
+    axes.set_axis_off()
+
+
+def _size(axes: Axes, rows: Sequence[dict[str, Any]], plot: Mapping[str, Any]) -> None:
+    _squares(axes, plot["natives"])
+    axes.plot(*np.array(plot["law"]).T, "k--", lw=1, label="2.2 L^0.38")
+    _points(axes, [row for row in rows if row["rg"] is not None], lambda row: (row["length"], row["rg"]))
+    axes.set(xlim=plot["x"], ylim=plot["y"], xlabel=plot["labels"][0], ylabel=plot["labels"][1])
+
+
+def _histograms(figure: Figure, plots: Sequence[Mapping[str, Any]]) -> Figure:
+    if not plots:
+        return figure
+    grid = figure.subplots(-(-len(plots) // 3), 3, squeeze=False).ravel()
+    for axes, plot in zip(grid, plots, strict=False):
+        axes.stairs(plot["samples"], plot["edges"], fill=True, color=_BLUE, alpha=0.65, label="samples")
+        if plot["natives"] is not None:
+            axes.stairs(plot["natives"], plot["edges"], color="#333333", label="natives")
+        axes.set_title(plot["title"], fontsize=10)
+        axes.set(xlabel=plot["labels"][0], ylabel=plot["labels"][1])
         axes.legend(frameon=False, fontsize=8)
-    for axes in figure.axes[len(known) :]:
+    for axes in grid[len(plots) :]:
         axes.remove()
     return figure

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.evaluate.plots import describe_plots
 from protgm.evaluate.tables import csv_text, plain
 from protgm.evaluate.trajectories import read_trajectories
 from protgm.files import atomic
 from protgm.metrics import registered
 from protgm.metrics.distributions import DISTANCES
-from protgm.metrics.features import DIHEDRAL_BINS
 from protgm.metrics.similarity import SAME_FOLD
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 _MISSING = -(2**31)
-_DOTS = 30_000  # phi/psi points drawn at most
 
 
 def write_report(
@@ -81,8 +80,6 @@ def _payload(
     known = registered()
     columns = sorted((one for one in known if one.column is not None), key=lambda one: one.column or 0)
     shown = [one.name for one in columns]
-    drawn = {one.name: one.title for one in known if one.title}
-    native_keys = ("length", "helix", "strand", "rg", *drawn)
     keys = csv_text(rows)[0]
     table = io.StringIO()
     csv.writer(table).writerows(csv_text(rows))
@@ -97,11 +94,11 @@ def _payload(
         "all_columns": [*(k for k in shown if k in keys), *(k for k in keys if k not in shown and k not in hidden)],
         "help": {one.name: one.words for one in known},
         "natives": found.natives,
-        "has_natives": natives is not None,
-        "native_points": [] if natives is None else [{k: r.get(k) for k in native_keys} for r in natives.rows],
-        "ramachandran": _ramachandran(judged, natives),
-        "histograms": [[key, title] for key, title in drawn.items() if any(r.get(key) is not None for r in rows)],
-        "matrix": None if found.matrix is None else _matrix(found),
+        "plots": describe_plots(found, judged, natives),
+        # TM-scores in steps of 1/250.
+        "tm": None
+        if found.matrix is None
+        else _encoded(np.rint(np.nan_to_num(found.matrix).clip(0, 1) * 250).astype(np.uint8)),
         "distances": [
             {"label": DISTANCES[key][0], "help": DISTANCES[key][1], **distance.to_dict()}
             for key, distance in found.distances.items()
@@ -185,34 +182,6 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
         if key == "mpnn_nll" and (own := found.natives.get("native_nll")) is not None:
             tiles[-1]["native"] = f"{tiles[-1]['native'] or '-'}, own sequences {own['mean']:.2f}"
     return tiles
-
-
-def _ramachandran(judged: Judged, natives: Judged | None) -> dict[str, Any]:
-    if natives is not None:
-        counts = natives.features.dihedrals.sum(axis=0)
-        bins = DIHEDRAL_BINS
-    else:
-        from protgm.metrics.ramachandran import regions
-
-        density = np.exp(regions().log_density[0].astype(np.float64))
-        counts, bins = density.ravel(), len(density)
-    pairs = np.concatenate([np.stack((a.phi, a.psi), axis=-1) for a in judged.angles])
-    pairs = pairs[np.isfinite(pairs).all(axis=-1)]
-    if len(pairs) > _DOTS:
-        pairs = pairs[np.random.default_rng(0).choice(len(pairs), _DOTS, replace=False)]
-    return {
-        "bins": bins,
-        "counts": np.round(counts, 3).tolist(),
-        "angles": np.round(pairs).astype(int).ravel().tolist(),
-    }
-
-
-def _matrix(found: Evaluation) -> dict[str, Any]:
-    """TM-scores in steps of 1/250, and the order that puts clusters together."""
-    values = np.nan_to_num(np.asarray(found.matrix))
-    inside = [values[i].mean() for i in range(len(values))]
-    order = sorted(range(len(values)), key=lambda i: (found.samples[i]["cluster"], -inside[i]))
-    return {"order": order, "tm": _encoded(np.rint(values.clip(0, 1) * 250).astype(np.uint8))}
 
 
 def _encoded(array: NDArray) -> str:

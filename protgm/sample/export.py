@@ -8,7 +8,6 @@ scaffold, segment B of the motif, 15 of scaffold, segment A, and 29 of scaffold.
 from __future__ import annotations
 
 import csv
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from protgm.files import atomic, read_json
 from protgm.layout import CHAIN_LETTERS
 from protgm.made import remove_others, write_list
 from protgm.structure import read_structure
+from protgm.structure.contig import Segment, parse_contig
 
 __all__ = ["EXPORTS", "motif_placements", "write_motifbench"]
 
@@ -32,7 +32,7 @@ def motif_placements(row: Mapping[str, Any]) -> str:
     """Where the segments of a motif are in a sample, as MotifBench writes it.
 
     A segment is called by its chain in the motif's file, as in that benchmark's files; where several are of one chain,
-    by a letter each in the order of the file.
+    or a chain is no letter, by a letter each in the order of the file.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def motif_placements(row: Mapping[str, Any]) -> str:
             segments.append([i])
     starts = [found[segment[0]] for segment in segments]
     chains = [chain for chain, _, _ in starts]
-    if len(set(chains)) == len(chains):
+    if len(set(chains)) == len(chains) and all(chain.isalpha() for chain in chains):
         letters = dict(zip(starts, chains, strict=True))
     else:
         letters = dict(zip(sorted(starts), CHAIN_LETTERS, strict=False))
@@ -120,10 +120,10 @@ def write_motifbench(folder: Path, rows: Sequence[Mapping[str, Any]], problem: s
 
 def _source(name: str) -> tuple[str, int, str]:
     """Chain, number and insertion code of a residue's name."""
-    match = re.fullmatch(r"([^:\d-]+?)(-?\d+)([A-Za-z]?)", name)
-    if match is None:
+    (segment,) = parse_contig(name)
+    if not isinstance(segment, Segment) or segment.first is None or segment.file > 1:
         raise ValueError(f"{name}: a motif for MotifBench is of one file, its residues called as in A45")
-    return match[1], int(match[2]), match[3]
+    return segment.chain, *segment.first
 
 
 def _follows(before: tuple[str, int, str], behind: tuple[str, int, str]) -> bool:

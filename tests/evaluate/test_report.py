@@ -178,3 +178,33 @@ def test_tables_agree(evaluation: Evaluation) -> None:
     tm = np.load(evaluation.out / "tm.npz")
     assert tm["tm"].shape == (6, 6)
     assert tm["names"].tolist() == [row["name"] for row in stored["samples"]]
+
+
+def test_page_and_figures_are_drawn_from_one_description(tmp_path: Path) -> None:
+    """Every number of a plot stands in the description; neither the page nor matplotlib computes one."""
+    from protgm.evaluate.plots import describe_plots
+    from protgm.evaluate.sheet import Sheet, named_apart
+    from protgm.evaluate.steps import Judge, Similarity
+    from protgm.structure.size import globular_radius
+
+    sheet = Sheet(named_apart([read_structure(path) for path in sorted(NATIVES.glob("*.pdb.gz"))]))
+    for step in (Judge(), Similarity()):
+        step(sheet)
+    found = sheet.evaluation()
+    plots = describe_plots(found, sheet.verdict, sheet.verdict)
+    assert all(rg == pytest.approx(globular_radius(max(length, 1))) for length, rg in plots["rg"]["law"])
+    assert plots["rg"]["natives"] == [[row["length"], row["rg"]] for row in sheet.rows]
+    assert plots["rg"]["y"][0] < min(row["rg"] for row in sheet.rows)
+    assert sorted(plots["tm"]["order"]) == [0, 1, 2]
+    names = [one["key"] for one in plots["histograms"]]
+    assert "helix_length" in names
+    assert "mpnn_nll" not in names  # nothing was designed
+    for one in plots["histograms"]:
+        assert len(one["edges"]) == len(one["samples"]) + 1
+        assert sum(one["samples"]) == pytest.approx(1)
+        assert one["samples"] == pytest.approx(one["natives"])
+    assets = Path(__file__).parents[2] / "protgm" / "evaluate"
+    for text in ((assets / "assets" / "plots.js").read_text(), (assets / "figures.py").read_text()):
+        assert "0.38" not in text.replace('"2.2 L^0.38"', "")
+        assert "histogram(" not in text.replace("function histogram(", "")
+    assert json.loads(json.dumps(plots)) == plots

@@ -69,7 +69,7 @@ def test_own_metric_is_everywhere(disulphides: str, tmp_path: Path) -> None:
     data = json.loads(page.split('type="application/json" id="data">')[1].split("</script>")[0])
     assert "disulphides" in data["columns"]
     assert data["help"]["disulphides"] == "pairs of CA near enough for a disulphide bond"
-    assert ["disulphides", "Disulphides"] in data["histograms"]
+    assert ("disulphides", "Disulphides") in [(one["key"], one["title"]) for one in data["plots"]["histograms"]]
     assert "disulphides" in [tile["label"] for tile in data["tiles"]]
 
 

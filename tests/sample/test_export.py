@@ -46,6 +46,7 @@ def row(length: int, *segments: tuple[int, str, int, int]) -> dict:
         # Segments of one chain have letters in the order of the file; neighbours that are far apart there are two.
         (row(40, (3, "A", 50, 54), (8, "A", 10, 14), (30, "A", 90, 92)), "2/B/A/17/C/8"),
         (row(20, (3, "A", 10, 12), (6, "A", 13, 15)), "2/A/12"),
+        (row(20, (3, "1_", 10, 12), (8, "B", 13, 15)), "2/A/2/B/10"),
     ],
 )
 def test_placements(sample: dict, placements: str) -> None:

@@ -64,11 +64,10 @@ document.addEventListener("chosen", (event) => {
   }
 });
 
-function ramachandran() {
-  const { counts, bins, angles } = DATA.ramachandran;
-  const native = DATA.has_natives ? "natives of like length" : "natives' density";
-  const box = card("Ramachandran plot", `Grey shades: ${native}. Points: residues of the samples.`);
-  const { root, x, y } = axes(box, [-180, 180], [-180, 180], ["phi (degrees)", "psi (degrees)"], [420, 400], () => [-180, -90, 0, 90, 180]);
+// What is shown, with titles, labels and ranges, is described in DATA.plots; the PNG figures are drawn from the same.
+function ramachandran({ title, note, labels, ticks, counts, bins, angles }) {
+  const box = card(title, note);
+  const { root, x, y } = axes(box, [-180, 180], [-180, 180], labels, [420, 400], () => ticks);
   const highest = Math.max(...counts), side = 360 / bins;
   for (let i = 0; i < bins; i++) for (let j = 0; j < bins; j++) {
     const share = counts[i * bins + j] / highest;
@@ -82,36 +81,29 @@ function ramachandran() {
   const opacity = Math.max(0.12, Math.min(0.5, 4000 / angles.length));
   for (const dots of paths) root.append(svg("path", { d: dots.join(""), stroke: BLUE, "stroke-width": 2.6, "stroke-linecap": "round", "stroke-opacity": opacity, fill: "none" }));
 }
-function simplex() {
-  const box = card("Secondary structure", "Corners: all helix, all strand, all coil. Grey squares: natives. Open points fail the gate.");
+function simplex({ title, note, labels, natives }) {
+  const box = card(title, note);
   const root = svg("svg", { viewBox: "0 0 420 370", role: "img" });
   const at = (helix, strand) => [40 + 340 * (strand + (1 - helix - strand) / 2), 330 - 290 * (1 - helix - strand)];
   const corner = [[1, 0], [0, 1], [0, 0]].map(([h, e]) => at(h, e));
   root.append(svg("polygon", { points: corner.map((p) => p.join(",")).join(" "), fill: "none", stroke: GREY }));
   for (const v of [0.25, 0.5, 0.75]) for (const [a, b] of [[at(v, 0), at(v, 1 - v)], [at(0, v), at(1 - v, v)], [at(0, 1 - v), at(1 - v, 0)]])
     root.append(svg("line", { x1: a[0], y1: a[1], x2: b[0], y2: b[1], stroke: LINE }));
-  root.append(svg("text", { x: 30, y: 350 }, "helix"), svg("text", { x: 390, y: 350, "text-anchor": "end" }, "strand"), svg("text", { x: 210, y: 30, "text-anchor": "middle" }, "coil"));
-  for (const n of DATA.native_points) { const [cx, cy] = at(n.helix, n.strand); root.append(svg("rect", { x: cx - 2, y: cy - 2, width: 4, height: 4, fill: "#b9c1c8" })); }
+  root.append(svg("text", { x: 30, y: 350 }, labels[0]), svg("text", { x: 390, y: 350, "text-anchor": "end" }, labels[1]), svg("text", { x: 210, y: 30, "text-anchor": "middle" }, labels[2]));
+  for (const [helix, strand] of natives) { const [cx, cy] = at(helix, strand); root.append(svg("rect", { x: cx - 2, y: cy - 2, width: 4, height: 4, fill: "#b9c1c8" })); }
   for (const row of rows) if (row.helix !== null) point(root, ...at(row.helix, row.strand), row.index);
   box.append(root);
 }
-function size() {
-  const box = card("Radius of gyration", "Line: 2.2 L^0.38, natives' law. Grey squares: natives. Open points fail the gate.");
-  const every = [...rows, ...DATA.native_points].filter((r) => r.rg !== null);
-  const lengths = every.map((r) => r.length), rgs = every.map((r) => r.rg).sort((a, b) => a - b);
-  const low = Math.max(0, Math.min(...lengths) - 8), high = Math.max(...lengths) + 8;
-  const top = Math.max(...rows.map((r) => r.rg || 0), rgs[Math.floor(0.99 * (rgs.length - 1))], 2.2 * high ** 0.38) * 1.08;
-  const bottom = Math.max(0, 0.8 * Math.min(rgs[0], 2.2 * Math.max(low, 1) ** 0.38));
-  const { root, x, y } = axes(box, [low, high], [bottom, top], ["residues", "radius of gyration (A)"]);
-  for (const n of DATA.native_points) if (n.rg <= top) root.append(svg("rect", { x: x(n.length) - 2, y: y(n.rg) - 2, width: 4, height: 4, fill: "#b9c1c8" }));
-  const path = Array.from({ length: 60 }, (_, k) => low + (k / 59) * (high - low)).map((l) => `${x(l)},${y(2.2 * Math.max(l, 1) ** 0.38)}`);
-  root.append(svg("polyline", { points: path.join(" "), fill: "none", stroke: "#444", "stroke-dasharray": "5 3" }));
+function size(plot) {
+  const box = card(plot.title, plot.note);
+  const { root, x, y } = axes(box, plot.x, plot.y, plot.labels);
+  for (const [length, rg] of plot.natives) root.append(svg("rect", { x: x(length) - 2, y: y(rg) - 2, width: 4, height: 4, fill: "#b9c1c8" }));
+  root.append(svg("polyline", { points: plot.law.map(([length, rg]) => `${x(length)},${y(rg)}`).join(" "), fill: "none", stroke: "#444", "stroke-dasharray": "5 3" }));
   for (const row of rows) if (row.rg !== null) point(root, x(row.length), y(row.rg), row.index);
 }
-function matrix() {
-  if (!DATA.matrix) return;
-  const { order, tm } = DATA.matrix, n = order.length, values = unpack(tm, Uint8Array);
-  const box = card("TM-scores of all pairs", "Ordered by cluster. Dark: 0, bright: 1. Point at a cell for names, click to show the row's structure.");
+function matrix({ title, note, order }) {
+  const n = order.length, values = unpack(DATA.tm, Uint8Array);
+  const box = card(title, note);
   const canvas = element("canvas", { width: n, height: n, role: "img", "aria-label": "matrix of TM-scores" });
   canvas.style.imageRendering = "pixelated";
   const context = canvas.getContext("2d"), image = context.createImageData(n, n);
@@ -130,32 +122,18 @@ function matrix() {
   canvas.onclick = (event) => choose(cell(event)[0]);
   box.append(canvas);
 }
-function histogram(key, title) {
-  const mine = rows.map((r) => r[key]).filter((v) => typeof v === "number");
-  const native = DATA.native_points.map((r) => r[key]).filter((v) => typeof v === "number");
-  if (mine.length < 2) return;
-  const every = [...mine, ...native].sort((a, b) => a - b), count = 24;
-  let low = every[0], high = every[Math.floor(0.995 * (every.length - 1))];
-  high = Math.max(high, ...mine.slice().sort((a, b) => b - a).slice(Math.floor(mine.length / 50), Math.floor(mine.length / 50) + 1));
-  if (!(high > low)) { low -= 0.5; high += 0.5; }
-  const share = (values) => {
-    const bins = Array(count).fill(0);
-    for (const v of values) bins[Math.min(count - 1, Math.max(0, Math.floor(((v - low) / (high - low)) * count)))] += 1 / values.length;
-    return bins;
-  };
-  const a = share(mine), b = native.length ? share(native) : null;
-  const box = card(title, DATA.help[key] + (b ? " Filled: samples; line: natives." : ""));
-  const { root, x, y } = axes(box, [low, high], [0, Math.max(...a, ...(b || [0])) * 1.08], [key, "share"], [420, 240]);
-  const width = (high - low) / count;
-  a.forEach((v, k) => root.append(svg("rect", { x: x(low + k * width) + 0.5, y: y(v), width: x(width) - x(0) - 1, height: y(0) - y(v), fill: BLUE, "fill-opacity": 0.65 })));
-  if (b) root.append(svg("polyline", { points: b.flatMap((v, k) => [`${x(low + k * width)},${y(v)}`, `${x(low + (k + 1) * width)},${y(v)}`]).join(" "), fill: "none", stroke: "#333", "stroke-width": 1.6 }));
+function histogram({ title, note, labels, edges, samples, natives }) {
+  const box = card(title, note), last = edges.length - 1;
+  const { root, x, y } = axes(box, [edges[0], edges[last]], [0, Math.max(...samples, ...(natives || [0])) * 1.08], labels, [420, 240]);
+  samples.forEach((v, k) => root.append(svg("rect", { x: x(edges[k]) + 0.5, y: y(v), width: x(edges[k + 1]) - x(edges[k]) - 1, height: y(0) - y(v), fill: BLUE, "fill-opacity": 0.65 })));
+  if (natives) root.append(svg("polyline", { points: natives.flatMap((v, k) => [`${x(edges[k])},${y(v)}`, `${x(edges[k + 1])},${y(v)}`]).join(" "), fill: "none", stroke: "#333", "stroke-width": 1.6 }));
 }
 
-ramachandran();
-simplex();
-size();
-matrix();
-for (const [key, title] of DATA.histograms) histogram(key, title);
+ramachandran(DATA.plots.ramachandran);
+simplex(DATA.plots.secondary);
+size(DATA.plots.rg);
+if (DATA.plots.tm) matrix(DATA.plots.tm);
+DATA.plots.histograms.forEach(histogram);
 refresh();
 choose((visible.find((row) => picks.has(row.name)) || rows[0]).index);
 document.body.dataset.ready = "true";

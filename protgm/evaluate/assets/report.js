@@ -51,7 +51,7 @@ for (const tile of DATA.tiles) {
 }
 if (DATA.picks.length) {
   $("picks").hidden = false;
-  const what = DATA.matrix ? "The best of each cluster among those that pass the gate, best first" : "Those that pass the gate, best first";
+  const what = DATA.tm ? "The best of each cluster among those that pass the gate, best first" : "Those that pass the gate, best first";
   $("pick-note").textContent = what + (DATA.picks.length > 40 ? `; 40 of ${DATA.picks.length}.` : ".");
   for (const name of DATA.picks.slice(0, 40)) {
     const row = rows.find((r) => r.name === name);
