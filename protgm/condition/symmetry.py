@@ -19,7 +19,7 @@ from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["Symmetry"]
 
-#: CA atoms of two units are kept this far apart, Angstrom: strands side by side lie at 4.8. Moves there, and their size.
+#: CA atoms of two units are kept this far apart, Angstrom (strands side by side: 4.8); moves there, and their size.
 _CLOSEST, _SHIFTS, _STRIDE = 4.5, 20, 2.0
 
 
