@@ -120,6 +120,9 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
 def build(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
     """A dataclass (and those nested in it) from plain values, with the types checked.
 
+    Not by OmegaConf's structured configs: they know no union with a list in it, as ``length`` and ``sample_lengths``
+    have, and say "could not be converted to Integer" over three lines where one names the key and what would be right.
+
     Raises
     ------
     ValueError

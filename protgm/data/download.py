@@ -1,4 +1,8 @@
-"""One file over HTTP: whole, checked and in its place, or a reason why not."""
+"""One file over HTTP: whole, checked and in its place, or a reason why not.
+
+Attempts are counted here and not by urllib3's ``Retry``, which repeats requests: a body that breaks off, comes too
+slowly or is no whole gzip stream would need the same loop around it, and its pauses cannot be ended by ``stop``.
+"""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from protgm.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-#: Run elsewhere: docs/conditions.md with a small network, docs/matching.md with its figures compared.
-ELSEWHERE = ("conditions.md", "matching.md")
+#: Run by tests of their own, with a small network or with their figures compared.
+ELSEWHERE = ("conditions.md", "evaluation.md", "matching.md")
 
 
 def pages() -> list[str]:
