@@ -1,6 +1,7 @@
 # make sample    environment, installation, and four backbones of 100 residues in samples/
 # make test      the same environment, and the tests
-# make test-all  also the slow ones and the fault harness
+# make test-light  those of them that take less than a few seconds each
+# make test-all  also the long ones and the fault harness
 # make lint      ruff, mypy, and the licences of what is installed
 # make docs      the documentation site in build/site, from what is installed; every link and anchor is checked
 # make floors    the lower bounds of pyproject.toml, installed in .venv-floors and tested; make newest: the newest of everything
@@ -17,7 +18,7 @@ LIGHT := tests/lie tests/matching/test_so3_paths.py tests/matching/test_solvers.
 	tests/data/test_dataset.py tests/train/test_log.py tests/train/test_optim.py tests/design/test_refold.py \
 	tests/test_conveniences.py tests/test_files.py tests/test_licences.py tests/test_weights_file.py
 
-.PHONY: sample test test-all lint docs floors newest licences clean
+.PHONY: sample test test-light test-all lint docs floors newest licences clean
 
 sample: $(VENV)/.installed
 	$(BIN)/protgm sample length=100 num=4 out=samples seed=0
@@ -25,8 +26,11 @@ sample: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q
 
+test-light: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m "not slow and not long and not faults"
+
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "slow or faults or not slow"
+	$(BIN)/python -m pytest -q -m "long or faults or not long"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -26,9 +26,9 @@ PATHS = (
     "source", "spec", "start", "target",
 )  # fmt: skip
 TEXTS = (
-    "base", "chains", "clustering", "contig", "device", "export", "fixed", "format", "generator", "hotspots", "model",
-    "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard", "shell",
-    "split", "strategy", "symmetry",
+    "base", "chains", "clustering", "contig", "device", "export", "fixed", "format", "generator", "hotspots", "method",
+    "model", "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard",
+    "shell", "split", "strategy", "symmetry",
 )  # fmt: skip
 #: Keys that are true or false, or else text.
 SWITCHES = ("sequence",)
@@ -48,10 +48,7 @@ def describe(command: str) -> str:
 
 def keys_of(command: str) -> list[str]:
     """Names of a command's settings, with dots for those of groups."""
-    from omegaconf import OmegaConf
-
-    container = OmegaConf.to_container(OmegaConf.load(config_folder() / f"{command}.yaml"))
-    return _keys(typing.cast(dict, container))
+    return _keys(_defaults(command))
 
 
 def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -72,16 +69,7 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
         With one line that names the argument: not of the form key=value, an unknown key (and the nearest one that
         exists), a value that does not parse, a path that is empty, or a required key that is not given.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    folder = str(config_folder())
-    with initialize_config_dir(folder, version_base="1.3"):
-        defaults = typing.cast(dict, OmegaConf.to_container(hydra_compose(command)))
+    defaults = _defaults(command)
     known = _keys(defaults)
     arguments: list[str] = []
     texts: dict[str, Any] = {}
@@ -97,6 +85,34 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
             texts[key] = _text(key, value, optional=defaults[key] is None or key == "secondary")
         else:
             arguments.append(_for_hydra(key, value))
+    settings = (_overridden(command, arguments) if arguments else defaults) | texts
+    missing = sorted(key for key in known if _value(settings, key) == MISSING)
+    if missing:
+        raise ValueError(f"{missing[0]}= must be given (see `protgm {command} --help`)")
+    return settings
+
+
+#: What a YAML file of `configs/` has for a setting that must be given.
+MISSING = "???"
+
+
+def _defaults(command: str) -> dict[str, Any]:
+    """Settings that nobody has changed; hydra, which would say the same, takes as long to import as all of this."""
+    import yaml
+
+    loaded = yaml.load(describe(command), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return typing.cast(dict[str, Any], loaded)
+
+
+def _overridden(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Settings with arguments in hydra's grammar."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     parser = OverridesParser.create()
     for argument in arguments:
         try:
@@ -107,14 +123,18 @@ def compose(command: str, overrides: Sequence[str]) -> dict[str, Any]:
                 f"'{argument.split('=', 1)[0]}=\"...\"'"
             ) from None
     try:
-        with initialize_config_dir(folder, version_base="1.3"):
-            config = hydra_compose(command, overrides=arguments)
-        missing = sorted(set(map(str, OmegaConf.missing_keys(config))) - set(texts))
-        if missing:
-            raise ValueError(f"{missing[0]}= must be given (see `protgm {command} --help`)")
-        return typing.cast(dict, OmegaConf.to_container(config, resolve=True)) | texts
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            config = hydra_compose(command, overrides=list(arguments))
+        return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"settings of {command}: {str(error).splitlines()[0]}") from None
+
+
+def _value(settings: Mapping[str, Any], key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def build(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:

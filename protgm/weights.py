@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
 from protgm.config import build
 from protgm.files import atomic, sha256, unwritable
@@ -91,7 +93,7 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, Prote
     config, process, card = _header(metadata, len(tensors), path)
     # A network that holds nothing is compared with the file first: what a header asks for is not made unseen.
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             empty = Denoiser(config)
     except RuntimeError:  # sizes beyond what can be counted
         raise ValueError(f"{path}: its header does not describe the network that is in it") from None
@@ -99,6 +101,16 @@ def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, Prote
     model = Denoiser(config)
     _fill(model, tensors, path)
     return model.eval(), process, card
+
+
+class _Unfilled(TorchFunctionMode):
+    """Parameters are not drawn: on the meta device there is nothing to fill, and torch imports its compiler for it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "").endswith(("normal_", "uniform_")):  # of torch.nn.init, or of a tensor
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def load_weights(model: Denoiser, path: str | PathLike[str]) -> None:

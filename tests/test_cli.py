@@ -104,9 +104,32 @@ def test_help_lists_commands_and_settings(capsys):
         assert capsys.readouterr().out == describe(COMMANDS[name].settings or name)
 
 
-def test_help_needs_no_torch():
-    code = "import sys; from protgm.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["sample", "--help"], ["completion", "bash"], ["smaple"], ["sample", "lenght=3"]],
+)
+def test_what_computes_nothing_needs_no_library(arguments):
+    heavy = ["torch", "numpy", "scipy", "hydra", "omegaconf", "rich", "e3nn", "geomstats", "gemmi", "Bio", "pyarrow"]
+    code = f"import sys; from protgm.cli import main; main({arguments}); print('|', *set({heavy}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rpartition("|")[2].split() == []
+
+
+def test_sampling_needs_neither_the_compiler_nor_libraries_of_other_commands(tmp_path):
+    arguments = ["sample", "length=10", "num=1", "steps=2", "workers=1", f"out={tmp_path}"]
+    heavy = ["torch._dynamo", "sympy", "e3nn", "geomstats", "pyarrow", "matplotlib", "transformers"]
+    code = f"import sys; from protgm.cli import main; main({arguments}); print('|', *set({heavy}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rpartition("|")[2].split() == []
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if COMMANDS[c].settings is None])
+def test_defaults_are_what_hydra_reads(command):
+    from protgm.config import _defaults, _overridden
+
+    defaults = _defaults(command)
+    plain = next(key for key, value in defaults.items() if not isinstance(value, dict))
+    assert _overridden(command, [f"{plain}=1"]) | {plain: None} == defaults | {plain: None}
 
 
 def test_yaml_files_say_what_the_dataclasses_say():

@@ -198,10 +198,14 @@ def _cached(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     return _float64_table(name).to(dtype=dtype, device=device)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def table(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The table called ``name``, made at its first use."""
     return _cached(name, dtype, device)
+
+
+# What torch.compiler.assume_constant_result does, which imports all of the compiler: seconds, for each program that
+# never compiles.
+table._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def interpolate(values: Tensor, first: Tensor, second: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from protgm.lie.points import kabsch
@@ -69,6 +68,8 @@ def assign(noise: Tensor, data: Tensor, cost: Cost = squared_cost) -> Tensor:
     """
     if noise.shape != data.shape:
         raise ValueError(f"noise and data must have one shape, got {tuple(noise.shape)} and {tuple(data.shape)}")
+    from scipy.optimize import linear_sum_assignment  # on demand: half a second
+
     rows, columns = linear_sum_assignment(cost(noise, data).detach().cpu().double().numpy())
     order = torch.empty(len(noise), dtype=torch.long)
     order[torch.from_numpy(columns)] = torch.from_numpy(rows)

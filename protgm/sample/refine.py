@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.adam import adam
 
 from protgm.layout import FREE, Layout
 from protgm.lie.so3 import exp
@@ -81,10 +82,8 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
     turn = torch.zeros_like(translations, requires_grad=True)
     shift = torch.zeros_like(translations, requires_grad=True)
     bodies = _Bodies.of(frames, layout)
-    optimizer = torch.optim.Adam(
-        [{"params": [turn], "lr": _RATE / 3}, {"params": [shift, bodies.turn, bodies.shift], "lr": _RATE}],
-        betas=(0.8, 0.95),
-    )
+    moves = {turn: _RATE / 3, shift: _RATE, bodies.turn: _RATE, bodies.shift: _RATE}
+    optimizers = [_Adam(parameter, rate) for parameter, rate in moves.items()]
     free = moving[..., None].to(translations.dtype)
 
     def now() -> Frames:
@@ -100,8 +99,6 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
     wanted[..., 1] = torch.where(layout.given_atoms[..., 3], turned, wanted[..., 1])
     with torch.enable_grad():
         for step in range(steps):
-            for group, rate in zip(optimizer.param_groups, (_RATE / 3, _RATE), strict=True):
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
             moved = now()
             if step and step % _RENEW == 0:
                 pairs = _near_pairs(moved.translations.detach(), mask, residue_index, chain_index)
@@ -111,9 +108,9 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
             )
             energy = energy + _DIHEDRAL * _turns(atoms, wanted, bonded, sound) + _TIE * (shift * free).square().sum()
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
-            optimizer.zero_grad()
-            energy.backward()
-            optimizer.step()
+            slopes = torch.autograd.grad(energy, list(moves))
+            for optimizer, slope in zip(optimizers, slopes, strict=True):
+                optimizer.step(slope, 0.5 * (1 + math.cos(math.pi * step / steps)))
     with torch.no_grad():
         return now()
 
@@ -157,6 +154,24 @@ class _Bodies:
             places = (about @ (frames.translations - middle)[..., None])[..., 0] + middle + shift[:, None]
             frames = Frames(about @ frames.rotations, places).where(member, frames)
         return frames
+
+
+class _Adam:
+    """Adam (Kingma & Ba 2015) for one tensor, by torch's function: its class imports torch's compiler, for seconds."""
+
+    def __init__(self, parameter: Tensor, rate: float) -> None:
+        self.parameter, self.rate = parameter, rate
+        self.mean, self.square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        self.count = torch.zeros(())
+
+    @torch.no_grad()
+    def step(self, slope: Tensor, share: float) -> None:
+        """Move against the slope, at this share of the rate."""
+        adam(
+            [self.parameter], [slope], [self.mean], [self.square], [], [self.count],
+            foreach=False, amsgrad=False, beta1=0.8, beta2=0.95, lr=self.rate * share, weight_decay=0.0, eps=1e-8,
+            maximize=False,
+        )  # fmt: skip
 
 
 def _moved(rotations: Tensor, translations: Tensor, turn: Tensor, shift: Tensor) -> Frames:

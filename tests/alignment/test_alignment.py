@@ -147,7 +147,7 @@ def oracle(pairs: list[tuple[NDArray, NDArray]]) -> NDArray[np.float64]:
     return np.array([(f.tm_norm_chain1, f.tm_norm_chain2) for f in found])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not MANY.is_dir(), reason="needs the natives beside the checkout")
 def test_scores_are_tm_aligns() -> None:
     """Natives of 40 to 256 residues, at random and with what the prefilter finds like them."""

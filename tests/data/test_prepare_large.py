@@ -49,7 +49,7 @@ def anonymous_megabytes() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_twenty_thousand_entries(prepared, tmp_path, monkeypatch):
     source = tmp_path / "source"

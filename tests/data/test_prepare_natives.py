@@ -45,6 +45,7 @@ def test_every_original_file_is_read(raw, everything):
     assert {row["source"] for row in rows(everything)} == {path.name for path in raw.iterdir()}
 
 
+@pytest.mark.slow
 def test_chains_and_lengths_are_those_that_biopython_sees(raw, everything):
     """Residues of standard amino acids with a CA; we may have more (modified ones) but not fewer."""
     from Bio.PDB import MMCIFParser, PDBParser

@@ -57,6 +57,7 @@ def test_barred_natives_are_not_compared_with(library: Natives) -> None:
     assert nearest_natives([every[2]], every, candidates=2, barred=[np.arange(6)]) == [None]
 
 
+@pytest.mark.slow
 def test_natives_are_aligned_with_other_families(library: Natives) -> None:
     samples = judge([native("1CC8_A")], Gate())
     matched = match_natives(samples, library, 6, Gate())

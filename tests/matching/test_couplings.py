@@ -116,6 +116,7 @@ def test_the_bridge_between_finite_sets_runs_and_ends_in_its_law(name):
 
 
 @pytest.mark.parametrize(("plan", "holds"), [("entropic", True), ("optimal", False)])
+@pytest.mark.slow
 def test_the_schroedinger_bridge_keeps_its_plan(plan, holds):
     """The marginal diffusion joins the ends by the plan that it was made of exactly when that plan is entropic."""
     path, n = couplings.SchroedingerBridgePath(0.6), 20_000
@@ -173,6 +174,7 @@ def test_a_flow_trained_on_optimal_pairs_is_straight(couple, arrives):
         assert float((x > 0).float().mean()) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_schroedinger_bridge_is_learned_and_runs():
     """From a uniform law to two modes, by entropic pairs of batches; both of its generators reach the data."""
     path = couplings.SchroedingerBridgePath(0.5)

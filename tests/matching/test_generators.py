@@ -222,6 +222,7 @@ def weights_of(x, z):
 
 
 @pytest.mark.parametrize("jump", [0.0, 0.5, 1.0])
+@pytest.mark.slow
 def test_three_modes_get_their_weights_from_posterior_draws_only(jump):
     path, z, exact = three_rotations()
     generator = as_generator((1 - jump) * Flow(path) + jump * Jump(path))
@@ -233,7 +234,7 @@ def test_three_modes_get_their_weights_from_posterior_draws_only(jump):
     assert wrong[0] > 0.53 if jump == 1 else wrong[0] > 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
 def test_three_modes_get_their_weights_within_a_hundredth(jump):
     path, z, exact = three_rotations()
@@ -296,6 +297,7 @@ SHAPES = SHAPES - SHAPES.mean(1, keepdim=True)
 
 
 @pytest.mark.parametrize("name", ["flow", "diffusion", "flow + Langevin"])
+@pytest.mark.slow
 def test_point_sets_of_finite_data_keep_their_weights(name):
     """Three sets of five points, shares .5/.2/.3: one posterior per set, and no centre of mass at any time."""
     path, count = GaussianPath(space=CentredPoints(), scale=2.0), 6_000
@@ -328,6 +330,7 @@ def test_strings_of_finite_data_keep_their_joint_law():
     assert same.any(1).float().mean() > 0.97
 
 
+@pytest.mark.slow
 def test_a_posterior_over_products_couples_the_components():
     """A position, a rotation and a letter that belong together stay together under a flow, a mixture and a jump."""
     paths = ProductPath((GaussianPath(), AntipodalVMFPath(QuadraticKappa()), MaskingPath(3)))

@@ -30,6 +30,7 @@ def marginal(path, points, t, x):
 
 
 @pytest.mark.parametrize(("divergence", "tolerance"), [(Exact(), 5e-3), (Hutchinson(8), 1.0)])
+@pytest.mark.slow
 def test_density_of_a_mixture_in_the_plane(divergence, tolerance):
     path, end = GaussianPath(), 0.7
     predict = FiniteData(path, POINTS, SHARES)
@@ -43,6 +44,7 @@ def test_density_of_a_mixture_in_the_plane(divergence, tolerance):
     assert abs(float(error.mean())) < 0.2
 
 
+@pytest.mark.slow
 def test_density_of_a_rotation_law_with_respect_to_haar_measure():
     path = AntipodalVMFPath(QuadraticKappa())
     z = so3.exp(torch.tensor([[0.2, 0.1, 0.0], [1.5, -0.5, 0.3]], dtype=torch.float64))

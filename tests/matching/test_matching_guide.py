@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_the_guide_runs(capsys):
     text = (Path(__file__).parents[2] / "docs" / "matching.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -142,10 +142,11 @@ def test_the_loss_of_an_exact_network_is_the_least():
 
 def some(*methods, slow=()):
     """Methods to train, some of them among the slow tests."""
-    return [pytest.param(m, marks=pytest.mark.slow) if m in slow else m for m in methods]
+    return [pytest.param(m, marks=pytest.mark.long) if m in slow else m for m in methods]
 
 
 @pytest.mark.parametrize("method", some(*METHODS, slow=("score", "diffusion", "jump")))
+@pytest.mark.slow
 def test_every_method_learns_three_modes_of_the_line(method):
     torch.manual_seed(0)
     model = GeneratorMatching(LINE, Net(1, output_size(LINE, method, (1,))), method=method, shape=(1,), spread=1.7)
@@ -155,6 +156,7 @@ def test_every_method_learns_three_modes_of_the_line(method):
     assert ks_2samp(x[:, 0].numpy(), exact[:, 0].numpy()).statistic < 0.12
 
 
+@pytest.mark.slow
 def test_one_network_serves_every_generator_of_its_heads():
     """Of a superposition: flow alone, jump alone, an SDE, and weights that depend on t, all of one law."""
     model = GeneratorMatching(LINE, Exact("superposition"), method="superposition", shape=(1,), components=3)
@@ -166,6 +168,7 @@ def test_one_network_serves_every_generator_of_its_heads():
 
 
 @pytest.mark.parametrize("method", some("flow", "diffusion", "jump", "superposition", slow=("flow", "superposition")))
+@pytest.mark.slow
 def test_rotations_keep_the_weights_of_their_modes(method):
     torch.manual_seed(2)
     model = GeneratorMatching(TURN, Net(9, output_size(TURN, method, (3, 3))), method=method, shape=(3, 3))
@@ -227,6 +230,7 @@ def test_a_mixture_path_jumps_whole_points(space):
 
 
 @pytest.mark.parametrize("method", some("flow", "superposition", slow=("flow",)))
+@pytest.mark.slow
 def test_a_product_keeps_its_components_together(method):
     """A position and the letter that belongs to it; tokens jump whatever the word."""
     torch.manual_seed(6)
@@ -270,6 +274,7 @@ def test_point_sets_and_geodesics_flow():
     assert (torch.bincount(found, minlength=3) / 1_000 - SHARES).abs().max() < 0.1
 
 
+@pytest.mark.slow
 def test_a_coupled_flow_and_a_bridge_are_trained_and_start_from_given_noise():
     torch.manual_seed(8)
     model = GeneratorMatching(LINE, Net(1, 1), method="flow", shape=(1,))

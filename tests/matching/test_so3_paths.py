@@ -51,6 +51,7 @@ def simulate(
 
 
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
+@pytest.mark.slow
 def test_flow_jump_and_superposition_have_the_exact_angle_law(jump):
     """500 steps per unit time; chance alone exceeds the limit once in 1000 times."""
     schedule, end, count = ExponentialKappa(), 0.12, 15_000
@@ -58,7 +59,7 @@ def test_flow_jump_and_superposition_have_the_exact_angle_law(jump):
     assert ks_of_angle(x, z, schedule.kappa(torch.tensor(end, dtype=torch.float64))) <= 1.95 / count**0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("jump", [0.0, 0.7, 1.0])
 def test_angle_law_at_half_time_on_the_schedule_of_training(jump):
     """1e5 samples, 500 steps per unit time, in float32 as in training."""

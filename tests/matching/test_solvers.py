@@ -48,6 +48,7 @@ def test_runge_kutta_converges_at_fourth_order_on_a_flat_space():
     assert errors[1] < 0.05 * float((end(48, Midpoint()) - exact).abs().max())  # as many calls of the predictor
 
 
+@pytest.mark.slow
 def test_runge_kutta_keeps_second_order_on_rotations_and_stops_before_one():
     predict = FiniteData(TURN, TURNS, SHARES)
     x = TURN.prior((50,), generator=source(1), dtype=torch.float64)
@@ -64,6 +65,7 @@ def test_runge_kutta_keeps_second_order_on_rotations_and_stops_before_one():
 
 
 @pytest.mark.parametrize("name", ["plane", "rotations", "torus", "product"])
+@pytest.mark.slow
 def test_an_adaptive_solver_of_a_library_agrees_with_many_small_steps(name):
     torus = GeodesicPath(Torus(), Torus().uniform)
     predicts = {
@@ -169,6 +171,7 @@ def test_likelihood_has_gradients_by_points_and_parameters(divergence):
 
 
 @pytest.mark.parametrize(("divergence", "tolerance"), [(Exact(), 0.05), (Hutchinson(4), 2.0)], ids=["exact", "signs"])
+@pytest.mark.slow
 def test_likelihood_on_a_product_of_points_and_rotations(divergence, tolerance):
     """Two data points, each a position with its rotation: the joint density of both components."""
     paths, end = ProductPath((LINE, TURN)), torch.tensor(0.5, dtype=torch.float64)

@@ -60,6 +60,7 @@ def test_rates_are_those_of_the_forward_equation(path):
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 @pytest.mark.parametrize("strength", [0.0, 2.0])
+@pytest.mark.slow
 def test_the_exact_posterior_leads_to_the_data(path, strength):
     """Total variation of the marginal at t = .8 by chance: .004 on average."""
     predict, end, count = FiniteData(path, torch.arange(4), SHARES), 0.8, 20_000

@@ -47,7 +47,7 @@ def test_total_variation_is_that_of_chance(kind, clock, strength):
     assert total_variation(kind(4, clock), strength, 20_000, 40) < 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("clock", [LinearClock(), PowerClock(2.0)], ids=str)
 @pytest.mark.parametrize("kind", [MaskingPath, UniformPath])
 @pytest.mark.parametrize("strength", [0.0, 2.0])

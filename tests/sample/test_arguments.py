@@ -116,6 +116,7 @@ def test_a_number_of_neighbours_that_is_none_is_named():
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+@pytest.mark.slow
 def test_the_mode_that_the_caller_computes_in_changes_nothing(model, mode, monkeypatch):
     monkeypatch.setattr("protgm.sample.refine._STEPS", 4)
     plain = model.sample(13, settings=FAST, execution=SINGLE)

@@ -26,6 +26,7 @@ def test_it_is_equivariant(model):
     assert measure_equivariance(model.denoiser).ok
 
 
+@pytest.mark.slow
 def test_its_samples_are_sound_chains(model):
     made = model.sample(length=64, num=4, seed=0, settings=protgm.SamplerSettings(steps=40))
     reports = [geometry(backbone) for backbone in made]

@@ -69,6 +69,7 @@ def random_walk(length: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.slow
 def test_with_a_known_answer_every_generator_ends_there(generator):
     process, clean = ProteinProcess(), clean_frames(2, 40)
     oracle = Oracle(clean)
@@ -85,6 +86,7 @@ def test_with_a_known_answer_every_generator_ends_there(generator):
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.slow
 def test_rotations_keep_the_law_of_the_path(generator):
     """With the exact posterior of one clean rotation, x_t must follow the path's own angle law at every t."""
     process, size = ProteinProcess(), 8_000
@@ -101,6 +103,7 @@ def test_rotations_keep_the_law_of_the_path(generator):
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("anchor", [0.0, 4.0])
+@pytest.mark.slow
 def test_translations_of_an_oriented_protein_keep_the_gaussian_law(strength, anchor):
     """x_t stays Gaussian about t z + (1 - t) anchor with deviation (1 - t) s0, whatever the noise."""
     process, size = ProteinProcess(), 6_000
@@ -118,6 +121,7 @@ def test_translations_of_an_oriented_protein_keep_the_gaussian_law(strength, anc
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
+@pytest.mark.slow
 def test_translations_of_a_free_protein_keep_the_law_of_the_turned_path(strength):
     """As training shows it: noise superposed on the protein. Sizes of x_t, and how well the protein lies in it."""
     process, length, count = ProteinProcess(), 24, 1_000
@@ -159,6 +163,7 @@ def test_noise_that_is_not_turned_has_another_law():
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
+@pytest.mark.slow
 def test_residue_types_keep_the_law_of_the_path(strength):
     """A share t of them is there at time t, whatever is masked again; those that are, are the right ones."""
     process, size = ProteinProcess(), 4_000
@@ -244,6 +249,7 @@ def test_known_residues_do_not_move_at_all(small_denoiser, generator):
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.slow
 def test_residues_that_start_on_the_way_wait_for_the_others(generator):
     """They stay where they are until the time comes that they are at, and keep the law of the path from there on."""
     process, size = ProteinProcess(), 6_000

@@ -40,6 +40,7 @@ def refine(frames: Frames, layout: Layout | None = None, **options: int) -> Fram
 
 
 @pytest.mark.parametrize("name", ["1CSP_A", "2TRX_A"])
+@pytest.mark.slow
 def test_a_shaken_native_is_mended(name):
     moved = shaken(native(name), 0.1, 0.3)
     before, after = figures(moved), figures(refine(moved))

@@ -142,7 +142,7 @@ def test_four_shards_make_the_same_and_merge(config, tmp_path, monkeypatch):
     assert manifest.stat().st_mtime_ns == stamp
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("automatic", [False, True])
 def test_four_shards_at_once_make_the_same_and_merge(config, weights, tmp_path, automatic):
@@ -195,6 +195,7 @@ def test_how_it_is_computed_may_change_halfway(config, how):
     assert rows[0]["settings"] == rows[1]["settings"]
 
 
+@pytest.mark.slow
 def test_the_library_makes_what_the_command_makes(config, weights):
     sample(config)
     made = protgm.load(weights).sample(length=[20, 14], num=2, seed=0, settings=protgm.SamplerSettings(steps=4))

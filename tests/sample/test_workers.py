@@ -29,6 +29,7 @@ def _files(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.pdb"))}
 
 
+@pytest.mark.slow
 def test_two_and_three_processes_make_the_bytes_of_one(config, tmp_path):
     sample(config)
     expected = _files(config.out)
@@ -43,6 +44,7 @@ def test_two_and_three_processes_make_the_bytes_of_one(config, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL") or not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(config, tmp_path):
     sample(config)
     expected = _files(config.out)

@@ -181,7 +181,7 @@ def test_tokens_that_appear_two_percent_too_early_are_refused():
         assert_satisfies_kfe(Jump(Early(5)), torch.tensor(3), (0.5,))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_false_alarms_and_power_are_as_stated():
     """400 right generators at a false-alarm rate of .05, and 150 that are a tenth too fast at a power of .9.
 

@@ -71,7 +71,7 @@ def run(case: cases.Case, dtype: torch.dtype, part: slice = slice(None), seed: i
     return x
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("law", list(LAWS))

@@ -66,7 +66,7 @@ def test_fabric_computes_what_gloo_processes_do(example_dataset, tmp_path):
     check_same(tmp_path / "gloo", tmp_path / "fabric")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(2000)
 def test_torchrun_computes_what_gloo_processes_do(example_dataset, tmp_path):
     pytest.importorskip("lightning_fabric")

@@ -47,7 +47,7 @@ def launch_orphans(folder: Path) -> None:
     launch(Early(folder, signal.SIGKILL, to_parent=True), 2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_process_that_is_starting_keeps_a_request_for_later(tmp_path, number):
     assert launch(Early(tmp_path, number), 2)
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["True", "True"]
@@ -78,7 +78,7 @@ def test_a_process_that_is_killed_is_named_and_the_others_end():
         launch(last_dies, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_end_whose_parent_was_killed_before_they_met(tmp_path):
     process = get_context("spawn").Process(target=launch_orphans, args=(tmp_path,))
     process.start()
