@@ -82,7 +82,9 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
     turn = torch.zeros_like(translations, requires_grad=True)
     shift = torch.zeros_like(translations, requires_grad=True)
     bodies = _Bodies.of(frames, layout)
-    moves = {turn: _RATE / 3, shift: _RATE, bodies.turn: _RATE, bodies.shift: _RATE}
+    moves = {turn: _RATE / 3, shift: _RATE}
+    if len(bodies.member):
+        moves |= {bodies.turn: _RATE, bodies.shift: _RATE}
     optimizers = [_Adam(parameter, rate) for parameter, rate in moves.items()]
     free = moving[..., None].to(translations.dtype)
 
@@ -99,14 +101,16 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
     wanted[..., 1] = torch.where(layout.given_atoms[..., 3], turned, wanted[..., 1])
     with torch.enable_grad():
         for step in range(steps):
-            moved = now()
+            moved, late = now(), max(0.0, 2 * step / steps - 1)
             if step and step % _RENEW == 0:
                 pairs = _near_pairs(moved.translations.detach(), mask, residue_index, chain_index)
             atoms = layout.to_atoms(moved)
             energy = _BOND * (_peptides(atoms, bonded) + _to_given_oxygen(atoms, held)) + _CLASH * _clashes(
                 atoms, pairs
             )
-            energy = energy + _DIHEDRAL * _turns(atoms, wanted, bonded, sound) + _TIE * (shift * free).square().sum()
+            energy = (
+                energy + _DIHEDRAL * _turns(atoms, wanted, bonded, sound, late) + _TIE * (shift * free).square().sum()
+            )
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
             slopes = torch.autograd.grad(energy, list(moves))
             for optimizer, slope in zip(optimizers, slopes, strict=True):
@@ -202,15 +206,16 @@ def _sound(atoms: Tensor, bonded: Tensor) -> Tensor:
     return torch.exp(-(error / _TORN).square())
 
 
-def _turns(atoms: Tensor, wanted: Tensor, bonded: Tensor, sound: Tensor) -> Tensor:
+def _turns(atoms: Tensor, wanted: Tensor, bonded: Tensor, sound: Tensor, late: float) -> Tensor:
     """How far phi, psi and omega are from ``wanted`` (B, L, 3), as 1 - cos, summed over bonded residues.
 
-    Those about a peptide count as far as it is ``sound`` (B, L - 1): its distances alone make a torn one trans, and
-    a dihedral would keep its N on the wrong side of its C.
+    Those about a peptide count as far as it is ``sound`` (B, L - 1): they would keep the N of a torn one on the wrong
+    side of its C. Once distances have brought it about, its omega counts by ``late``, 0 to 1.
     """
     turned = 1 - torch.cos(phi_psi_omega(atoms) - wanted)
     phi, psi, omega = turned.unbind(-1)
-    return ((phi[:, 1:] + psi[:, :-1] + omega[:, :-1]) * bonded * sound).sum()
+    about = (phi[:, 1:] + psi[:, :-1]) * sound + omega[:, :-1] * sound.clamp_min(late)
+    return (about * bonded).sum()
 
 
 def _near_pairs(translations: Tensor, mask: Tensor, residue_index: Tensor, chain_index: Tensor) -> Tensor:
