@@ -118,7 +118,7 @@ def check(spec: str | None, settings: Mapping[str, Any]) -> int:
             print(f"{name}:")
         lengths = sorted({item.residues for item in items})
         span = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-        print(f"{len(items)} proteins of {span} residues in {config.out}")
+        print(f"{len(items)} protein{'s' * (len(items) > 1)} of {span} residues in {config.out}")
         first = min(items, key=lambda item: (item.index, item.length))
         print(f"{first.name}:")
         for line in layout_lines(lay_out(conditions, first, config.seed)):
