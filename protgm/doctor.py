@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from protgm.version import __version__
+from protgm.version import BUNDLED, __version__
 
 __all__ = ["report"]
 
@@ -35,7 +35,7 @@ _OPTIONAL = {
 
 
 def report(folder: str = ".") -> str:
-    """Versions, processor, speed, free disk and optional packages, one fact a line.
+    """Versions, processor and the precision that it gets, costs, free disk and optional packages, one fact a line.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def report(folder: str = ".") -> str:
     lines = [
         f"protgm {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
         ", ".join(f"{name} {_version(name)}" for name in _CORE),
-        _processor(),
+        *_processor(),
         _weights(),
-        _speed(),
+        *_speed(),
         f"free disk: {shutil.disk_usage(folder).free / 1e9:.1f} GB",
     ]
     lines += [f"{name}: {_version(name)} ({what})" for name, what in _OPTIONAL.items()]
@@ -69,7 +69,14 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _processor() -> str:
+#: Instruction sets that decide on speed, as `torch.cpu.get_capabilities` calls them.
+_INSTRUCTIONS = (
+    "avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "neon", "sve", "sve2",
+    "bf16", "i8mm",
+)  # fmt: skip
+
+
+def _processor() -> list[str]:
     import torch
 
     from protgm.device import automatic_device, bfloat16_is_fast
@@ -77,30 +84,50 @@ def _processor() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = automatic_device()
     named = f" ({torch.cuda.get_device_name()} x {torch.cuda.device_count()})" if device.type == "cuda" else ""
-    fast = "faster" if bfloat16_is_fast(device) else "not faster"
-    return f"device: {device}{named}; {cores} cores, {torch.get_num_threads()} threads; bfloat16 {fast} than float32"
+    # torch before 2.10 does not tell.
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    sets = [name for name in _INSTRUCTIONS if has.get(name, False)]
+    told = f"{has.get('cpu_name', 'processor')} with {', '.join(sets) or 'none of ' + ', '.join(_INSTRUCTIONS[:3])}"
+    fast = bfloat16_is_fast(device)
+    return [
+        f"device: {device}{named}; {cores} cores, {torch.get_num_threads()} threads"
+        + (f"; {told}" if has else "; this torch does not tell the instruction sets"),
+        f"bfloat16: {'has instructions of its own' if fast else 'emulated, slower than float32'}; precision=auto is "
+        f"{'bf16' if fast else 'fp32'} in sample and train, and Muon makes matrices orthogonal in "
+        f"{'bfloat16' if fast else 'float32'}",
+    ]
 
 
 def _weights() -> str:
-    from protgm.weights import BUNDLED, weights_id
+    from protgm.weights import weights_id
 
     return f"bundled weights: {weights_id() if BUNDLED.is_file() else 'missing'}"
 
 
-def _speed() -> str:
-    """Time of a forward pass on 4 x 64 residues, beside the rate of matrix products in the same minute."""
+def _speed() -> list[str]:
+    """What this machine does in the same minute: matrix products, a step of training, a protein."""
     import torch
 
-    from protgm.model import Denoiser
-    from protgm.selftest import measure_equivariance
+    from protgm.costs import sampling_seconds, step_seconds
 
-    a = torch.randn(1024, 1024)
-    rate = 2 * 1024**3 / _best(lambda: a @ a) / 1e9
-    torch.manual_seed(0)
-    denoiser = Denoiser().eval()
-    # Two forward passes on 4 proteins of 64 residues.
-    forward = _best(lambda: measure_equivariance(denoiser, length=64)) / 2
-    return f"speed: {forward * 1e3:.0f} ms for 4 x 64 residues, matrix products at {rate:.0f} GFLOP/s"
+    rates = []
+    for dtype, size in ((torch.float32, 1024), (torch.bfloat16, 512)):
+        a = torch.randn(size, size).to(dtype)
+        rates.append(2 * size**3 / _best(lambda a=a: a @ a) / 1e9)
+    step, residues = step_seconds()
+    lines = [
+        f"matrix products: {rates[0]:.3g} GFLOP/s in float32, {rates[1]:.3g} in bfloat16",
+        f"a training step: {step:.2f} s for {residues} residues with the settings of `protgm train`, on {_threads()}",
+    ]
+    if BUNDLED.is_file():
+        lines.append(f"a protein of 100 residues: {sampling_seconds(100):.1f} s with the settings of `protgm sample`")
+    return lines
+
+
+def _threads() -> str:
+    import torch
+
+    return "1 thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
 
 
 def _best(job, repeats: int = 3) -> float:
