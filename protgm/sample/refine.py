@@ -112,7 +112,7 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
                 energy + _DIHEDRAL * _turns(atoms, wanted, bonded, sound, late) + _TIE * (shift * free).square().sum()
             )
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
-            slopes = torch.autograd.grad(energy, list(moves), allow_unused=True)  # there need be no bodies
+            slopes = torch.autograd.grad(energy, list(moves))
             for optimizer, slope in zip(optimizers, slopes, strict=True):
                 if slope is not None:
                     optimizer.step(slope, 0.5 * (1 + math.cos(math.pi * step / steps)))
