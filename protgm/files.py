@@ -99,7 +99,7 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | os.PathLike[str]) -> dict:
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The JSON object in ``path``.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,10 +51,11 @@ def are_bonded(before: ArrayLike, behind: ArrayLike) -> NDArray[np.bool_]:
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(np.square(a - b).sum(axis=-1))
+    length: NDArray[np.float64] = np.sqrt(np.square(a - b).sum(axis=-1))
+    return length
 
 
-def bonds(coords: ArrayLike, chains: Sequence[object] | NDArray | None = None) -> NDArray[np.bool_]:
+def bonds(coords: ArrayLike, chains: Sequence[object] | NDArray[Any] | None = None) -> NDArray[np.bool_]:
     """Whether residue i is bonded to residue i + 1, shape (L - 1,).
 
     Parameters
@@ -80,7 +82,7 @@ def bonds(coords: ArrayLike, chains: Sequence[object] | NDArray | None = None) -
     return found
 
 
-def chain_breaks(coords: ArrayLike, chains: Sequence[object] | NDArray | None = None) -> NDArray[np.bool_]:
+def chain_breaks(coords: ArrayLike, chains: Sequence[object] | NDArray[Any] | None = None) -> NDArray[np.bool_]:
     """Where the chain does not go on: True at residue i if it is not bonded to i + 1; the last one is always True.
 
     As `bonds`, shape (L,).

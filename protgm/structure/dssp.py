@@ -23,7 +23,8 @@ _NEAREST = 3  # residues: the CO is not counted as bonded to the NH of its own r
 
 
 def _unit(vectors: _Coords) -> _Coords:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: _Coords = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
 
 
 def _inverse_distances(donors: _Coords, acceptors: _Coords) -> _Coords:

@@ -39,7 +39,8 @@ class PEPTIDE:
 
 
 def _unit(v: Tensor) -> Tensor:
-    return v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-8)
+    unit: Tensor = v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-8)
+    return unit
 
 
 def frames_from_atoms(coords: Tensor) -> tuple[Tensor, Tensor]:

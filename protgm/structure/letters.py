@@ -19,7 +19,7 @@ def chosen(sequence: str) -> NDArray[np.bool_]:
     """
     letters = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)
     length = len(letters)
-    found = letters != ord("X")
+    found: NDArray[np.bool_] = letters != ord("X")
     first = np.clip(np.arange(length) - _WINDOW // 2, 0, max(0, length - _WINDOW))
     last = np.minimum(first + _WINDOW, length)
     for letter in np.unique(letters):

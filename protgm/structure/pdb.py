@@ -71,7 +71,8 @@ class _Lines:
 
     def are(self, words: tuple[int, int]) -> NDArray[np.bool_]:
         """Whether each line begins with one of two words."""
-        return (self.words == words[0]) | (self.words == words[1])
+        found: NDArray[np.bool_] = (self.words == words[0]) | (self.words == words[1])
+        return found
 
     def byte(self, place: int) -> NDArray[np.uint8]:
         """What stands at a place of each line, counted from 0; perhaps behind its end."""

@@ -33,7 +33,8 @@ def _zstd() -> Callable[[], Any] | None:
         from compression.zstd import ZstdDecompressor  # Python 3.14
     except ImportError:
         return None
-    return ZstdDecompressor
+    made: Callable[[], Any] = ZstdDecompressor
+    return made
 
 
 _PACKINGS = (
