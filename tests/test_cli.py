@@ -81,6 +81,7 @@ from protgm.train import TrainConfig
             1,
             "sample_lengths=long: must be a list of numbers",
         ),
+        (["evaluate", "a", "split=val"], 1, "split=val says nothing without reference="),
         (["evaluate", "a", "seed=-3"], 1, "seed=-3 must be at least 0"),
         (["design", "a", "seed=-3"], 1, "seed=-3 must be at least 0"),
         (["evaluate", "a", "b"], 2, "a: arguments have the form key=value"),

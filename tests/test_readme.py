@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_every_block_runs(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)

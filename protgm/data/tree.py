@@ -97,6 +97,8 @@ def _size_and_time(item: os.DirEntry[str]) -> tuple[int, int]:
 
 def _in_tar(source: Path) -> list[SourceFile]:
     where = f"source={printable(source, 1000)}"
+    if is_structure_file(source.name):
+        raise ValueError(f"{where}: is one structure file; name the folder that it is in")
     found: dict[str, SourceFile] = {}
     try:
         with tarfile.open(source, "r:") as tar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,8 @@ class Evaluation:
         s = self.summary
         lines = [f"{s['passed']} of {s['samples']} structures pass the geometry gate"]
         if s["clusters"] is not None:
-            lines.append(f"{s['clusters']} clusters at TM 0.5, mean pairwise TM {s['mean_pair_tm'] or math.nan:.2f}")
+            pairs = "" if s["mean_pair_tm"] is None else f", mean pairwise TM {s['mean_pair_tm']:.2f}"
+            lines.append(f"{s['clusters']} cluster{'s' * (s['clusters'] != 1)} at TM 0.5{pairs}")
         if s["novel"] is not None:
             lines.append(f"{s['novel']} without a native of TM 0.5 or more; mean nearest {s['mean_native_tm']:.2f}")
         if s["designable"] is not None:

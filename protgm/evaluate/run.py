@@ -93,7 +93,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If a folder holds no readable structure, or a number is out of range.
+        If a folder holds no readable structure, a number is out of range, or a split is given without a reference.
     """
     for key, value, least in (
         ("natives", natives, 10),
@@ -104,6 +104,8 @@ def evaluate(
     ):
         if value < least:
             raise ValueError(f"{key}={value} must be at least {least}")
+    if split is not None and reference is None:
+        raise ValueError(f"split={split} says nothing without reference=")
     if refolder is not None and num_seqs < 1:
         raise ValueError("refolding needs designed sequences: num_seqs must be at least 1")
     start, gate = time.monotonic(), gate or Gate()

@@ -51,8 +51,10 @@ def test_nothing_to_read(tmp_path):
         structure_files(tmp_path)
     with pytest.raises(ValueError, match=r"source=.*none: does not exist"):
         structure_files(tmp_path / "none")
-    with pytest.raises(ValueError, match=r"source=.*a\.pdb: neither a folder nor a whole, uncompressed tar file"):
-        structure_files(touch(tmp_path / "a.pdb"))
+    with pytest.raises(ValueError, match=r"source=.*a\.pdb\.gz: is one structure file; name the folder"):
+        structure_files(touch(tmp_path / "a.pdb.gz"))
+    with pytest.raises(ValueError, match=r"source=.*a\.txt: neither a folder nor a whole, uncompressed tar file"):
+        structure_files(touch(tmp_path / "a.txt"))
 
 
 def tarred(path: Path, members: dict[str, bytes], mode: str = "w:") -> Path:
