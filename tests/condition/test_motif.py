@@ -203,7 +203,7 @@ def test_motifs_without_oxygen_get_one(small_model, barrel, quick):
         ("8,2:A5", {}, r"contig=8,2:A5: 2:A5: only 1 motif file\(s\) are given"),
         ("A5-9,3,A8-12", {}, r"contig=A5-9,3,A8-12: residue A8 is in 2 segments"),
         ("A5,3,A5", {}, "residue A5 is in 2 segments"),
-        ("8-20", {}, "contig=8-20: keeps no residue of the motif; for none say length= alone"),
+        ("8-20", {}, r"contig=8-20: keeps no residue of the motif \(as A5-9 would\); for none say length= alone"),
         ("8,A5", {"redesign": ("A6",)}, "redesign=A6: is not among the residues that the contig keeps"),
         ("8-10,A5-6", {"length": (20, 30)}, "makes 10 to 12 residues, which cannot meet length=20-30"),
         ("8-10,A5-6", {"length": (4, 9)}, "makes 10 to 12 residues, which cannot meet length=4-9"),
