@@ -37,9 +37,10 @@ def train(config: TrainConfig) -> None:
     ValueError
         If the dataset cannot be read, the run was started with other settings, or another process goes on with it.
     """
-    _check_sources(config)
     run = partial(_run, config)
     with heeded() as stop:
+        if not stop.asked:
+            _check_sources(config)
         if config.with_fabric or started_by_launcher():
             # Also when asked to stop: the other processes wait for this one to agree.
             launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy)

@@ -62,7 +62,7 @@ def test_gradients_that_are_never_finite_stop_a_run_and_leave_what_it_had(config
 
 
 def test_a_first_line_that_is_infinite_is_status_1_and_one_line(config, example_dataset, tmp_path, capsys):
-    settings = [f"{k}={v}" for k, v in vars(config.model).items() if not isinstance(v, bool)]
+    settings = [f"{k}={v}" for k, v in vars(config.model).items() if not isinstance(v, bool | str)]
     arguments = [f"data={example_dataset}", f"out={tmp_path / 'new'}", "steps=100", "tokens=256", "loss.clash=1e39"]
     assert main(["train", *arguments, *(f"model.{s}" for s in settings)]) == 1
     lines = capsys.readouterr().err.splitlines()
