@@ -20,6 +20,7 @@ from protgm.structure.residues import AMINO_ACIDS
 
 __all__ = [
     "chain_places",
+    "framed",
     "given",
     "letters_to_tokens",
     "load_source",
@@ -132,3 +133,22 @@ def given(structure: Backbone, rows: NDArray[np.int64], *, part: str, body: int 
         oriented=torch.tensor(body == FIXED),
         sites=sites,
     )
+
+
+def framed(structure: Backbone, *, body: int = FIXED) -> tuple[Layout, NDArray[np.int64]]:
+    """The residues of a structure that have a frame as a layout, and which they are.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or residues of a chain do not follow one another.
+    """
+    rows = np.flatnonzero(structure.complete)
+    if not len(rows):
+        raise ValueError(f"{structure.name}: no residue has N, CA and C")
+    piece = structure.select(rows)
+    chain_index, residue_index = chain_places(piece)
+    if not torch.equal(chain_index, chain_index.sort().values):
+        raise ValueError(f"{structure.name}: the residues of each chain must follow one another")
+    layout = given(piece, np.arange(len(piece)), part="target", body=body)
+    return replace(layout, chain_index=chain_index, residue_index=residue_index), rows

@@ -7,18 +7,16 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from protgm.condition.source import chain_places, given, letters_to_tokens, tokens_to_letters
+from protgm.condition.source import framed, letters_to_tokens, tokens_to_letters
 from protgm.design.base import Design
 from protgm.layout import Layout
 from protgm.model import MASK_TOKEN
 from protgm.process import State
 from protgm.sample.generate import load
 from protgm.sample.sampler import sample_frames
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.settings import Execution, SamplerSettings
 from protgm.seeds import mix
 
 if TYPE_CHECKING:
@@ -88,13 +86,13 @@ class OwnDesigner:
         """
         if num_seqs < 1:
             raise ValueError(f"num_seqs={num_seqs} must be at least 1")
-        layout, rows = self._layout(backbone)
+        layout, rows = framed(backbone)
         free = torch.ones(len(rows), dtype=torch.bool)
         if kept is not None:
             free = torch.from_numpy(~kept.fixed[rows])
         layout = replace(layout, sequence=layout.sequence.masked_fill(free, MASK_TOKEN), design=free)
         source = torch.Generator().manual_seed(mix(seed, len(backbone)))
-        network = partial(self.model.denoiser, neighbours=None if len(layout) <= 512 else 128)
+        network = partial(self.model.denoiser, neighbours=Execution().attended(len(layout)))
         found = []
         for _ in range(num_seqs):
             made = sample_frames(network, self.model.process, Layout.batch([layout]), self.sampler, source)
@@ -116,7 +114,7 @@ class OwnDesigner:
         """
         if len(sequence) != len(backbone):
             raise ValueError(f"{backbone.name}: a sequence of {len(sequence)} for {len(backbone)} residues")
-        layout, rows = self._layout(backbone)
+        layout, rows = framed(backbone)
         tokens = letters_to_tokens("".join(sequence[int(i)] for i in rows))
         known = tokens != MASK_TOKEN
         source = torch.Generator().manual_seed(0)
@@ -136,19 +134,6 @@ class OwnDesigner:
         state: State = self.model.process.begin(batch)
         protein = self.model.process.seen(replace(state, sequence=tokens), batch)
         return self.model.denoiser(protein).sequence_logits
-
-    def _layout(self, backbone: Backbone) -> tuple[Layout, NDArray[np.int64]]:
-        """The residues that have a frame, all known, and which they are."""
-        rows = np.flatnonzero(backbone.complete)
-        if not len(rows):
-            raise ValueError(f"{backbone.name}: no residue has N, CA and C")
-        piece = backbone.select(rows)
-        chain_index, residue_index = chain_places(piece)
-        layout = given(piece, np.arange(len(piece)), part="target")
-        order = torch.sort(chain_index, stable=True).indices
-        if not torch.equal(order, torch.arange(len(piece))):
-            raise ValueError(f"{backbone.name}: the residues of each chain must follow one another")
-        return replace(layout, chain_index=chain_index, residue_index=residue_index), rows
 
 
 def own_designer(temperature: float, omit: str) -> OwnDesigner:

@@ -114,8 +114,7 @@ def refine_frames(frames: Frames, layout: Layout, *, steps: int = _STEPS) -> Fra
             energy = energy + _HYDROGEN * F.relu(_hydrogen_energies(atoms, donors) - _SATISFIED).sum()
             slopes = torch.autograd.grad(energy, list(moves))
             for optimizer, slope in zip(optimizers, slopes, strict=True):
-                if slope is not None:
-                    optimizer.step(slope, 0.5 * (1 + math.cos(math.pi * step / steps)))
+                optimizer.step(slope, 0.5 * (1 + math.cos(math.pi * step / steps)))
     with torch.no_grad():
         return now()
 
@@ -190,20 +189,24 @@ def _to_given_oxygen(atoms: Tensor, held: Tensor) -> Tensor:
     return (errors * held).sum()
 
 
-def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:
-    """Errors of the peptide units' distances, summed: squared up to 1 Angstrom, linear beyond."""
+def _spans(atoms: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances across each peptide (B, L - 1, 4), and what they should be (4,), Angstrom."""
     first, second = [bond[0] for bond in _PEPTIDE], [bond[1] for bond in _PEPTIDE]
     lengths = atoms.new_tensor([bond[2] for bond in _PEPTIDE])
-    distance = torch.sqrt((atoms[:, 1:, second] - atoms[:, :-1, first]).square().sum(-1) + 1e-8)
+    return torch.sqrt((atoms[:, 1:, second] - atoms[:, :-1, first]).square().sum(-1) + 1e-8), lengths
+
+
+def _peptides(atoms: Tensor, bonded: Tensor) -> Tensor:
+    """Errors of the peptide units' distances, summed: squared up to 1 Angstrom, linear beyond."""
+    distance, lengths = _spans(atoms)
     errors = F.huber_loss(distance, lengths.expand_as(distance), reduction="none")
     return (errors * bonded[..., None]).sum()
 
 
 def _sound(atoms: Tensor, bonded: Tensor) -> Tensor:
     """How much the dihedrals at each peptide are worth keeping, 0 to 1, (B, L - 1): nothing where it is torn."""
-    first, second = [bond[0] for bond in _PEPTIDE], [bond[1] for bond in _PEPTIDE]
-    lengths = atoms.new_tensor([bond[2] for bond in _PEPTIDE])
-    error = ((atoms[:, 1:, second] - atoms[:, :-1, first]).norm(dim=-1) - lengths).abs().amax(-1) * bonded
+    distance, lengths = _spans(atoms)
+    error = (distance - lengths).abs().amax(-1) * bonded
     return torch.exp(-(error / _TORN).square())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protgm.condition.source import chain_places, given
+from protgm.condition.source import framed
 from protgm.layout import FREE, Layout
 from protgm.matching.likelihood import Divergence, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.spaces import CentredPoints, Euclidean, ProductSpace, Rotations
@@ -51,23 +51,11 @@ def free_layout(backbone: Backbone) -> Layout:
     ValueError
         If there is none, or residues of a chain do not follow one another.
     """
-    rows = np.flatnonzero(backbone.complete)
-    if not len(rows):
-        raise ValueError(f"{backbone.name}: no residue has N, CA and C")
-    piece = backbone.select(rows)
-    chain_index, residue_index = chain_places(piece)
-    if not torch.equal(chain_index, chain_index.sort().values):
-        raise ValueError(f"{backbone.name}: the residues of each chain must follow one another")
-    layout = given(piece, np.arange(len(piece)), part="target")
+    layout, _ = framed(backbone, body=FREE)
     return replace(
         layout,
-        chain_index=chain_index,
-        residue_index=residue_index,
-        body=torch.full_like(layout.body, FREE),
-        time=torch.zeros_like(layout.time),
         sequence=torch.full_like(layout.sequence, MASK_TOKEN),
         secondary=torch.full_like(layout.secondary, UNKNOWN_STRUCTURE),
-        oriented=torch.tensor(False),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from protgm.files import atomic, unwritable
 from protgm.progress import Stages
 from protgm.sample.generate import load
 from protgm.sample.own import OwnDesigner
-from protgm.sample.settings import SamplerSettings
+from protgm.sample.settings import Execution, SamplerSettings
 from protgm.score.likelihood import Likelihood, backbone_likelihood
 from protgm.structure.backbone import Backbone
 from protgm.text import printable
@@ -149,12 +149,10 @@ def _score_chunk(
     backbones: Sequence[Backbone],
 ) -> list[Scored | str]:
     """Scores, or why there is none."""
-    own = OwnDesigner(checkpoint)
-    for parameter in own.model.denoiser.parameters():
-        parameter.requires_grad_(False)
+    own = _network(None if checkpoint is None else str(checkpoint))
     found: list[Scored | str] = []
     for backbone in backbones:
-        network = partial(own.model.denoiser, exact=True, neighbours=None if len(backbone) <= 512 else 128)
+        network = partial(own.model.denoiser, exact=True, neighbours=Execution().attended(len(backbone)))
         try:
             structure = backbone_likelihood(network, own.model.process, backbone, **numbers)  # type: ignore[arg-type]
             types = set(backbone.sequence) - {"X"}
@@ -164,6 +162,14 @@ def _score_chunk(
         else:
             found.append(Scored(backbone.name, structure, said))
     return found
+
+
+@lru_cache(maxsize=1)
+def _network(checkpoint: str | None) -> OwnDesigner:
+    """Weights that are not trained; a worker reads them once."""
+    own = OwnDesigner(checkpoint)
+    own.model.denoiser.requires_grad_(False)
+    return own
 
 
 def _died(backbone: Backbone) -> list[Scored | str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from protgm.data.batches import Batch
 from protgm.layout import FIXED, FREE, Layout
 from protgm.model import MASK_TOKEN, UNKNOWN_STRUCTURE, NoisyProtein
-from protgm.process import ProteinProcess
+from protgm.process import ProteinProcess, State
 from protgm.streams import Source, rand
 from protgm.structure.frames import Frames
 
@@ -131,17 +131,11 @@ def corrupt(batch: Batch, process: ProteinProcess, config: CorruptionConfig, gen
 
     layout = _layout(batch, known, hotspot)
     frames = process.noised(layout, time, process.noise(layout, generator), rotation_time, generator)
-    protein = NoisyProtein(
-        frames=Frames(frames.rotations, frames.translations * mask[..., None]),
-        time=time,
-        concentration=process.concentration(rotation_time),
-        sequence=_mask_sequence(batch.sequence, known & ~whole, config.sequence, uniform),
-        secondary=_mask_labels(batch.secondary, config.secondary_structure, uniform),
-        residue_index=batch.residue_index,
-        chain_index=batch.chain_index,
-        mask=mask,
-        hotspot=layout.hotspot,
-    )
+    frames = Frames(frames.rotations, frames.translations * mask[..., None])
+    tokens = _mask_sequence(batch.sequence, known & ~whole, config.sequence, uniform)
+    labels = _mask_labels(batch.secondary, config.secondary_structure, uniform)
+    state = State(frames, tokens, time, rotation_time, time)
+    protein = process.seen(state, replace(layout, secondary=labels))
     return Noised(
         protein=protein,
         frames=layout.frames,
