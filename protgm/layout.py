@@ -89,6 +89,8 @@ class Layout:
         on its orbit, and turning it onto an assembly keeps it there: it counts as free.
     sites : tuple of Site, length L
         Empty in a batch.
+    each : tuple of tuple of Site, length B
+        Of a batch: the sites of its proteins.
     """
 
     mask: Tensor
@@ -105,6 +107,7 @@ class Layout:
     anchor: Tensor
     oriented: Tensor
     sites: tuple[Site, ...] = ()
+    each: tuple[tuple[Site, ...], ...] = ()
 
     def __len__(self) -> int:
         return self.mask.shape[-1]
@@ -147,8 +150,9 @@ class Layout:
                 return Frames(stack([v.rotations for v in values]), stack([v.translations for v in values]))
             return torch.stack(values)
 
-        names = [f.name for f in fields(cls) if f.name != "sites"]
-        return cls(**{name: stack([getattr(one, name) for one in padded]) for name in names})
+        names = [f.name for f in fields(cls) if f.name not in ("sites", "each")]
+        tensors = {name: stack([getattr(one, name) for one in padded]) for name in names}
+        return cls(**tensors, each=tuple(one.sites for one in layouts))
 
     @classmethod
     def unconditional(cls, lengths: Sequence[int]) -> Layout:
@@ -171,7 +175,7 @@ class Layout:
                 return Frames(cat([v.rotations for v in values]), cat([v.translations for v in values]))
             return torch.cat(values)
 
-        names = [f.name for f in fields(cls) if f.name not in ("sites", "oriented")]
+        names = [f.name for f in fields(cls) if f.name not in ("sites", "each", "oriented")]
         whole = {name: cat([getattr(part, name) for part in parts]) for name in names}
         oriented = torch.stack([part.oriented for part in parts]).any()
         return cls(**whole, oriented=oriented, sites=tuple(site for part in parts for site in part.sites))

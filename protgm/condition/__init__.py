@@ -1,6 +1,7 @@
 """What can be asked of the sampler: conditions that compose, ``Motif(...) & Symmetry("C3")``."""
 
 from protgm.condition.base import Condition, Conditions, Draw
+from protgm.condition.distances import Distance, Distances
 from protgm.condition.guidance import Autoguidance, Potential
 from protgm.condition.motif import Motif
 from protgm.condition.partial import Partial
@@ -13,6 +14,8 @@ __all__ = [
     "Autoguidance",
     "Condition",
     "Conditions",
+    "Distance",
+    "Distances",
     "Draw",
     "Motif",
     "Partial",

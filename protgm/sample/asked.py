@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from protgm.condition import Condition, Conditions, Motif, Partial, Potential, Sequence, Symmetry, Target
+from protgm.condition import Condition, Conditions, Distances, Motif, Partial, Potential, Sequence, Symmetry, Target
+from protgm.condition.distances import parse_distances
 from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
 from protgm.sample.lengths import MIN_LENGTH, parse_length
 
@@ -41,6 +42,7 @@ class Asked:
     contacts: float = 0.0
     packing: float = 0.0
     touch: float = 0.0
+    distances: str | None = None
 
     def conditions(self, length: int | str | tuple[int, ...] | None) -> Conditions:
         """The conditions, files read and checked; ``length`` bounds a motif's scaffold where it is given."""
@@ -68,6 +70,8 @@ class Asked:
             parts.append(Potential(Contacts(between=False), self.packing, name="packing"))
         if self.touch:
             parts.append(Potential(HotspotContacts(), self.touch, name="touch"))
+        if self.distances is not None:
+            parts.append(Distances(parse_distances(self.distances)))
         return Conditions(tuple(parts))
 
     def motif_files(self) -> list[str]:

@@ -76,6 +76,11 @@ def test_an_assembly(ask, tmp_path):
     assert [one["condition"] for one in row["conditions"]][:2] == ["SecondaryStructure", "Symmetry"]
 
 
+def test_distances(ask, tmp_path):
+    (row,) = ask("length=12", "distances=A1-A12:8,A2-A9:6-12")
+    assert row["conditions"][-1] == {"condition": "Distances", "pairs": ["A1-A12:8", "A2-A9:6-12"], "until": 0.8}
+
+
 def test_a_binder(ask, tmp_path):
     (row,) = ask("target=EX/3wbm.bcif.gz", "chains=A,B", "hotspots=A20,A24", "crop=20", "length=8-12")
     made = read_structure(tmp_path / "out" / row["file"])
@@ -138,6 +143,8 @@ REFUSED = [
     (("contacts=1", "motif=EX/1CSP_A.pdb.gz", "contig=8,A5-9"), "contacts=1.0 are those between chains, and one chain"),
     (("contacts=0.5", "start=EX/1CSP_A.pdb.gz"), "contacts=0.5 are those between chains, and one chain"),
     (("motif=EX/1CSP_A.pdb.gz", "contig=8,9-15"), "keeps no residue of the motif (as A5-9 would)"),
+    (("distances=A1-A5",), "distances=A1-A5: is no pair with bounds; write A5-A60:8"),
+    (("distances=A1-A999:8",), "distances=A1-A999:8: there is no residue A999; there are A1 to A100"),
     (("sequence=NAN",), "sequence=NAN: has 3 residues; 4 at least can be made"),
     (("sequence=1e10",), "sequence=1E10: letter '1' (place 1) is no amino acid's"),
     (("sequence=",), "sequence=: is empty; true (found with the backbone), letters or a FASTA file"),
