@@ -78,7 +78,7 @@ class Distances(Condition):
     """
 
     pairs: tuple[Distance, ...]
-    until: float = 0.8
+    until: float = 0.9
     rank: int = field(default=4, init=False, repr=False)
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
