@@ -6,9 +6,10 @@ python scripts/sequence_study.py what=folding natives=FOLDER
 
 `cogeneration`: backbones with the types found beside them (``sequence=true``): their composition beside the natives'
 (``data=`` a dataset), and the negative log-likelihood by ProteinMPNN, nats a residue, of those types, of the same ones
-shuffled, of ProteinMPNN's own design and of protgm's for the finished backbone. `inverse`: share of natives' types that
-are found again on their backbones, with the same likelihoods. `folding`: TM-score to a native of what is made for its
-sequence, and for a sequence of the same letters shuffled.
+shuffled, of ProteinMPNN's own design and of protgm's for the finished backbone; the latter also with a corrector, which
+masks types again and finds them anew. `inverse`: share of natives' types that are found again on their backbones, with
+the same likelihoods. `folding`: TM-score to a native of what is made for its sequence, and for the same letters
+shuffled.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +123,12 @@ def main(arguments: Sequence[str]) -> None:
         options[key] = value
     torch.set_num_threads(1)
     model = load(options["checkpoint"] or None)
+    own, corrected = (OwnDesigner(options["checkpoint"] or None) for _ in range(2))
+    corrected.sampler = replace(corrected.sampler, sequence_noise=1.0)
     designers: dict[str, Designer] = {
         "ProteinMPNN": ProteinMPNN(),
-        "protgm": OwnDesigner(options["checkpoint"] or None),
+        "protgm": own,
+        "protgm, with a corrector": corrected,
     }
     if options["what"] == "cogeneration":
         cogeneration(model, options, designers)
