@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from protgm.lie.points import middle
 from protgm.model.state import MASK_TOKEN, UNKNOWN_STRUCTURE
 from protgm.structure.contig import chain_prefix
 from protgm.structure.frames import Frames
@@ -205,9 +206,9 @@ class Layout:
     def anchored(self) -> Layout:
         """With noise about the known residues; or about a place in front of the hotspots, away from what is known."""
         places, known = self.frames.translations, self.known
-        middle, spots = _mean(places, known), _mean(places, self.hotspot)
-        front = spots + OUTWARD * F.normalize(spots - middle, dim=-1)
-        anchor = torch.where(self.hotspot.any(-1)[..., None, None], front, middle)
+        between, spots = middle(places, known), middle(places, self.hotspot)
+        front = spots + OUTWARD * F.normalize(spots - between, dim=-1)
+        anchor = torch.where(self.hotspot.any(-1)[..., None, None], front, between)
         anchor = torch.where(known.any(-1)[..., None, None], anchor, 0.0)
         return replace(self, anchor=anchor.expand(places.shape).clone())
 
@@ -215,9 +216,3 @@ class Layout:
         """With ``residue_index`` as training has it: consecutive in a chain, a gap between chains."""
         index = torch.arange(len(self)) + CHAIN_STEP * self.chain_index
         return replace(self, residue_index=index)
-
-
-def _mean(points: Tensor, mask: Tensor) -> Tensor:
-    """Mean of points (..., L, 3) over a mask (..., L), shape (..., 1, 3); zero where the mask is empty."""
-    weight = mask[..., None].to(points.dtype)
-    return (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)

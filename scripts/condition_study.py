@@ -26,8 +26,9 @@ from protgm.condition import Condition, Partial, Symmetry, Target
 from protgm.lie.point_groups import point_group
 from protgm.metrics import Figures, Gate, Subject, geometry, measure
 from protgm.metrics.similarity import tm_score
+from protgm.sample.batch import Generated
 from protgm.sample.describe import given_of
-from protgm.sample.generate import BackboneModel, Generated, load
+from protgm.sample.generate import BackboneModel, load
 from protgm.sample.request import requested, with_labels
 from protgm.sample.settings import SamplerSettings
 from protgm.structure import read_structure

@@ -35,7 +35,8 @@ from protgm.metrics.geometry import geometry
 from protgm.metrics.novelty import nearest_natives
 from protgm.metrics.similarity import SAME_FOLD
 from protgm.model import Denoiser, DenoiserConfig, NoisyProtein, Prediction
-from protgm.sample.generate import BackboneModel, Generated
+from protgm.sample.batch import Generated
+from protgm.sample.generate import BackboneModel
 from protgm.sample.lengths import work_list
 from protgm.sample.request import with_labels
 from protgm.sample.settings import SamplerSettings

@@ -32,7 +32,7 @@ from protgm.metrics import Figures, geometry
 from protgm.metrics.gate import Gate
 from protgm.metrics.novelty import nearest_natives
 from protgm.metrics.similarity import SAME_FOLD
-from protgm.sample.generate import Generated
+from protgm.sample.batch import Generated
 from protgm.sample.lengths import parse_length, work_list
 from protgm.sample.request import batches
 from protgm.sample.settings import SamplerSettings

@@ -35,7 +35,8 @@ from protgm.metrics.gate import Gate
 from protgm.metrics.geometry import geometry
 from protgm.metrics.novelty import nearest_natives
 from protgm.metrics.similarity import SAME_FOLD, clusters, tm_matrix
-from protgm.sample.generate import BackboneModel, Generated, load
+from protgm.sample.batch import Generated
+from protgm.sample.generate import BackboneModel, load
 from protgm.sample.lengths import Item, parse_length, work_list
 from protgm.sample.request import batches, with_labels
 from protgm.sample.settings import Execution, SamplerSettings

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from protgm.layout import FIXED, Layout
 from protgm.lie import so3
+from protgm.lie.points import middle
 from protgm.model.state import Prediction, RotationPosterior
 from protgm.process import State
 from protgm.structure.frames import Frames, kabsch
@@ -77,24 +78,18 @@ def _apart(frames: Frames, layout: Layout) -> Frames:
             member = layout.mask & (layout.body == body)
             touched = ((overlap > 0) & member[:, :, None]).any(1)
             # Away from the middle of what is touched: pushes of single pairs cancel where one body lies in another.
-            away = functional.normalize(_middle(places, member) - _middle(places, touched), dim=-1)
-            step = (overlap * member[:, :, None]).amax((1, 2)).clamp(max=2.0)[:, None]
-            shifts = shifts + member[..., None] * (step * away)[:, None]
+            away = functional.normalize(middle(places, member) - middle(places, touched), dim=-1)
+            step = (overlap * member[:, :, None]).amax((1, 2)).clamp(max=2.0)[:, None, None]
+            shifts = shifts + member[..., None] * (step * away)
         places = places + shifts
     return Frames(frames.rotations, places)
-
-
-def _middle(places: Tensor, member: Tensor) -> Tensor:
-    weight = member[..., None].to(places.dtype)
-    return (places * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
 def _superposed(mobile: Frames, target: Frames, member: Tensor) -> Frames:
     """Frames (B, L) moved as one so that the atoms of the members lie best on the target's."""
     a, b = (frames.to_atoms()[:, :, :3].flatten(1, 2) for frames in (mobile, target))
-    weight = member[..., None].expand(*member.shape, 3).flatten(1)[..., None].to(a.dtype)
-    count = weight.sum(1, keepdim=True).clamp_min(1)
-    centre_a, centre_b = ((x * weight).sum(1, keepdim=True) / count for x in (a, b))
-    turn = kabsch((a - centre_a) * weight, (b - centre_b) * weight)[:, None]
+    atoms = member[..., None].expand(*member.shape, 3).flatten(1)
+    centre_a, centre_b = middle(a, atoms), middle(b, atoms)
+    turn = kabsch(a - centre_a, b - centre_b, atoms)[:, None]
     shift = centre_b - (turn @ centre_a[..., None])[..., 0]
     return mobile.moved(turn, shift)

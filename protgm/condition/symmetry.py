@@ -11,6 +11,7 @@ from protgm.condition.base import Condition, Draw
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.lie import so3
 from protgm.lie.point_groups import point_group
+from protgm.lie.points import middle
 from protgm.model.state import Prediction
 from protgm.process import State
 from protgm.streams import Source
@@ -117,10 +118,10 @@ class Symmetry(Condition):
             overlap = (_CLOSEST - torch.cdist(places, places)).clamp_min(0) * pairs
             if not bool((overlap > 0).any()):
                 break
-            own, all_ = ((places * m[..., None]).sum(1) / m.sum(1, keepdim=True) for m in (first, units.mask))
-            step = overlap.amax((1, 2)).clamp(max=_STRIDE)[:, None]
-            away = step * torch.nn.functional.normalize(own - all_, dim=-1)
-            unit = Frames(unit.rotations, unit.translations + away[:, None])
+            outward = middle(places, first) - middle(places, units.mask)
+            step = overlap.amax((1, 2)).clamp(max=_STRIDE)[:, None, None]
+            away = step * torch.nn.functional.normalize(outward, dim=-1)
+            unit = Frames(unit.rotations, unit.translations + away)
         return unit
 
     def _spread(self, frames: Frames, units: _Units) -> Frames:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from protgm.checks import check_tensor
 
-__all__ = ["centre", "kabsch"]
+__all__ = ["centre", "kabsch", "middle"]
 
 
 def centre(points: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -33,9 +33,14 @@ def centre(points: Tensor, mask: Tensor | None = None) -> Tensor:
         raise ValueError(f"mask: {tuple(mask.shape)} for points {tuple(points.shape)}")
     if mask is None:
         return points - points.mean(-2, keepdim=True)
+    return (points - middle(points, mask)) * mask.unsqueeze(-1).to(points.dtype)
+
+
+def middle(points: Tensor, mask: Tensor) -> Tensor:
+    """Mean of points (..., N, 3) over a mask (..., N), shape (..., 1, 3); zero where the mask is empty."""
     weight = mask.unsqueeze(-1).to(points.dtype)
-    mean = (points * weight).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True).clamp_min(1)
-    return (points - mean) * weight
+    total: Tensor = (points * weight).sum(-2, keepdim=True)
+    return total / weight.sum(-2, keepdim=True).clamp_min(1)
 
 
 def kabsch(mobile: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

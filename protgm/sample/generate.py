@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from os import PathLike
 
 import torch
@@ -15,68 +11,17 @@ import torch
 from protgm.checks import whole
 from protgm.condition.base import Condition, Conditions
 from protgm.condition.secondary import NATIVE
-from protgm.device import automatic_device, in_precision, placed, usable_device
-from protgm.layout import Layout
-from protgm.memory import out_of_memory
-from protgm.model import Denoiser, Prediction
-from protgm.model.finite import finite
-from protgm.process import ProteinProcess, State
+from protgm.device import automatic_device, usable_device
+from protgm.model import Denoiser
+from protgm.process import ProteinProcess
+from protgm.sample.batch import Generated, Job, made
 from protgm.sample.lengths import Item
-from protgm.sample.refine import refine_frames
-from protgm.sample.request import batches, lay_out, requested, with_labels
-from protgm.sample.sampler import sample_frames
+from protgm.sample.request import batches, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
-from protgm.sample.structures import backbone_of
-from protgm.streams import Streams
 from protgm.structure import Backbone
-from protgm.structure.frames import Frames
-from protgm.version import __version__
 from protgm.weights import load_model, weights_id
 
-__all__ = ["BackboneModel", "Generated", "load"]
-
-#: Memory that the bundled network takes for a pair of residues that see each other.
-_BYTES_A_PAIR = 1_400
-
-
-@dataclass(frozen=True)
-class Generated:
-    """One protein as it came out of the sampler.
-
-    Parameters
-    ----------
-    item : Item
-    layout : Layout
-        What was asked for.
-    backbone : Backbone
-        The result.
-    raw : Backbone
-        As the network left it, before the refinement; the same object where there was none.
-    seconds : float
-        Its share of the batch's wall-clock time.
-    seen, predicted : tuple of Backbone
-        With ``trajectory``: what the network saw and predicted, step by step.
-    """
-
-    item: Item
-    layout: Layout
-    backbone: Backbone
-    raw: Backbone
-    seconds: float
-    seen: tuple[Backbone, ...] = ()
-    predicted: tuple[Backbone, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is the same for all batches of a request."""
-
-    conditions: Condition
-    seed: int
-    settings: SamplerSettings
-    execution: Execution
-    refine: bool
-    trajectory: bool
+__all__ = ["BackboneModel", "load"]
 
 
 class BackboneModel:
@@ -174,10 +119,10 @@ class BackboneModel:
         items = requested(conditions, length, num, seed)
         if (word := self.beyond(item.length for item in items)) is not None:
             warnings.warn(word, stacklevel=2)
-        made = self.generate(
+        found = self.generate(
             items, conditions=conditions, seed=seed, settings=settings, execution=execution, refine=refine
         )
-        return [g.backbone for g in sorted(made, key=lambda g: g.item)]
+        return [g.backbone for g in sorted(found, key=lambda g: g.item)]
 
     def generate(
         self,
@@ -196,82 +141,20 @@ class BackboneModel:
         both = Conditions() & (conditions or Conditions())
         settings = settings or SamplerSettings.fitting(self.denoiser.config)
         settings.check(self.denoiser.config)
-        job = _Job(both, seed, settings, execution, refine, trajectory)
-        for chunk in batches(items, execution):
-            yield from self._batch(chunk, job)
-
-    def _batch(self, chunk: list[Item], job: _Job) -> list[Generated]:
-        """One batch; in halves where memory does not hold it."""
-        try:
-            return self._together(chunk, job)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        # Outside of the handler: the error holds on to what the attempt has computed.
-        longest, half = max(item.residues for item in chunk), len(chunk) // 2
-        if not half:
-            raise ValueError(
-                f"memory ran out: one protein of {longest} residues takes about {_gigabytes(1, longest, job)} "
-                "GB; shorter chains or fewer neighbours= take less"
-            )
-        print(
-            f"protgm: memory ran out: {len(chunk)} proteins of {longest} residues take about "
-            f"{_gigabytes(len(chunk), longest, job)} GB; going on with {half} at a time (batch={half} begins so)",
-            file=sys.stderr,
-        )
-        return [one for part in (chunk[:half], chunk[half:]) for one in self._batch(part, job)]
-
-    # Whatever mode the caller computes in: the refinement needs gradients.
-    @torch.inference_mode(False)
-    def _together(self, chunk: list[Item], job: _Job) -> list[Generated]:
-        start, conditions = time.perf_counter(), job.conditions
-        layouts = [lay_out(conditions, item, job.seed) for item in chunk]
-        sizes = [len(layout) for layout in layouts]
-        layout = Layout.batch(layouts)
-        source = Streams([item.seed(job.seed) for item in chunk], sizes)
-        network = partial(self.denoiser.to(self.device), neighbours=job.execution.attended(max(sizes)))
-        denoiser = placed(in_precision(network, self.device, job.execution.precision == "bf16"), self.device)
-        denoiser = finite(denoiser, self.checkpoint)
-        steps: list[tuple[Frames, Frames]] = []
-
-        def watch(_: int, state: State, prediction: Prediction) -> None:
-            steps.append((state.frames, prediction.frames))
-
-        sampled = sample_frames(
-            denoiser,
+        job = Job(
+            self.denoiser,
             self.process,
-            layout,
-            job.settings,
-            source,
-            conditions=conditions,
-            on_step=watch if job.trajectory else None,
+            self.device,
+            self.checkpoint,
+            both,
+            seed,
+            settings,
+            execution,
+            refine=refine,
+            trajectory=trajectory,
         )
-        raw = frames = sampled.frames
-        if job.refine:
-            frames = refine_frames(raw, layout)
-            state = State(frames, sampled.sequence, layout.time, layout.time, layout.time)
-            frames = conditions.constrain(state, layout).frames
-        seconds = (time.perf_counter() - start) / len(chunk)
-        provenance = {
-            "version": __version__,
-            "checkpoint": self.checkpoint,
-            "seed": job.seed,
-            "refined": job.refine,
-            "settings": job.settings.to_dict(),
-            **conditions.describe(),
-        }
-        found = []
-        for i, (item, own) in enumerate(zip(chunk, layouts, strict=True)):
-            made = [
-                conditions.finish(backbone_of(item, own, result[i], sampled, i, provenance), own)
-                for result in ((frames, raw) if job.refine else (raw,))
-            ]
-            path = [
-                [conditions.finish(backbone_of(item, own, step[kind][i], sampled, i, {}), own) for step in steps]
-                for kind in (0, 1)
-            ]
-            found.append(Generated(item, own, made[0], made[-1], seconds, tuple(path[0]), tuple(path[1])))
-        return found
+        for chunk in batches(items, execution):
+            yield from made(chunk, job)
 
 
 def load(checkpoint: str | PathLike[str] | None = None, *, device: str | torch.device | None = None) -> BackboneModel:
@@ -293,9 +176,3 @@ def load(checkpoint: str | PathLike[str] | None = None, *, device: str | torch.d
     where = None if device is None else usable_device(device)
     denoiser, process, card = load_model(checkpoint)
     return BackboneModel(denoiser, process, card, weights_id(checkpoint), where)
-
-
-def _gigabytes(proteins: int, length: int, job: _Job) -> str:
-    """Memory that a batch takes at its peak, as measured; pairs of residues are most of it."""
-    pairs = proteins * length * (job.execution.attended(length) or length)
-    return f"{pairs * _BYTES_A_PAIR / 1e9:.2g}"

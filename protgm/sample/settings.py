@@ -17,18 +17,34 @@ from protgm.model.neighbours import FEWEST, attended
 __all__ = ["Execution", "SamplerSettings"]
 
 _DENSE, _SPARSE = 512, 128  # residues up to which each attends to all, and to how many beyond that
-#: Weight of the jump; None: as the settings say.
-_GENERATORS = {"flow": 0.0, "jump": 1.0, "superposition": None, "diffusion": 0.0, "score": 0.0}
-#: Strength of the noise on rotations where nothing is said. By a score alone a walk has to forget each noise level
-#: before the next one.
-_STRENGTHS = {"diffusion": 1.0, "score": 8.0}
-#: What has to be predicted of rotations, in any of these ways.
-_NEEDS = {
-    "flow": ({"posterior"}, {"velocity"}),
-    "jump": ({"posterior"},),
-    "superposition": ({"posterior"},),
-    "diffusion": ({"posterior"}, {"velocity", "score"}),
-    "score": ({"score"},),
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """What one of the words for ``generator=`` means.
+
+    Parameters
+    ----------
+    needs : tuple of set of str
+        What has to be predicted of rotations, in any of these ways.
+    jump : float, optional
+        Weight of the jump; None: as the settings say.
+    noise : float
+        Strength of the noise on rotations where nothing is said. By a score alone a walk has to forget each noise level
+        before the next one.
+    """
+
+    needs: tuple[set[str], ...]
+    jump: float | None = 0.0
+    noise: float = 0.0
+
+
+_GENERATORS = {
+    "flow": _Generator(needs=({"posterior"}, {"velocity"})),
+    "jump": _Generator(needs=({"posterior"},), jump=1.0),
+    "superposition": _Generator(needs=({"posterior"},), jump=None),
+    "diffusion": _Generator(needs=({"posterior"}, {"velocity", "score"}), noise=1.0),
+    "score": _Generator(needs=({"score"},), noise=8.0),
 }
 
 
@@ -101,13 +117,13 @@ class SamplerSettings:
     @property
     def jump_share(self) -> float:
         """Weight of the jump in the generator chosen."""
-        share = _GENERATORS[self.generator]
+        share = _GENERATORS[self.generator].jump
         return self.jump_weight if share is None else share
 
     @property
     def rotation_strength(self) -> float:
         """Strength of the noise on rotations in the generator chosen."""
-        return self.rotation_noise or _STRENGTHS.get(self.generator, 0.0)
+        return self.rotation_noise or _GENERATORS[self.generator].noise
 
     @classmethod
     def fitting(cls, config: DenoiserConfig, **values: Any) -> SamplerSettings:
@@ -124,7 +140,7 @@ class SamplerSettings:
             With the generators that it was trained for.
         """
         has, noisy = set(config.predicts), self.generator == "flow" and self.rotation_noise > 0
-        fits = {name for name, ways in _NEEDS.items() if any(way <= has for way in ways)}
+        fits = {name for name, word in _GENERATORS.items() if any(way <= has for way in word.needs)}
         if ("diffusion" if noisy else self.generator) not in fits:
             asked = f"generator={self.generator}" + (f" with rotation_noise={self.rotation_noise:g}" if noisy else "")
             raise ValueError(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from protgm.files import sha256
 from protgm.metrics import Gate, Subject, measure
+from protgm.sample.batch import Generated
 from protgm.sample.describe import facts, given_of
-from protgm.sample.generate import BackboneModel, Generated
+from protgm.sample.generate import BackboneModel
 from protgm.structure.models import write_models
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ generator may be before it is refused almost surely. The number of samples follo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,20 +15,14 @@ from scipy.stats import norm
 from torch import Tensor
 
 from protgm.matching.generators import Term
-from protgm.matching.predictions import Known
 from protgm.matching.product import ProductGenerator, as_generator
-from protgm.matching.protocols import NoisyPath, ProbabilityPath
-from protgm.matching.spaces import Space, expand
-from protgm.matching.superposition import Superposition, weight_at
-from protgm.streams import Source
+from protgm.matching.superposition import Superposition
+from protgm.testing.action import Action, Function, growth
 
 __all__ = ["assert_satisfies_kfe", "default_functions", "kfe_residual"]
 
-Function = Callable[[Tensor], Tensor]
 _CHUNK = 50_000
 _PILOT = 10_000
-_STEP = 1e-4
-"""Of the differences: everything is in float64, where both orders are then right to 1e-7."""
 
 
 def default_functions(event: Sequence[int], *, count: int = 4, seed: int = 0) -> list[Function]:
@@ -46,91 +40,6 @@ def default_functions(event: Sequence[int], *, count: int = 4, seed: int = 0) ->
 
         functions.append(function)
     return functions
-
-
-Difference = tuple[Tensor, Tensor, Tensor, int]
-"""Two points on either side of x, a factor, and the order of the derivative that they stand for."""
-
-
-def _motions(space: Space, x: Tensor, drift: Tensor | None, variance: Tensor | None) -> list[Difference]:
-    """Where central differences of step `_STEP` along the exponential map look: once for all test functions."""
-    found: list[Difference] = []
-    zero = torch.zeros_like(space.noise(x))
-    if drift is not None:
-        length = drift.flatten(x.dim() - space.event_dim).norm(dim=-1)
-        unit = drift / expand(length.clamp_min(1e-300), drift.dim() - length.dim())
-        found.append((space.move(x, _STEP * unit), space.move(x, -_STEP * unit), length, 1))
-    if variance is not None:
-        for i in range(zero.shape[-1]):
-            direction = zero.clone()
-            direction[..., i] = _STEP
-            found.append((space.move(x, direction), space.move(x, -direction), 0.5 * variance, 2))
-    return found
-
-
-def _motion(differences: list[Difference], here: Tensor, f: Function) -> Tensor:
-    """Drift and diffusion parts of ``L f`` at every x; f(x) is ``here``."""
-    total = torch.zeros_like(here)
-    for ahead, behind, factor, order in differences:
-        change = (f(ahead) - f(behind)) / (2 * _STEP) if order == 1 else (f(ahead) + f(behind) - 2 * here) / _STEP**2
-        total = total + factor * change
-    return total
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """A prediction that draws one known point."""
-
-    z: Tensor
-
-    def velocity(self) -> Tensor:
-        raise NotImplementedError("a jump asked for a velocity")
-
-    def score(self) -> Tensor:
-        raise NotImplementedError("a jump asked for a score")
-
-    def draw(self, *, generator: Source = None) -> Tensor:
-        return self.z
-
-
-Landing = tuple[Tensor, Tensor]
-"""Rate and destination of one term's jump, drawn once for all test functions."""
-
-
-def _landings(generator: Superposition, x: Tensor, z: Tensor, t: Tensor, source: torch.Generator) -> list[Landing]:
-    short, found = torch.tensor(1e-6, dtype=t.dtype), []
-    for weight, term in generator.parts:
-        proposal = term.jump(_Draw(z), x, t, short, source)
-        if proposal is not None:
-            hazard, aim, land = proposal
-            found.append((weight_at(weight, t) * hazard / short, land(x, aim, t, generator=source)))
-    return found
-
-
-def _jumps(event: int, landings: list[Landing], x: Tensor, here: Tensor, f: Function) -> Tensor:
-    """Jump part of ``L f``; coordinates that jump singly are summed over."""
-    total = torch.zeros_like(here)
-    for rate, landed in landings:
-        if rate.dim() == x.dim() and event == 1:
-            for i in range(x.shape[-1]):
-                moved = x.clone()
-                moved[..., i] = landed[..., i]
-                total = total + rate[..., i] * (f(moved) - here)
-        else:
-            total = total + rate * (f(landed) - here)
-    return total
-
-
-def _growth(path: NoisyPath, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
-    """``d log p_t(x | z) / dt``, shape (samples,)."""
-    if isinstance(path, ProbabilityPath):
-        return path.probability_derivative(x, z, t) / path.probability(x, z, t)
-    derivative = getattr(path, "log_density_derivative", None)
-    if derivative is None:
-        raise ValueError(f"{type(path).__name__} has no log_density_derivative: its equation cannot be tested")
-    growth: Tensor = derivative(x, z, t)
-    # One number per coordinate of a factorised path.
-    return growth.sum(-1) if growth.dim() > x.dim() - path.space.event_dim else growth
 
 
 @dataclass(frozen=True)
@@ -158,24 +67,13 @@ def _moments(
         left -= n
         clean = z.expand((n, *z.shape)) if event else z.expand(n)
         x = path.sample(clean, time, generator=source)
-        growth = _growth(path, x, clean, time)
-        drift = generator.drift(Known(path, clean)(x, time), time)
-        variance: Tensor | None = None
-        for weight, term in generator.parts:
-            g = term.spread(time)
-            if g is not None:
-                part = weight_at(weight, time) * g.square()
-                variance = part if variance is None else variance + part
-        motions = []
-        if drift is not None or variance is not None:
-            assert isinstance(path.space, Space)
-            motions = _motions(path.space, x, drift, variance)
-        landings, rows, acted = _landings(generator, x, clean, time, source), [], []
+        change = growth(path, x, clean, time)
+        acts, rows, acted = Action.at(generator, x, clean, time, source), [], []
         for f in functions:
             here = f(x)
-            value = _jumps(event, landings, x, here, f) + _motion(motions, here, f)
+            value = acts(f, here)
             # <p, d log p/dt> = 0 and <p, L 1> = 0: subtracting a constant takes noise off and changes nothing.
-            rows.append((here - here.mean()) * growth - value)
+            rows.append((here - here.mean()) * change - value)
             acted.append(value)
         r = torch.stack(rows)
         total, square, action = total + r.sum(1), square + r @ r.mT, action + torch.stack(acted).sum(1)

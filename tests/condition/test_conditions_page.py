@@ -30,7 +30,7 @@ BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, re.M | re.S)
 @pytest.fixture(autouse=True)
 def _quick(small_denoiser, tmp_path, monkeypatch):
     monkeypatch.setattr("protgm.sample.generate.load_model", lambda _: (small_denoiser, ProteinProcess(), {}))
-    monkeypatch.setattr("protgm.sample.generate.refine_frames", partial(refine_frames, steps=2))
+    monkeypatch.setattr("protgm.sample.batch.refine_frames", partial(refine_frames, steps=2))
     monkeypatch.setattr(SamplerSettings, "grid", lambda self: torch.tensor([0.0, 0.5]))
     shutil.copytree(ROOT / "data" / "examples", tmp_path / "data" / "examples")
     monkeypatch.chdir(tmp_path)

@@ -141,7 +141,7 @@ class Small:
 def test_a_batch_that_memory_does_not_hold_is_made_in_halves(model, monkeypatch, capsys):
     whole = model.sample([10, 12, 15], 3, settings=FAST, execution=SINGLE, refine=False)
     small = Small(2)
-    monkeypatch.setattr("protgm.sample.generate.sample_frames", small)
+    monkeypatch.setattr("protgm.sample.batch.sample_frames", small)
     parts = model.sample([10, 12, 15], 3, settings=FAST, execution=SINGLE, refine=False)
     assert small.asked == [9, 4, 2, 2, 5, 2, 3, 1, 2]
     assert [b.name for b in parts] == [b.name for b in whole]
@@ -152,7 +152,7 @@ def test_a_batch_that_memory_does_not_hold_is_made_in_halves(model, monkeypatch,
 
 
 def test_one_protein_that_memory_does_not_hold_is_one_line(model, monkeypatch):
-    monkeypatch.setattr("protgm.sample.generate.sample_frames", Small(0))
+    monkeypatch.setattr("protgm.sample.batch.sample_frames", Small(0))
     with pytest.raises(ValueError, match=r"one protein of 700 residues takes about 0.13 GB; shorter chains or few"):
         model.sample(700, settings=FAST, execution=SINGLE)
 
@@ -161,7 +161,7 @@ def test_other_errors_of_the_machine_are_not_taken_for_memory(model, monkeypatch
     def broken(*_arguments, **_options):
         raise RuntimeError("illegal instruction")
 
-    monkeypatch.setattr("protgm.sample.generate.sample_frames", broken)
+    monkeypatch.setattr("protgm.sample.batch.sample_frames", broken)
     with pytest.raises(RuntimeError, match="illegal instruction"):
         model.sample(12, settings=FAST, execution=SINGLE)
 
