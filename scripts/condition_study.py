@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 from scipy.spatial.distance import cdist
 
 from protgm.condition import Condition, Partial, Symmetry, Target
@@ -113,23 +114,19 @@ def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int)
 
 def main(arguments: Sequence[str]) -> None:
     """Run one of the studies."""
-    options = {"what": "partial", "natives": "11", "num": "4", "steps": "40", "groups": "C2,C3,C6,D2", "length": "60"}
-    options |= {"complexes": "../shared/complexes", "folder": "data/examples", "count": "8", "checkpoint": ""}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
+    defaults = {"what": "partial", "natives": "11", "num": "4", "steps": "40", "groups": "C2,C3,C6,D2", "length": "60"}
+    defaults |= {"complexes": "../shared/complexes", "folder": "data/examples", "count": "8", "checkpoint": ""}
+    asked = options(arguments, defaults)
     torch.set_num_threads(1)
-    model, num, steps = load(options["checkpoint"] or None), int(options["num"]), int(options["steps"])
-    if options["what"] == "partial":
-        partial(model, Path(options["folder"]), int(options["natives"]), num, steps)
-    elif options["what"] == "symmetry":
-        symmetry(model, options["groups"].split(","), options["length"], num, steps)
-    elif options["what"] == "target":
-        target(model, Path(options["complexes"]), int(options["count"]), num, steps)
+    model, num, steps = load(asked["checkpoint"] or None), int(asked["num"]), int(asked["steps"])
+    if asked["what"] == "partial":
+        partial(model, Path(asked["folder"]), int(asked["natives"]), num, steps)
+    elif asked["what"] == "symmetry":
+        symmetry(model, asked["groups"].split(","), asked["length"], num, steps)
+    elif asked["what"] == "target":
+        target(model, Path(asked["complexes"]), int(asked["count"]), num, steps)
     else:
-        raise SystemExit(f"what={options['what']}: must be partial, symmetry or target")
+        raise SystemExit(f"what={asked['what']}: must be partial, symmetry or target")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from _options import options
 
 from protgm.data.folder import read_folder
 from protgm.data.natives import read_natives
@@ -134,14 +135,16 @@ def likelihood(data: str, num: int) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Run one of the studies."""
     name, *rest = list(arguments) or ["--help"]
-    options = dict(argument.split("=", 1) for argument in rest)
-    if name not in ("gate", "dssp", "recall", "likelihood") or "data" not in options:
+    counts = {"gate": "200", "dssp": "50", "recall": "16", "likelihood": "12"}
+    if name not in counts:
         raise SystemExit(__doc__)
-    num = int(options.get("num", {"gate": 200, "dssp": 50, "recall": 16, "likelihood": 12}[name]))
+    defaults = {"data": "", "num": counts[name], "folder": "", "wide": ""}
+    asked = options(rest, defaults, needed=["data"], words=__doc__)
+    num = int(asked["num"])
     if name == "recall":
-        recall(options["data"], num, options.get("folder"), int(options["wide"]) if "wide" in options else None)
+        recall(asked["data"], num, asked["folder"] or None, int(asked["wide"]) if asked["wide"] else None)
     else:
-        {"gate": gate, "dssp": dssp, "likelihood": likelihood}[name](options["data"], num)
+        {"gate": gate, "dssp": dssp, "likelihood": likelihood}[name](asked["data"], num)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 from numpy.typing import NDArray
 from sampling_study import interval
 
@@ -59,21 +60,17 @@ VARIANTS = {
 
 def main(arguments: Sequence[str]) -> None:
     """Score and print the table."""
-    options = {"structures": "", "length": "60-100", "num": "16", "steps": "20", "draws": "1", "until": "0.97"}
-    options |= {"checkpoint": "", "page": ""}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
+    defaults = {"structures": "", "length": "60-100", "num": "16", "steps": "20", "draws": "1", "until": "0.97"}
+    defaults |= {"checkpoint": "", "page": ""}
+    asked = options(arguments, defaults, needed=["structures"], words=__doc__)
     torch.set_num_threads(1)
-    least, most = map(int, options["length"].split("-"))
-    found, _ = read_folder(options["structures"])
+    least, most = map(int, asked["length"].split("-"))
+    found, _ = read_folder(asked["structures"])
     natives = [b for b in found if least <= len(b) <= most and b.complete.all() and not b.chain_breaks()[:-1].any()]
-    chosen = np.random.default_rng(0).permutation(len(natives))[: int(options["num"])]
-    model = load(options["checkpoint"] or None, device="cpu")
+    chosen = np.random.default_rng(0).permutation(len(natives))[: int(asked["num"])]
+    model = load(asked["checkpoint"] or None, device="cpu")
     network = partial(model.denoiser.requires_grad_(False), exact=True)
-    numbers = {"until": float(options["until"]), "steps": int(options["steps"]), "draws": int(options["draws"])}
+    numbers = {"until": float(asked["until"]), "steps": int(asked["steps"]), "draws": int(asked["draws"])}
 
     def nats(coords: NDArray[np.float32]) -> float:
         return backbone_likelihood(network, model.process, Backbone.from_coords(coords), **numbers).nats
@@ -93,9 +90,9 @@ def main(arguments: Sequence[str]) -> None:
         cells = ["", "", ""] if name == "native" else [interval(less), f"{int((less <= 0).sum())} of {len(own)}"]
         lines.append(f"| {name} | {interval(np.array(values))} | {cells[0]} | {cells[1]} |")
     print(*lines, sep="\n")
-    if options["page"]:
+    if asked["page"]:
         command = " ".join(["python scripts/likelihood_study.py", *arguments])
-        with atomic(options["page"]) as path:
+        with atomic(asked["page"]) as path:
             Path(path).write_text("\n".join(["# Likelihoods", "", f"`{command}`", "", *lines, ""]), encoding="utf-8")
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _options import options
 from numpy.typing import NDArray
 from sampling_study import RAW, diversity, interval
 from torch import nn
@@ -224,7 +225,7 @@ def judge(data: str, runs: Path, seeds: Sequence[int], num: int) -> list[str]:
 
 def main(arguments: Sequence[str]) -> None:
     """Train, sample, and write the page."""
-    options = {
+    defaults = {
         "data": "",
         "runs": "",
         "minutes": "8",
@@ -234,20 +235,16 @@ def main(arguments: Sequence[str]) -> None:
         "only": "",
         "judge": "true",
     }
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
+    asked = options(arguments, defaults, needed=["data", "runs"], words=__doc__)
     torch.set_num_threads(1)
-    runs, seeds = Path(options["runs"]), [int(seed) for seed in options["seeds"].split(",")]
-    train_all(options["data"], runs, float(options["minutes"]), seeds, [w for w in options["only"].split(",") if w])
-    if options["judge"] != "true":
+    runs, seeds = Path(asked["runs"]), [int(seed) for seed in asked["seeds"].split(",")]
+    train_all(asked["data"], runs, float(asked["minutes"]), seeds, [w for w in asked["only"].split(",") if w])
+    if asked["judge"] != "true":
         return
-    lines = judge(options["data"], runs, seeds, int(options["num"]))
-    if options["page"]:
+    lines = judge(asked["data"], runs, seeds, int(asked["num"]))
+    if asked["page"]:
         command = " ".join(["python scripts/method_study.py", *arguments])
-        with atomic(options["page"]) as temporary:
+        with atomic(asked["page"]) as temporary:
             Path(temporary).write_text(
                 "\n".join(["# Trained by method and by divergence", "", f"`{command}`", "", *lines, ""])
             )

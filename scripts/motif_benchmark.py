@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 
 from protgm.condition import Motif
 from protgm.files import atomic
@@ -81,24 +82,20 @@ def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, s
 
 def main(arguments: Sequence[str]) -> None:
     """Run the benchmark."""
-    options = {"problems": "../shared/motifs", "num": "16", "steps": "40", "checkpoint": "", "page": "", "save": ""}
-    options |= {"only": ""}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
+    defaults = {"problems": "../shared/motifs", "num": "16", "steps": "40", "checkpoint": "", "page": "", "save": ""}
+    defaults |= {"only": ""}
+    asked = options(arguments, defaults)
     torch.set_num_threads(1)
-    model = load(options["checkpoint"] or None)
-    settings = SamplerSettings(steps=int(options["steps"]))
+    model = load(asked["checkpoint"] or None)
+    settings = SamplerSettings(steps=int(asked["steps"]))
     heads = "problem, residues, gate, RMSD, junctions, CA clashes, Ramachandran, helix, strand, clusters, s/sample"
     lines = ["| " + heads.replace(", ", " | ") + " |", "|" + "---|" * len(heads.split(", "))]
     print(*lines, sep="\n", flush=True)
     passed, solved = [], []
-    for path in sorted(Path(options["problems"]).glob("*.pdb")):
-        if options["only"] and path.stem not in options["only"].split(","):
+    for path in sorted(Path(asked["problems"]).glob("*.pdb")):
+        if asked["only"] and path.stem not in asked["only"].split(","):
             continue
-        line, share, one = row(path, model, int(options["num"]), settings, options["save"])
+        line, share, one = row(path, model, int(asked["num"]), settings, asked["save"])
         lines.append(line)
         passed.append(share)
         solved.append(one)
@@ -108,9 +105,9 @@ def main(arguments: Sequence[str]) -> None:
         f"Gate {np.mean(passed):.2f} over all; {sum(solved)} of {len(solved)} problems have a sample that passes.",
     ]
     print(lines[-1])
-    if options["page"]:
+    if asked["page"]:
         command = " ".join(["python scripts/motif_benchmark.py", *arguments])
-        with atomic(options["page"]) as temporary:
+        with atomic(asked["page"]) as temporary:
             head = ["# Published motifs", "", f"Checkpoint {model.checkpoint}; `{command}`.", ""]
             Path(temporary).write_text("\n".join([*head, *lines, ""]), encoding="utf-8")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 from numpy.typing import NDArray
 from sampling_study import interval
 from torch import Tensor
@@ -146,20 +147,14 @@ def cell(values: NDArray[np.float64], first: NDArray[np.float64] | None) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Compare the weights and inputs given on the command line."""
-    options = {"data": "", "checkpoint": "", "time": "0.2,0.35,0.5", "looks": "1,3", "given": "nothing;secondary"}
-    options |= {"length": "60-140", "num": "96", "seed": "0", "page": ""}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
-    if not options["data"]:
-        raise SystemExit("data=: say which dataset has the natives")
+    defaults = {"data": "", "checkpoint": "", "time": "0.2,0.35,0.5", "looks": "1,3", "given": "nothing;secondary"}
+    defaults |= {"length": "60-140", "num": "96", "seed": "0", "page": ""}
+    asked = options(arguments, defaults, needed=["data"], words=__doc__)
     torch.set_num_threads(1)
-    shortest, longest = map(int, options["length"].split("-"))
-    data = list(batches(options["data"], shortest, longest, int(options["num"])))
-    times = [float(t) for t in options["time"].split(",")]
-    looks = sorted(int(n) for n in options["looks"].split(","))
+    shortest, longest = map(int, asked["length"].split("-"))
+    data = list(batches(asked["data"], shortest, longest, int(asked["num"])))
+    times = [float(t) for t in asked["time"].split(",")]
+    looks = sorted(int(n) for n in asked["looks"].split(","))
     heads = ["weights", "given"]
     tables = [
         ["| " + " | ".join([*heads, *(f"t = {t:g}: {n}" for t in times for n in looks)]) + " |"],
@@ -168,13 +163,13 @@ def main(arguments: Sequence[str]) -> None:
     for table in tables:
         table.append("|---" * (table[0].count("|") - 1) + "|")
     first: list[NDArray[np.float64]] = []
-    for checkpoint in options["checkpoint"].split(","):
+    for checkpoint in asked["checkpoint"].split(","):
         model, process, _ = load_model(checkpoint or None)
-        for text in options["given"].split(";"):
+        for text in asked["given"].split(";"):
             given = frozenset(text.split("+")) - {"nothing"}
             if not given <= set(INPUTS):
                 raise SystemExit(f"given={text}: should be nothing, or some of {', '.join(INPUTS)} joined by +")
-            found = [answers(model, process, data, Question(t, given), looks, int(options["seed"])) for t in times]
+            found = [answers(model, process, data, Question(t, given), looks, int(asked["seed"])) for t in times]
             scores, types = np.concatenate([f[0] for f in found]), np.array([f[1] for f in found])
             named = [weights_id(checkpoint or None), text.replace("+", ", ")]
             first = first or [scores, types]
@@ -200,8 +195,8 @@ def main(arguments: Sequence[str]) -> None:
         "",
     ]
     print("\n".join(lines))
-    if options["page"]:
-        with atomic(options["page"]) as temporary:
+    if asked["page"]:
+        with atomic(asked["page"]) as temporary:
             Path(temporary).write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from _options import options
 
 from protgm.data import build as build_module
 from protgm.data import prepare
@@ -157,12 +158,13 @@ def processor_seconds(pid: int) -> float:
 
 def main() -> None:
     """Measure what the command line asks for."""
-    settings = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    defaults = {"source": "", "out": "", "files": "5139,100000", "workers": "2"}
+    settings = options(sys.argv[1:], defaults, needed=["source", "out"], words=__doc__)
     build_module.Extractor = Mutating
     with open(settings["out"], "w", newline="") as file:
         writer = None
-        for count in map(int, settings.get("files", "5139,100000").split(",")):
-            row = measure(Path(settings["source"]), count, int(settings.get("workers", 2)))
+        for count in map(int, settings["files"].split(",")):
+            row = measure(Path(settings["source"]), count, int(settings["workers"]))
             writer = writer or csv.DictWriter(file, list(row))
             if file.tell() == 0:
                 writer.writeheader()

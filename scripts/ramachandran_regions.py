@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+from _options import options
 
 from protgm.data.natives import read_natives
 from protgm.metrics.ramachandran import KINDS, Regions, estimate, kinds_of, regions
@@ -38,18 +39,16 @@ def shares(tables: Regions, phi: np.ndarray, psi: np.ndarray, kind: np.ndarray) 
 
 def main(arguments: Sequence[str]) -> None:
     """Estimate, compare and, if asked, write."""
-    options = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    if "data" not in options:
-        raise SystemExit(__doc__)
-    phi, psi, kind = dihedrals(options["data"])
+    asked = options(arguments, {"data": "", "out": ""}, needed=["data"], words=__doc__)
+    phi, psi, kind = dihedrals(asked["data"])
     fresh, shipped = estimate(phi, psi, kind), regions()
     print(f"{len(phi)} residues: { ({name: int((kind == k).sum()) for k, name in enumerate(KINDS) if k}) }")
     for name, tables in (("fresh", fresh), ("in the package", shipped)):
         print(f"{name}: {shares(tables, phi, psi, kind)}")
     same = np.mean(fresh.classify(phi, psi, kind) == shipped.classify(phi, psi, kind))
     print(f"in the same region by both: {same:.4f}")
-    if "out" in options:
-        fresh.save(options["out"])
+    if asked["out"]:
+        fresh.save(asked["out"])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+from _options import options
 from Bio.PDB import MMCIFParser, PDBParser
 
 from protgm.data import Filters
@@ -59,8 +60,8 @@ def seconds(job: Callable[[Path], object], path: Path, repeats: int) -> float:
 
 def main() -> None:
     """Print a table."""
-    settings = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    repeats = int(settings.get("repeats", 5))
+    settings = options(sys.argv[1:], {"folder": "", "repeats": "5"}, needed=["folder"], words=__doc__)
+    repeats = int(settings["repeats"])
     extractor = Extractor(settings["folder"], Filters())
     readers = {
         "protgm, read": read_structure,

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 from numpy.typing import NDArray
 from sampling_study import diversity, generate, start
 
@@ -135,20 +136,16 @@ def folds_table(
 def main(arguments: Sequence[str]) -> None:
     """See the module's text."""
     torch.set_num_threads(1)
-    options = {"run": "", "data": "", "before": "", "length": "64,96,128", "num": "16", "aligned": "300"}
-    options |= {"processes": "1", "keep": ""}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
-    run, processes = Path(options["run"]), int(options["processes"])
+    defaults = {"run": "", "data": "", "before": "", "length": "64,96,128", "num": "16", "aligned": "300"}
+    defaults |= {"processes": "1", "keep": ""}
+    asked = options(arguments, defaults, needed=["run", "data"], words=__doc__)
+    run, processes = Path(asked["run"]), int(asked["processes"])
     counters = counted(run)
-    if options["before"]:
-        counters = {key: value + counted(Path(options["before"]))[key] for key, value in counters.items()}
+    if asked["before"]:
+        counters = {key: value + counted(Path(asked["before"]))[key] for key, value in counters.items()}
     settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     validation = last_row(run / "validation.csv")
-    info = Dataset.open(options["data"]).info
+    info = Dataset.open(asked["data"]).info
     model, process, _ = load_model(run / "weights.safetensors")
     card = {
         "steps": int(counters["step"]),
@@ -162,16 +159,16 @@ def main(arguments: Sequence[str]) -> None:
     }
     BUNDLED.parent.mkdir(exist_ok=True)
     save_weights(BUNDLED, model, card, process=process, half=True)
-    lengths = tuple(parse_length(options["length"]))
-    items = work_list(lengths, int(options["num"]), 0)
+    lengths = tuple(parse_length(asked["length"]))
+    items = work_list(lengths, int(asked["num"]), 0)
     with ProcessPoolExecutor(processes, get_context("spawn"), start, (None,)) as pool:
         made = [one for part in pool.map(partial(generate, "", seed=0), batches(items)) for one in part]
     seconds = float(np.mean([generated.seconds for generated in made]))
-    if options["keep"]:
-        Path(options["keep"]).mkdir(parents=True, exist_ok=True)
+    if asked["keep"]:
+        Path(asked["keep"]).mkdir(parents=True, exist_ok=True)
         for generated in made:
-            generated.backbone.to_pdb(Path(options["keep"]) / f"{generated.item.name}.pdb")
-    columns: dict[str, Sequence[Figures]] = {"natives": natives(options["data"], lengths)}
+            generated.backbone.to_pdb(Path(asked["keep"]) / f"{generated.item.name}.pdb")
+    columns: dict[str, Sequence[Figures]] = {"natives": natives(asked["data"], lengths)}
     columns["samples"] = [geometry(g.backbone) for g in made]
     columns["before refinement"] = [geometry(g.raw) for g in made]
     for length in lengths:
@@ -182,10 +179,10 @@ def main(arguments: Sequence[str]) -> None:
         parameters=parameters / 1e6,
         megabytes=BUNDLED.stat().st_size / 1e6,
         figures=table(columns),
-        folds=folds_table(made, folds(made, options["data"], int(options["aligned"]), processes), lengths, processes),
+        folds=folds_table(made, folds(made, asked["data"], int(asked["aligned"]), processes), lengths, processes),
         seconds=seconds,
         same=SAME_FOLD,
-        aligned=options["aligned"],
+        aligned=asked["aligned"],
         number=len(made),
         sampler=", ".join(f"{key}={value}" for key, value in asdict(SamplerSettings()).items()),
         losses="\n".join(f"| {key} | {value} |" for key, value in card["validation"].items()),

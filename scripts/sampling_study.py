@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 from numpy.typing import NDArray
 
 from protgm.allocator import keep_freed_memory
@@ -133,7 +134,7 @@ def row(name: str, made: Sequence[Generated], natives: Sequence[NDArray], aligne
 
 def main(arguments: Sequence[str]) -> None:
     """Run the variants given on the command line."""
-    options = {
+    defaults = {
         "length": "64,96,128",
         "num": "8",
         "seed": "0",
@@ -142,46 +143,42 @@ def main(arguments: Sequence[str]) -> None:
         "base": "",
         "processes": "1",
     }
-    options |= {"checkpoint": "", "data": "", "page": "", "save": "", "text": "", "only": "", "aligned": "60"}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
-    if options["preset"] == "superposition":
-        options["variants"] = SUPERPOSITION
+    defaults |= {"checkpoint": "", "data": "", "page": "", "save": "", "text": "", "only": "", "aligned": "60"}
+    asked = options(arguments, defaults)
+    if asked["preset"] == "superposition":
+        asked["variants"] = SUPERPOSITION
     natives: list[NDArray] = []
-    if options["data"]:
+    if asked["data"]:
         from protgm.data import Dataset
 
-        natives = [example.coords[:, 1] for example in Dataset.open(options["data"], split="train")]
-    checkpoint, seed, base = options["checkpoint"] or None, int(options["seed"]), options["base"]
-    items = work_list(parse_length(options["length"]), int(options["num"]), seed)
+        natives = [example.coords[:, 1] for example in Dataset.open(asked["data"], split="train")]
+    checkpoint, seed, base = asked["checkpoint"] or None, int(asked["seed"]), asked["base"]
+    items = work_list(parse_length(asked["length"]), int(asked["num"]), seed)
     heads = ["variant", *RAW, "gate", "pair TM", "clusters", *(["nearest", "TM >= 0.5"] if natives else []), "s/sample"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     print(*lines, sep="\n", flush=True)
-    first = () if options["only"] == "true" else ("",)
-    with ProcessPoolExecutor(int(options["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
-        for text in dict.fromkeys((*first, *options["variants"].split(";"))):
+    first = () if asked["only"] == "true" else ("",)
+    with ProcessPoolExecutor(int(asked["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
+        for text in dict.fromkeys((*first, *asked["variants"].split(";"))):
             variant = ",".join(filter(None, (base, text)))
             chunks = batches(items, Variant.parse(variant).execution)
             made = [one for part in pool.map(partial(generate, variant, seed=seed), chunks) for one in part]
-            lines.append(row(text or base, made, natives, int(options["aligned"])))
+            lines.append(row(text or base, made, natives, int(asked["aligned"])))
             print(lines[-1], flush=True)
-            if options["save"]:
-                folder = Path(options["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
+            if asked["save"]:
+                folder = Path(asked["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
                 folder.mkdir(parents=True, exist_ok=True)
                 for generated in made:
                     generated.backbone.to_pdb(folder / f"{generated.item.name}.pdb")
-    if options["page"]:
+    if asked["page"]:
         command = " ".join(["python scripts/sampling_study.py", *arguments])
         page = [
-            f"# {options['text'] or 'Sampler settings compared'}",
+            f"# {asked['text'] or 'Sampler settings compared'}",
             "",
             f"Checkpoint {weights_id(checkpoint)}; `{command}`.",
             "",
         ]
-        with atomic(options["page"]) as temporary:
+        with atomic(asked["page"]) as temporary:
             Path(temporary).write_text("\n".join([*page, *lines, ""]), encoding="utf-8")
 
 
