@@ -7,16 +7,33 @@ whatever its length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Scores", "align", "best_sums", "nearness", "sameness", "together"]
 
-#: Scores of cells ``(i, j) = (low + k, low + offset - k)``, k from 0, of all pairs: called with the two slices that a
-#: diagonal is of the rows of x and of the reversed rows of y; shape (cells, B).
+#: Scores of some diagonals (row + column) in some rows of all pairs, shape (diagonals, rows, B); outside of the table
+#: anything.
 Scores = Callable[[slice, slice], NDArray[np.float32]]
+
+#: Diagonals whose scores are computed together: less time goes into calls, and they still fit the cache.
+_TOGETHER = 4
+
+
+def _diagonals(y: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+    """y[..., d - i, b] at [..., d, i, b], a view, zero outside of y: (..., M, B) -> (..., rows + M - 1, rows, B)."""
+    *outer, length, count = y.shape
+    filled = np.zeros((*outer, length + 2 * rows - 2, count), dtype=y.dtype)
+    filled[..., rows - 1 : rows - 1 + length, :] = y[..., ::-1, :]
+    step, item = filled.strides[-2:]
+    return np.lib.stride_tricks.as_strided(
+        filled[..., rows + length - 2 :, :],
+        (*outer, rows + length - 1, rows, count),
+        (*filled.strides[:-2], -step, step, item),
+        writeable=False,
+    )
 
 
 def nearness(x: NDArray[np.float32], y: NDArray[np.float32], d0: NDArray[np.floating]) -> Scores:
@@ -25,24 +42,25 @@ def nearness(x: NDArray[np.float32], y: NDArray[np.float32], d0: NDArray[np.floa
     Parameters
     ----------
     x, y : ndarray, shape (B, L, 3) and (B, M, 3)
-        NaN where a chain has ended.
+        Near the origin; far from it and from each other where a chain has ended.
     d0 : ndarray, shape (B,)
     """
     scale = (1 / np.asarray(d0)).astype(np.float32)[:, None, None]
-    first = np.ascontiguousarray((x * scale).transpose(2, 1, 0))
-    second = np.ascontiguousarray((y * scale).transpose(2, 1, 0)[:, ::-1])
-    difference, square = np.empty_like(first[0]), np.empty_like(first[0])
+    first, second = (np.ascontiguousarray((z * scale).transpose(2, 1, 0)) for z in (x, y))
+    # 1 + |x|^2 + |y|^2 - 2 x.y
+    size = (first * first).sum(axis=0) + 1
+    first *= -2
+    sizes = _diagonals((second * second).sum(axis=0), x.shape[1])
+    places = _diagonals(second, x.shape[1])
+    total, product = (np.empty((_TOGETHER, *first.shape[1:]), dtype=np.float32) for _ in range(2))
 
-    def scores(rows: slice, columns: slice) -> NDArray[np.float32]:
-        cells = rows.stop - rows.start
-        s, d = square[:cells], difference[:cells]
-        np.subtract(first[0, rows], second[0, columns], out=s)
-        np.multiply(s, s, out=s)
-        for k in (1, 2):
-            np.subtract(first[k, rows], second[k, columns], out=d)
-            np.multiply(d, d, out=d)
-            np.add(s, d, out=s)
-        np.add(s, 1, out=s)
+    def scores(diagonals: slice, rows: slice) -> NDArray[np.float32]:
+        count, cells = diagonals.stop - diagonals.start, rows.stop - rows.start
+        s, p = total[:count, :cells], product[:count, :cells]
+        np.add(size[rows], sizes[diagonals, rows], out=s)
+        for k in range(3):
+            np.multiply(first[k, rows], places[k, diagonals, rows], out=p)
+            np.add(s, p, out=s)
         return np.reciprocal(s, out=s)
 
     return scores
@@ -51,75 +69,77 @@ def nearness(x: NDArray[np.float32], y: NDArray[np.float32], d0: NDArray[np.floa
 def sameness(x: NDArray[np.integer], y: NDArray[np.integer], weight: float = 1.0) -> Scores:
     """Scores of ``weight`` where two labels are the same and neither is negative: shapes (B, L) and (B, M)."""
     first = np.ascontiguousarray(np.where(x < 0, -1, x).T.astype(np.int8))
-    second = np.ascontiguousarray(np.where(y < 0, -2, y).T[::-1].astype(np.int8))
+    second = _diagonals(np.where(y < 0, -2, y).T.astype(np.int8), x.shape[1])
     factor = np.float32(weight)
-    return lambda rows, columns: (first[rows] == second[columns]) * factor
+    return lambda diagonals, rows: (first[rows] == second[diagonals, rows]) * factor
 
 
 def together(scores: Sequence[Scores]) -> Scores:
     """The sum of several."""
     if len(scores) == 1:
         return scores[0]
-    return lambda rows, columns: sum((s(rows, columns) for s in scores[1:]), scores[0](rows, columns))
+    return lambda diagonals, rows: sum((s(diagonals, rows) for s in scores[1:]), scores[0](diagonals, rows))
 
 
-def align(scores: Scores, lengths: tuple[int, int], count: int, gap: NDArray[np.floating]) -> NDArray[np.int32]:
+def _walk(scores: Scores, n: int, m: int) -> Iterator[tuple[int, int, int, NDArray[np.float32]]]:
+    """Every diagonal with its first row, the one after its last, and its scores."""
+    for start in range(0, n + m - 1, _TOGETHER):
+        stop = min(start + _TOGETHER, n + m - 1)
+        bottom, top = max(0, start - m + 1), min(n, stop)
+        some = scores(slice(start, stop), slice(bottom, top))
+        for d in range(start, stop):
+            low, high = max(0, d - m + 1), min(n, d + 1)
+            yield d, low, high, some[d - start, low - bottom : high - bottom]
+
+
+def align(scores: Scores, rows: NDArray[np.integer], columns: NDArray[np.integer], gap: float) -> NDArray[np.int32]:
     """The alignments of the highest score.
 
     Parameters
     ----------
     scores : Scores
         Not negative.
-    lengths : (int, int)
-        Rows and columns of the table.
-    count : int
-        Pairs.
-    gap : ndarray, shape (count,)
+    rows, columns : ndarray of int, shape (B,)
+        Lengths of the chains; the table is as large as the largest.
+    gap : float
         Score of a gap, 0 or less.
 
     Returns
     -------
-    ndarray of int, shape (count, lengths[0])
+    ndarray of int, shape (B, rows.max())
         Column aligned with each row, -1 for none.
     """
-    n, m = lengths
-    cost = np.broadcast_to(np.asarray(gap, dtype=np.float32), (n, count)).copy()
+    n, m, count = int(rows.max()), int(columns.max()), len(rows)
+    cost = np.float32(gap)
     # On diagonal d, in the row of i + 1: the value of cell (i, d - i), and what is left of it once a gap follows.
     values = [np.zeros((n + 1, count), dtype=np.float32) for _ in range(3)]
     left = [np.zeros((n + 1, count), dtype=np.float32) for _ in range(2)]
     gapped = np.empty((n, count), dtype=np.float32)
-    codes = np.empty((n + m - 1, n, count), dtype=np.uint8)
-    match = np.empty((n, count), dtype=bool)
-    for d in range(n + m - 1):
-        low, high = max(0, d - m + 1), min(n, d + 1)
+    match, up = (np.empty((n + m - 1, n, count), dtype=bool) for _ in range(2))
+    for d, low, high, near in _walk(scores, n, m):
         here, before = slice(low + 1, high + 1), slice(low, high)
-        last = left[(d - 1) % 2]
-        up, across = last[before], last[here]
-        h = np.maximum(up, across, out=gapped[: high - low])
-        code = np.greater(up, across, out=codes[d, before].view(bool)).view(np.uint8)
-        value = np.add(
-            values[(d - 2) % 3][before],
-            scores(before, slice(m - 1 - d + low, m - 1 - d + high)),
-            out=values[d % 3][here],
-        )
-        flag = np.greater_equal(value, h, out=match[: high - low])
-        np.add(code, flag.view(np.uint8), out=code)
-        np.add(code, flag.view(np.uint8), out=code)
+        last = left[(d - 1) % 2] if cost else values[(d - 1) % 3]
+        h = np.maximum(last[before], last[here], out=gapped[: high - low])
+        np.greater(last[before], last[here], out=up[d, before])
+        value = np.add(values[(d - 2) % 3][before], near, out=values[d % 3][here])
+        paired = np.greater_equal(value, h, out=match[d, before])
         np.maximum(value, h, out=value)
-        np.copyto(h, flag)
-        np.multiply(h, cost[: high - low], out=h)
-        np.add(value, h, out=left[d % 2][here])
-    return _trace(codes)
+        if cost:
+            np.copyto(h, paired)
+            np.multiply(h, cost, out=h)
+            np.add(value, h, out=left[d % 2][here])
+    codes = np.greater(up, match, out=up).view(np.uint8)
+    codes += match
+    codes += match
+    return _trace(codes, rows, columns)
 
 
-def best_sums(scores: Scores, lengths: tuple[int, int], count: int) -> NDArray[np.float32]:
-    """What the best alignments score where gaps cost nothing; as `align`, shape (count,)."""
-    n, m = lengths
+def best_sums(scores: Scores, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.float32]:
+    """What the best alignments score where gaps cost nothing and scores are 0 past the ends: as `align`, shape (B,)."""
+    n, m, count = int(rows.max()), int(columns.max()), len(rows)
     values = [np.zeros((n + 1, count), dtype=np.float32) for _ in range(3)]
-    for d in range(n + m - 1):
-        low, high = max(0, d - m + 1), min(n, d + 1)
+    for d, low, high, near in _walk(scores, n, m):
         here, before = slice(low + 1, high + 1), slice(low, high)
-        near = scores(before, slice(m - 1 - d + low, m - 1 - d + high))
         value = np.add(values[(d - 2) % 3][before], near, out=values[d % 3][here])
         last = values[(d - 1) % 3]
         np.maximum(value, last[before], out=value)
@@ -127,24 +147,26 @@ def best_sums(scores: Scores, lengths: tuple[int, int], count: int) -> NDArray[n
     return values[(n + m - 2) % 3][n].copy()
 
 
-# By code: 0 goes on from the cell across, 1 from the one above, 2 and 3 are a match.
-_ROWS, _COLUMNS = np.array([0, 1, 1, 1]), np.array([1, 0, 1, 1])
+# By code: 0 goes on from the cell across, 1 from the one above, 2 is a match.
+_ROWS, _COLUMNS = np.array([0, 1, 1]), np.array([1, 0, 1])
 
 
-def _trace(codes: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Alignments from the codes of every cell, as they lie in `align`: shape (diagonals, rows, pairs)."""
-    diagonals, n, count = codes.shape
-    m = diagonals - n + 1
+def _trace(codes: NDArray[np.uint8], rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Alignments from the codes of every cell, as they lie in `align`: shape (diagonals, rows, pairs).
+
+    Each is followed from the last cell of its own chains: a gap at their end costs something too.
+    """
+    _, n, count = codes.shape
     found = np.full((n, count), -1, dtype=np.int32)
     out, flat = found.reshape(-1), codes.reshape(-1)
     pair = np.arange(count)
-    i, j = np.full(count, n - 1), np.full(count, m - 1)
+    i, j = rows - 1, columns - 1
     cell, place = ((i + j) * n + i) * count + pair, i * count + pair
     back = ((_ROWS + _COLUMNS) * n + _ROWS) * count
     while len(cell):
         code = flat.take(cell)
         # What is written last when a row is left is what became of it.
-        out[place] = np.where(code > 1, j, -1)
+        out[place] = np.where(code == 2, j, -1)
         rise = _ROWS.take(code)
         i = i - rise
         j = j - _COLUMNS.take(code)

@@ -11,13 +11,15 @@ from protgm.alignment.dynamic import Scores, align, best_sums, nearness, samenes
 from protgm.alignment.fit import features
 from protgm.alignment.search import Superposed
 
-__all__ = ["Pairs", "d0", "secondary"]
+__all__ = ["RADII", "Pairs", "d0", "secondary"]
 
 _HELIX, _STRAND, _TURN = 1, 2, 3
 #: State, its distances of CA two, three and four residues apart, tolerance: Zhang & Skolnick (2005), Angstrom.
 _IDEAL = ((_STRAND, (6.1, 10.4, 13.0), 1.42), (_HELIX, (5.45, 5.18, 6.37), 2.1))
 _TURNED = 8.0  # Angstrom between residues i and i + 4
 
+#: Angstrom: pairs within d0, but no less and no more than this, are superposed in the next round of a search.
+RADII = (4.5, 8.0)
 _CELLS = 3_000_000  # of tables that are filled together
 
 
@@ -43,7 +45,7 @@ class Pairs:
         self.short = np.minimum(self.n, self.m)
         # The search is a little more lenient than the score (Zhang & Skolnick 2005).
         self.d0 = d0(self.short) + 0.8
-        self.radius = np.clip(self.d0, 4.5, 8.0)
+        self.radius = np.clip(self.d0, *RADII)
         self.cut = 1.5 * self.short**0.3 + 3.5
         self.states_x, self.states_y = secondary(self.x, self.n), secondary(self.y, self.m)
 
@@ -60,7 +62,7 @@ class Pairs:
         self,
         owner: NDArray[np.integer],
         laid: Superposed | None,
-        gap: NDArray[np.floating],
+        gap: float,
         d0: NDArray[np.floating],
         same: float = 0.0,
     ) -> NDArray[np.int32]:
@@ -72,31 +74,34 @@ class Pairs:
             Rows of pairs.
         laid : Superposed, optional
             Of shape (K,); without, secondary structure alone decides.
-        gap : ndarray, shape (K,)
+        gap : float
         d0 : ndarray, shape (B,)
         same : float
             Score of residues in the same secondary structure.
         """
-        length, width = self.x.shape[1], self.y.shape[1]
-        found = np.empty((len(owner), length), dtype=np.int32)
-        for part in _blocks(len(owner), length * width):
+        found = np.full((len(owner), self.x.shape[1]), -1, dtype=np.int32)
+        for part in _blocks(len(owner), self.x.shape[1] * self.y.shape[1]):
             rows = owner[part]
+            n, m = self.n[rows], self.m[rows]
+            length, width = int(n.max()), int(m.max())
             scores: list[Scores] = []
             if laid is not None:
-                scores.append(nearness(*self._laid(rows, laid[part]), d0[rows]))
+                x, y = self._laid(rows, laid[part])
+                scores.append(nearness(x[:, :length], y[:, :width], d0[rows]))
             if laid is None or same:
-                scores.append(sameness(self.states_x[rows], self.states_y[rows], same or 1.0))
-            found[part] = align(together(scores), (length, width), len(rows), gap[part])
+                labels = self.states_x[rows, :length], self.states_y[rows, :width]
+                scores.append(sameness(*labels, same or 1.0))
+            found[part, :length] = align(together(scores), n, m, gap)
         return found
 
     def sums(self, owner: NDArray[np.integer], laid: Superposed, d0: NDArray[np.floating]) -> NDArray[np.float32]:
         """Scores of the best alignments of every second residue by nearness, where gaps are free: (K,)."""
         out = np.empty(len(owner), dtype=np.float32)
-        length, width = (self.x.shape[1] + 1) // 2, (self.y.shape[1] + 1) // 2
-        for part in _blocks(len(owner), length * width):
+        for part in _blocks(len(owner), self.x.shape[1] * self.y.shape[1] // 4):
             rows = owner[part]
-            x, y = self._laid(rows, laid[part])
-            out[part] = best_sums(nearness(x[:, ::2], y[:, ::2], d0[rows]), (length, width), len(rows))
+            n, m = (self.n[rows] + 1) // 2, (self.m[rows] + 1) // 2
+            x, y = (z[:, ::2][:, : k.max()] for z, k in zip(self._laid(rows, laid[part]), (n, m), strict=True))
+            out[part] = best_sums(nearness(x, y, d0[rows]), n, m)
         return out
 
     def _laid(self, rows: NDArray[np.integer], laid: Superposed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -168,5 +168,5 @@ def quick_scores(
         d2 = squared_distances(rows, *fit(weights @ rows))
         best = np.maximum(best, near_score(d2, paired, d0, None)[:, 0])
         if turn < 2:
-            weights = _near(d2, paired, radius + turn)
+            weights = _near(d2, paired, np.sqrt(np.square(radius) + turn))
     return best

@@ -107,7 +107,7 @@ def stretches(pairs: Pairs, look: int = 64, keep: int = 8) -> NDArray[np.int32]:
     best = np.argsort(-sums, axis=1)[:, :keep]
     kept = laid[np.arange(count)[:, None], best]
     owner = np.repeat(np.arange(count), best.shape[1])
-    found = pairs.align(owner, kept.flat(), np.zeros(len(owner)), pairs.d0 + 1.5)
+    found = pairs.align(owner, kept.flat(), 0.0, pairs.d0 + 1.5)
     return _best_of(pairs, owner, found, best.shape[1])
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protgm.alignment import starts
 from protgm.alignment.fit import fit
-from protgm.alignment.pairs import Pairs, d0
+from protgm.alignment.pairs import RADII, Pairs, d0
 from protgm.alignment.search import Superposed, search, squared_distances
 from protgm.checks import points
 
@@ -29,6 +29,7 @@ _MANY, _FEW = 12, 2  # rounds with either, at most, of a beginning
 _SETTLED = 3e-4  # change of the TM-score
 _BEHIND = 0.7  # of the score of the best beginning: less is given up, after two rounds
 _LIKE = 0.5  # score of the same secondary structure, beside nearness
+_LIKE_GAP = -1.0  # where secondary structure counts
 _ROUNDS, _LAST_ROUNDS = 5, 12
 _STEP, _LAST_STEP = 40, 8  # residues between superpositions to begin with; finer for the last alignment
 _RESIDUES = 16_000  # of the first chains that are aligned together
@@ -81,7 +82,7 @@ def _scores(pairs: Pairs) -> NDArray[np.float64]:
     begin = np.concatenate(
         (
             starts.threading(pairs, 1 / 2),
-            pairs.align(every, None, np.full(count, -1.0), pairs.d0),
+            pairs.align(every, None, _LIKE_GAP, pairs.d0),
             starts.stretches(pairs),
             starts.threading(pairs, 1 / 2.5, trim=True),
         )
@@ -94,7 +95,7 @@ def _scores(pairs: Pairs) -> NDArray[np.float64]:
     found = best.found[score[:3].argmax(axis=0) * count + every]
     rotation, translation = fit(pairs.rows(every, found).sum(axis=1))
     laid = Superposed(score[0], rotation, translation)
-    mixed = pairs.align(every, laid, np.full(count, -1.0), pairs.d0 + 1.5, same=_LIKE)
+    mixed = pairs.align(every, laid, _LIKE_GAP, pairs.d0 + 1.5, same=_LIKE)
     last = _follow(pairs, every, mixed, np.zeros(count, dtype=int), np.full(count, _MANY))
     winner = score.argmax(axis=0) * count + every
     last.offer(every, best.laid[winner], best.found[winner])
@@ -119,7 +120,11 @@ def _follow(
     phase, turn, before = phase.copy(), np.zeros(len(owner), dtype=int), np.zeros(len(owner))
     late = np.zeros(len(owner), dtype=bool)
     while len(live):
-        found = pairs.align(owner[live], laid[live], np.array(_GAPS)[phase[live]], pairs.d0)
+        found = np.empty((len(live), begin.shape[1]), dtype=np.int32)
+        for k, gap in enumerate(_GAPS):
+            now = phase[live] == k
+            if now.any():
+                found[now] = pairs.align(owner[live[now]], laid[live[now]], gap, pairs.d0)
         new = _superposed(pairs, owner[live], found)
         best.offer(live, new, found)
         laid.put(live, new)
@@ -149,7 +154,7 @@ def _final(pairs: Pairs, found: NDArray[np.int32]) -> NDArray[np.float64]:
     d2 = squared_distances(rows, laid.rotation[:, None], laid.translation[:, None])[:, 0]
     rows *= (d2 <= np.square(pairs.cut)[:, None])[..., None]
     scores = [
-        search(rows, d0(k), pairs.radius, None, step=_LAST_STEP, rounds=_LAST_ROUNDS).score / k
+        search(rows, d0(k), np.clip(d0(k), *RADII), None, step=_LAST_STEP, rounds=_LAST_ROUNDS).score / k
         for k in (pairs.n, pairs.m)
     ]
     rotation, translation = fit(rows.sum(axis=1))

@@ -20,6 +20,7 @@ __all__ = [
     "BalancePath",
     "CoupledPath",
     "DensityPath",
+    "EvolvingPath",
     "FlowPath",
     "Generator",
     "JumpPath",
@@ -131,6 +132,15 @@ class DensityPath(NoisyPath, Protocol):
 
     def log_density(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Log density of ``x_t`` given z, shape (...)."""
+        ...
+
+
+@runtime_checkable
+class EvolvingPath(NoisyPath, Protocol):
+    """A path that says how its density changes with time, so that the forward equation can be tested on it."""
+
+    def log_density_derivative(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """``d log p_t(x | z) / dt``, shape (...), or one for each coordinate of a factorised path."""
         ...
 
 

@@ -24,7 +24,6 @@ register(
 register(Metric("nearest_sample", "the nearest other sample"))
 
 _CHUNK = 128  # pairs per job of a worker
-_LIKE = 16  # residues: pairs of lengths in the same steps of so many are aligned together
 
 #: Job of a worker: two (L, 3) arrays of CA positions.
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -116,8 +115,10 @@ def tm_pairs(
             if id(x) not in checked:
                 checked[id(x)] = _chain(x, f"{name} of pair {k}")
         chains.append((checked[id(first)], checked[id(second)]))
-    # Alike lengths together: little is filled up.
-    order = sorted(range(len(chains)), key=lambda k: (len(chains[k][0]) // _LIKE, len(chains[k][1])))
+    # The shorter chain first, and alike lengths together: little is filled up.
+    turned = np.array([len(a) > len(b) for a, b in chains], dtype=bool)
+    chains = [(b, a) if turn else (a, b) for (a, b), turn in zip(chains, turned, strict=True)]
+    order = _alike(np.array([(len(a), len(b)) for a, b in chains]).reshape(-1, 2))
     scores = np.empty((len(chains), 3), dtype=np.float32)
     at = 0
     # A worker takes seconds to start: not worth it for a few pairs.
@@ -128,7 +129,20 @@ def tm_pairs(
         at += len(result)
         if advance is not None:
             advance(done)
+    scores[turned] = scores[turned][:, [1, 0, 2]]
     return scores
+
+
+def _alike(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
+    """An order in which every `_CHUNK` rows of ``lengths`` (P, 2), and every half of them, are about the same."""
+    order = np.arange(len(lengths))
+    if len(order) <= _CHUNK // 4:
+        return order
+    wider = np.ptp(np.log(np.maximum(lengths, 1)), axis=0).argmax()
+    order = order[np.argsort(lengths[:, wider], kind="stable")]
+    half = len(order) // 2
+    half += -half % _CHUNK if half > _CHUNK else 0
+    return np.concatenate([part[_alike(lengths[part])] for part in (order[:half], order[half:])])
 
 
 def tm_matrix(

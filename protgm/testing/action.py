@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from protgm.matching.predictions import Known
-from protgm.matching.protocols import NoisyPath, ProbabilityPath
+from protgm.matching.protocols import EvolvingPath, NoisyPath, ProbabilityPath
 from protgm.matching.spaces import Space, expand
 from protgm.matching.superposition import Superposition, weight_at
 from protgm.streams import Source
@@ -135,9 +135,8 @@ def growth(path: NoisyPath, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
     """``d log p_t(x | z) / dt``, shape (samples,)."""
     if isinstance(path, ProbabilityPath):
         return path.probability_derivative(x, z, t) / path.probability(x, z, t)
-    derivative = getattr(path, "log_density_derivative", None)
-    if derivative is None:
+    if not isinstance(path, EvolvingPath):
         raise ValueError(f"{type(path).__name__} has no log_density_derivative: its equation cannot be tested")
-    found: Tensor = derivative(x, z, t)
+    found = path.log_density_derivative(x, z, t)
     # One number per coordinate of a factorised path.
     return found.sum(-1) if found.dim() > x.dim() - path.space.event_dim else found

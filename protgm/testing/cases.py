@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +23,19 @@ from protgm.matching.generators import (
     Flow,
     Jump,
     Langevin,
+    Term,
 )
 from protgm.matching.geodesic import RotationGeodesicPath
 from protgm.matching.kappa import ExponentialKappa
 from protgm.matching.mixture import MixturePath
 from protgm.matching.predictions import FiniteData, Known
+from protgm.matching.protocols import Path, Predictor, ScorePath
 from protgm.matching.schedules import Cosine, VarianceExploding, VariancePreserving
 from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, Solver
 from protgm.matching.so3_heat import HeatKernelPath
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.spaces import Euclidean
+from protgm.matching.superposition import Superposition
 
 __all__ = ["CASES", "Case", "distance_from"]
 
@@ -61,10 +63,10 @@ class Case:
 
     path: str
     name: str
-    generator: Any
+    generator: Term | Superposition
     solver: Solver
     controller: Fixed | Adaptive
-    predict: Any
+    predict: Predictor
     start: Tensor
     measure: Callable[[Tensor], float]
 
@@ -86,7 +88,11 @@ def _count(steps: float, end: float) -> int:
 
 
 def _on_line(
-    label: str, path: GaussianPath, end: float, rows: Sequence[tuple[Any, ...]], samples: int
+    label: str,
+    path: GaussianPath,
+    end: float,
+    rows: Sequence[tuple[str, Term | Superposition, Solver, Fixed | Adaptive]],
+    samples: int,
 ) -> Iterator[Case]:
     """Rows (name, generator, solver, controller) on the line, started from the exact law at t = 0."""
     predict, time = FiniteData(path, MODES, SHARES), torch.tensor(end, dtype=torch.float64)
@@ -169,7 +175,7 @@ def plane(samples: int, steps: int) -> Iterator[Case]:
 def mixture(samples: int, steps: int) -> Iterator[Case]:
     """The mixture path, judged by the share that has arrived."""
 
-    def noise(shape: Sequence[int], generator: Any = None) -> Tensor:
+    def noise(shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(*shape, 3, generator=generator)
 
     path, z, end = MixturePath(Euclidean(), noise), torch.ones(3).expand(samples, 3), 0.9
@@ -205,7 +211,7 @@ def rotations(samples: int, steps: int) -> Iterator[Case]:
 
 def _turning(
     label: str,
-    path: Any,
+    path: Path,
     fixed: Fixed,
     noise: Callable[[Tensor], Tensor] | None,
     cdf: Callable[[Tensor], Tensor],
@@ -215,8 +221,8 @@ def _turning(
     z = so3.exp(torch.tensor([0.4, -1.0, 0.8]))
     start = path.prior((samples,), generator=_source())
     predict = Known(path, z.expand_as(start))
-    rows: list[tuple[Any, ...]] = [("flow", Flow(path), Midpoint())]
-    if hasattr(path, "score"):
+    rows: list[tuple[str, Term | Superposition, Solver]] = [("flow", Flow(path), Midpoint())]
+    if isinstance(path, ScorePath):
         name = "diffusion" if noise else "diffusion (reverse)"
         rows += [
             (name, Diffusion(path, noise), Midpoint()),

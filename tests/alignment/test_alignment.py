@@ -85,12 +85,34 @@ def test_alignment_is_that_of_one_cell_at_a_time(lengths: tuple[int, int], gap: 
     d2 = ((x[:, :, None] - y[:, None]) ** 2).sum(axis=-1)
     same = (kinds[0][:, :, None] == kinds[1][:, None]) & (kinds[0][:, :, None] >= 0)
     table = 1 / (1 + d2 / d0[:, None, None] ** 2) + 0.5 * same
-    found = align(scores, lengths, 30, np.full(30, gap))
+    rows, columns = (np.full(30, length) for length in lengths)
+    found = align(scores, rows, columns, gap)
     for k in range(30):
         expected, value = one_by_one(table[k], gap)
         assert found[k].tolist() == expected.tolist()
         if gap == 0:
-            assert best_sums(scores, lengths, 30)[k] == pytest.approx(value, abs=1e-4)
+            assert best_sums(scores, rows, columns)[k] == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.parametrize("gap", [0.0, -0.6])
+def test_chains_of_several_lengths_are_aligned_as_each_by_itself(gap: float) -> None:
+    """A gap at the end of a chain costs what it costs, whatever the table is filled up with."""
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(1, 20, 40), rng.integers(1, 20, 40)
+    x, y = (rng.normal(0, 3, (40, 20, 3)).astype(np.float32) for _ in range(2))
+    for k in range(40):
+        x[k, rows[k] :], y[k, columns[k] :] = 1e5, -1e5
+    d0 = rng.uniform(1, 5, 40)
+    inside = slice(0, rows.max()), slice(0, columns.max())
+    scores = nearness(x[:, inside[0]], y[:, inside[1]], d0)
+    found, sums = align(scores, rows, columns, gap), best_sums(scores, rows, columns)
+    for k in range(40):
+        d2 = ((x[k, : rows[k], None] - y[k, None, : columns[k]]) ** 2).sum(axis=-1)
+        expected, value = one_by_one(1 / (1 + d2 / d0[k] ** 2), gap)
+        assert found[k, : rows[k]].tolist() == expected.tolist()
+        assert (found[k, rows[k] :] == -1).all()
+        if gap == 0:
+            assert sums[k] == pytest.approx(value, abs=1e-4)
 
 
 def test_a_copy_scores_one_whatever_stands_beside_it() -> None:
