@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +105,106 @@ def make_dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Data
         return Dataset.open(folder)
 
     return make
+
+
+class Server(ThreadingHTTPServer):
+    """Serves ``bodies`` by name; ``faults[name]`` is what goes wrong, one word an answer, before it serves at last."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies: dict[str, bytes] = {}
+        self.faults: dict[str, list[str]] = {}
+        self.asked: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+        self.release = threading.Event()
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is nothing to print."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+    def do_GET(self) -> None:
+        server, name = self.server, self.path.strip("/")
+        with server.lock:
+            server.asked[name] += 1
+            server.now += 1
+            server.most = max(server.most, server.now)
+            fault = server.faults[name].pop(0) if server.faults.get(name) else ""
+        try:
+            self.answer(server.bodies.get(name), fault)
+        finally:
+            with server.lock:
+                server.now -= 1
+
+    def answer(self, body: bytes | None, fault: str) -> None:
+        if fault.isdigit():
+            self.send_response(int(fault))
+            if fault == "429":
+                self.send_header("Retry-After", "0")
+            self.end_headers()
+            return
+        if fault == "hangup":
+            self.close_connection = True
+            return
+        if body is None:
+            self.send_error(404)
+            return
+        sent = {
+            "": body,
+            "slow": body,
+            "stall": body[: len(body) // 2],
+            "short": body[: len(body) // 2],
+            "half": body[: len(body) // 2],
+            "flip": body[:-8] + bytes([body[-8] ^ 1]) + body[-7:],
+            "page": b"<html>come back later</html>",
+        }[fault]
+        self.send_response(200)
+        if fault != "half":  # of unknown length: only the gzip stream tells that it is not whole
+            self.send_header("Content-Length", str(len(body) if fault in ("stall", "short") else len(sent)))
+        self.end_headers()
+        if fault == "slow":
+            time.sleep(0.05)
+        self.wfile.write(sent)
+        self.wfile.flush()
+        if fault == "stall":
+            self.server.release.wait(20)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.release.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def body(number: int) -> bytes:
+    return gzip.compress(f"data_{number}\n".encode() * 500, mtime=0)
+
+
+@pytest.fixture
+def ids(server, tmp_path) -> Path:
+    """Twelve entries that the server has."""
+    codes = [f"{i}ab{chr(97 + i % 3)}" for i in range(1, 10)] + ["1xyz", "2xyz", "pdb_00001abc"]
+    for number, code in enumerate(codes):
+        server.bodies[f"{code}.bcif.gz"] = body(number)
+    path = tmp_path / "ids.txt"
+    path.write_text("# twelve\n" + ", ".join(codes[:6]).upper() + "\n" + "\n".join(codes[6:]) + "\n1xyz # again\n")
+    return path

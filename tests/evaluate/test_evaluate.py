@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-import math
 import os
 import shutil
 import sys
@@ -16,9 +14,8 @@ import pytest
 
 from protgm.data.folder import read_folder
 from protgm.data.natives import read_natives
-from protgm.evaluate import Gate, evaluate
+from protgm.evaluate import evaluate
 from protgm.evaluate.judge import picks, summarise
-from protgm.evaluate.run import evaluate as evaluate_function
 from protgm.evaluate.tables import csv_text, plain
 from protgm.evaluate.trajectories import read_frames, read_trajectories
 from protgm.structure import Backbone, read_structure
@@ -269,35 +266,3 @@ def test_trajectories_are_read_thinned_and_checked(tmp_path: Path) -> None:
     # A sample of another length has nothing to do with it.
     assert read_trajectories(tmp_path, [replace(native("1CC8_A"), name="1EJG_A")]) == {}
     assert read_trajectories(tmp_path / "trajectories", [b]) == {}
-
-
-def test_configuration_names_every_argument_and_the_gate_s_limits() -> None:
-    import inspect
-
-    yaml = pytest.importorskip("omegaconf").OmegaConf.load(CONFIGS / "evaluate.yaml")
-    arguments = set(inspect.signature(evaluate_function).parameters) - {"designer", "refolder"}
-    assert set(yaml) == arguments | {"refold", "refold_weights", "refold_command"}
-    assert dict(yaml.gate) == Gate().limits
-    assert Gate(trans=-math.inf).trans == -math.inf
-
-
-def test_design_s_configuration_names_every_argument() -> None:
-    import inspect
-
-    from protgm.design import design
-
-    yaml = pytest.importorskip("omegaconf").OmegaConf.load(CONFIGS / "design.yaml")
-    parameters = dict(inspect.signature(design).parameters)
-    del parameters["designer"]
-    assert set(yaml) == set(parameters)
-    assert {k: v.default for k, v in parameters.items() if k != "directory"} == {
-        k: yaml[k] for k in yaml if k != "directory"
-    }
-
-
-def test_settings_are_kept_with_the_figures(tmp_path: Path) -> None:
-    found = evaluate(NATIVES, out=tmp_path, gate=Gate(breaks=3), html=False, figures=False, workers=1, progress=False)
-    stored = json.loads((tmp_path / "metrics.json").read_text())
-    assert stored["settings"]["gate"]["breaks"] == 3
-    assert stored["settings"]["reference"] is None
-    assert len(stored["samples"]) == len(found.samples) == 3
