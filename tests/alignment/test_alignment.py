@@ -182,8 +182,9 @@ def test_scores_are_tm_aligns() -> None:
     theirs = oracle(pairs)
     difference = tm_pairs(pairs)[:, :2] - theirs
     alike = np.abs(difference) <= 0.01
-    assert alike[theirs >= 0.5].mean() >= 0.95
-    # Where nothing is alike both searches end in one of many alignments that score about the same.
-    assert alike.mean() >= 0.75
+    assert alike[theirs >= 0.5].mean() >= 0.98
+    # Where nothing is alike many alignments score about the same, and a hundredth of an Angstrom decides between them:
+    # tmtools is within 0.01 of itself for 88 % of such pairs once a chain is shaken by that much.
+    assert alike.mean() >= 0.85
     assert abs(difference.mean()) < 0.004
     assert np.sqrt((difference**2).mean()) < 0.02
