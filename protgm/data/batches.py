@@ -225,9 +225,3 @@ class EpochSampler:
         """This rank's batches of an epoch, from step ``start`` on."""
         for step in range(start, self.steps(epoch)):
             yield self.batch(epoch, step)
-
-    def padding(self, epoch: int) -> float:
-        """Share of the tokens of an epoch that are padding."""
-        plan = self.plan(epoch)
-        used = sum(int(self.dataset.lengths[indices].sum()) for _, indices in plan)
-        return 1.0 - used / sum(size * indices.size for size, indices in plan)

@@ -25,7 +25,6 @@ __all__ = [
     "random_uniform",
     "relative",
     "to_quaternion",
-    "vee",
 ]
 
 
@@ -56,24 +55,6 @@ def hat(vector: Tensor) -> Tensor:
     zero = torch.zeros_like(x)
     out: Tensor = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
     return out
-
-
-def vee(matrix: Tensor) -> Tensor:
-    """The vector of the skew part of a matrix; the inverse of `hat`.
-
-    Parameters
-    ----------
-    matrix : Tensor, shape (..., 3, 3)
-
-    Returns
-    -------
-    Tensor, shape (..., 3)
-    """
-    _check(matrix, (3, 3), "matrix")
-    m = matrix
-    return 0.5 * torch.stack(
-        (m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]), dim=-1
-    )
 
 
 def exp(vector: Tensor) -> Tensor:

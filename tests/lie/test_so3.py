@@ -159,10 +159,9 @@ def test_quaternion_has_scipy_order_up_to_sign():
     assert ((ours * theirs).sum(-1).abs() - 1).abs().max() < 1e-12
 
 
-def test_hat_is_the_cross_product_and_vee_inverts_it():
+def test_hat_is_the_cross_product():
     a, b = torch.randn(2, 10, 3, generator=generator(6), dtype=torch.float64)
     assert torch.allclose((so3.hat(a) @ b[..., None])[..., 0], torch.linalg.cross(a, b))
-    assert torch.equal(so3.vee(so3.hat(a)), a)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
