@@ -38,7 +38,6 @@ __all__ = [
     "ratio",
     "ratio_complement",
     "sample",
-    "sample_angle",
     "sample_destination",
     "score",
 ]
@@ -229,24 +228,6 @@ def sample(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None
     # Large r at small kappa saturates at pi; r is never 0 in practice: the floor keeps the quotient finite if it is.
     factor = torch.minimum(factor, math.pi / r.clamp_min(1e-12))
     return normal * factor.unsqueeze(-1)
-
-
-def sample_angle(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None) -> Tensor:
-    """Angles from the law with density ``p f_Haar``.
-
-    Parameters
-    ----------
-    kappa : Tensor, shape (...)
-    shape : sequence of int
-    generator : torch.Generator, optional
-
-    Returns
-    -------
-    Tensor, shape (*shape, ...)
-        Radians in [0, pi].
-    """
-    out: Tensor = torch.linalg.vector_norm(sample(kappa, shape=shape, generator=generator), dim=-1)
-    return out
 
 
 def sample_destination(kappa: Tensor, *, shape: Sequence[int] = (), generator: Source = None) -> Tensor:

@@ -1,6 +1,6 @@
 """Do designed sequences fold back? Structure predictors as plug-ins, and self-consistency of designs."""
 
-from protgm.refold.base import Prediction, Refolder
+from protgm.refold.base import Folded, Refolder
 from protgm.refold.command import CommandRefolder
 from protgm.refold.consistency import DESIGNABLE_RMSD, Consistency, self_consistency
 from protgm.refold.esmfold import ESMFold
@@ -11,7 +11,7 @@ __all__ = [
     "CommandRefolder",
     "Consistency",
     "ESMFold",
-    "Prediction",
+    "Folded",
     "Refolder",
     "make_refolder",
     "self_consistency",

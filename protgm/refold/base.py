@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Prediction", "Refolder"]
+__all__ = ["Folded", "Refolder"]
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Folded:
     """A predicted structure.
 
     Parameters
@@ -31,6 +31,6 @@ class Prediction:
 class Refolder(Protocol):
     """Anything that predicts structures of sequences."""
 
-    def fold(self, sequences: Mapping[str, str]) -> dict[str, Prediction]:
+    def fold(self, sequences: Mapping[str, str]) -> dict[str, Folded]:
         """Structures of sequences (name -> one-letter codes), by name; what cannot be predicted is left out."""
         ...

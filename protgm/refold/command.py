@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from protgm.refold.base import Prediction
+from protgm.refold.base import Folded
 from protgm.structure.source import is_structure_file
 
 __all__ = ["CommandRefolder"]
@@ -44,7 +44,7 @@ class CommandRefolder:
             raise ValueError(f"refold command {command!r}: {error}") from None
         self._timeout = timeout
 
-    def fold(self, sequences: Mapping[str, str]) -> dict[str, Prediction]:
+    def fold(self, sequences: Mapping[str, str]) -> dict[str, Folded]:
         """Structures by name.
 
         Raises
@@ -87,11 +87,11 @@ class CommandRefolder:
             raise ValueError(f"refold command: {words[0]} failed with status {done.returncode}: {last[:300]}")
 
 
-def _read(path: Path, length: int) -> Prediction:
+def _read(path: Path, length: int) -> Folded:
     from protgm.structure import read_structure
 
     backbone = read_structure(path)
     if len(backbone) != length:
         raise ValueError(f"{path.name}: {len(backbone)} residues for a sequence of {length}")
     plddt = None if backbone.b_factors is None else float(backbone.b_factors.mean())
-    return Prediction(backbone.coords, plddt * 100 if plddt is not None and plddt <= 1 else plddt)
+    return Folded(backbone.coords, plddt * 100 if plddt is not None and plddt <= 1 else plddt)

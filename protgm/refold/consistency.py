@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from protgm.made import write_list
 from protgm.metrics.similarity import tm_score
 from protgm.progress import Stage, quiet
-from protgm.refold.base import Prediction, Refolder
+from protgm.refold.base import Folded, Refolder
 from protgm.structure.superpose import superposed_rmsd, superposition
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def self_consistency(
     return found
 
 
-def _write(folder: Path, backbone: Backbone, sequence: str, prediction: Prediction) -> None:
+def _write(folder: Path, backbone: Backbone, sequence: str, prediction: Folded) -> None:
     from protgm.structure import Backbone
 
     laid = _superposed(prediction.coords, backbone.coords)

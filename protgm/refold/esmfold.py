@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from protgm.refold.base import Prediction
+from protgm.refold.base import Folded
 
 __all__ = ["ESMFold"]
 
@@ -50,7 +50,7 @@ class ESMFold:
         self._model = model.eval().to(device)
         self._device = device
 
-    def fold(self, sequences: Mapping[str, str]) -> dict[str, Prediction]:
+    def fold(self, sequences: Mapping[str, str]) -> dict[str, Folded]:
         """Structures by name, one sequence at a time; a letter that is no amino acid is folded as alanine."""
         import torch
 
@@ -63,5 +63,5 @@ class ESMFold:
             atoms = output["positions"][-1][0].float().cpu().numpy()
             plddt = output["plddt"][0, :, 1].float().mean().item()
             coords = np.ascontiguousarray(atoms[:, :4], dtype=np.float32)
-            found[name] = Prediction(coords, plddt * 100 if plddt <= 1 else plddt)
+            found[name] = Folded(coords, plddt * 100 if plddt <= 1 else plddt)
         return found
