@@ -144,7 +144,8 @@ def best_sums(scores: Scores, rows: NDArray[np.integer], columns: NDArray[np.int
         last = values[(d - 1) % 3]
         np.maximum(value, last[before], out=value)
         np.maximum(value, last[here], out=value)
-    return values[(n + m - 2) % 3][n].copy()
+    sums: NDArray[np.float32] = values[(n + m - 2) % 3][n].copy()
+    return sums
 
 
 # By code: 0 goes on from the cell across, 1 from the one above, 2 is a match.

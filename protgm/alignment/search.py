@@ -59,7 +59,8 @@ def squared_distances(
 ) -> NDArray[np.float32]:
     """Of pairs after superpositions: (B, L, COLUMNS) and (B, S, 3, 3), (B, S, 3) -> (B, S, L)."""
     d2 = distance_rows(rotation, translation) @ np.swapaxes(rows, -1, -2)
-    return np.maximum(d2, 0, out=d2)
+    squares: NDArray[np.float32] = np.maximum(d2, 0, out=d2)
+    return squares
 
 
 def near_score(
@@ -71,7 +72,8 @@ def near_score(
     np.reciprocal(terms, out=terms)
     counted = paired[:, None] if cut is None else paired[:, None] & (d2 <= np.square(cut)[:, None, None])
     terms *= counted
-    return terms.sum(axis=-1)
+    total: NDArray[np.float32] = terms.sum(axis=-1)
+    return total
 
 
 def _near(d2: NDArray[np.float32], paired: NDArray[np.bool_], radius: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -87,7 +89,8 @@ def _near(d2: NDArray[np.float32], paired: NDArray[np.bool_], radius: NDArray[np
         start = np.broadcast_to(radius[:, None], chosen.shape[:2]).reshape(-1)[few]
         steps = np.ceil(np.maximum(np.sqrt(np.minimum(third, 1e9)) - start, 0) * 2) / 2
         flat[few] = there & (far <= np.square(start + steps)[:, None])
-    return chosen.astype(np.float32)
+    near: NDArray[np.float32] = chosen.astype(np.float32)
+    return near
 
 
 def _stretches(paired: NDArray[np.bool_], step: int) -> NDArray[np.float32]:

@@ -22,7 +22,8 @@ _POINTS = 32
 
 def _gather(x: NDArray[np.float32], rows: NDArray[np.integer]) -> NDArray[np.float32]:
     """(B, L, 3) and (B, ...) -> (B, ..., 3)."""
-    return x[np.arange(len(x)).reshape(-1, *(1,) * (rows.ndim - 1)), rows]
+    gathered: NDArray[np.float32] = x[np.arange(len(x)).reshape(-1, *(1,) * (rows.ndim - 1)), rows]
+    return gathered
 
 
 def threading(pairs: Pairs, least: float, trim: bool = False) -> NDArray[np.int32]:
@@ -88,7 +89,8 @@ def threading(pairs: Pairs, least: float, trim: bool = False) -> NDArray[np.int3
 def _best_of(pairs: Pairs, owner: NDArray[np.integer], found: NDArray[np.int32], each: int) -> NDArray[np.int32]:
     """Of ``each`` alignments of every pair the one of the best quick score."""
     score = quick_scores(pairs.rows(owner, found), pairs.d0[owner], pairs.radius[owner])
-    return found[score.reshape(-1, each).argmax(axis=1) + np.arange(0, len(owner), each)]
+    best: NDArray[np.int32] = found[score.reshape(-1, each).argmax(axis=1) + np.arange(0, len(owner), each)]
+    return best
 
 
 def stretches(pairs: Pairs, look: int = 64, keep: int = 8) -> NDArray[np.int32]:
@@ -160,4 +162,5 @@ def _crowding(pairs: Pairs, found: Superposed) -> NDArray[np.float32]:
         nearest[k] = (size[k] - 2 * (flat[k] @ y[k].T)).min(axis=-1)
     nearest += (flat * flat).sum(axis=-1)
     terms = 1 / (1 + np.maximum(nearest, 0) / np.square(pairs.d0).astype(np.float32)[:, None])
-    return terms.reshape(count, sets, _POINTS).sum(axis=-1)
+    total: NDArray[np.float32] = terms.reshape(count, sets, _POINTS).sum(axis=-1)
+    return total

@@ -181,10 +181,10 @@ def compare(samples: Features, natives: Features, *, draws: int = 200, seed: int
     dihedrals = np.concatenate((samples.dihedrals, natives.dihedrals))
     states = np.concatenate((samples.secondary, natives.secondary))
 
-    def histogram(table: NDArray[np.floating]) -> Callable[[NDArray, NDArray], float]:
+    def histogram(table: NDArray[np.floating]) -> Callable[[NDArray[np.floating], NDArray[np.floating]], float]:
         return lambda a, b: jensen_shannon(table[a].sum(axis=0), table[b].sum(axis=0))
 
-    measures: dict[str, Callable[[NDArray, NDArray], float]] = {
+    measures: dict[str, Callable[[NDArray[np.floating], NDArray[np.floating]], float]] = {
         "dihedrals_js": histogram(dihedrals),
         "secondary_js": histogram(states),
         "shape_mmd": lambda a, b: mmd(kernels["shape_mmd"], a, b),

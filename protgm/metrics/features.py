@@ -58,6 +58,10 @@ class Features:
         return Features(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
+#: Residues, the histogram of phi and psi, residues in each state, the shape, and the distance map of one structure.
+Row = tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
 def distance_features(ca: NDArray[np.floating]) -> NDArray[np.float32]:
     """CA distance map in numbers that do not depend on the length.
 
@@ -88,7 +92,7 @@ def distance_features(ca: NDArray[np.floating]) -> NDArray[np.float32]:
     return rows.ravel()
 
 
-def features(structure: Backbone | Subject) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
+def features(structure: Backbone | Subject) -> Row:
     """One row for `stack`: of the chains that hold generated residues, where it is known which do."""
     subject = structure if isinstance(structure, Subject) else Subject(structure)
     own, angles, states = subject.own, subject.angles, subject.secondary
@@ -109,7 +113,7 @@ def features(structure: Backbone | Subject) -> tuple[int, NDArray, NDArray, NDAr
     )
 
 
-def stack(rows: Sequence[tuple[int, NDArray, NDArray, NDArray, NDArray]]) -> Features:
+def stack(rows: Sequence[Row]) -> Features:
     """Rows of `features` as one object.
 
     Raises

@@ -42,7 +42,7 @@ def geometry(
     return measure(Subject(backbone, secondary=secondary, cb=cb, angles=angles))
 
 
-def mean(values: NDArray) -> float:
+def mean(values: NDArray[np.floating]) -> float:
     """Mean of the known values, NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else math.nan

@@ -52,7 +52,8 @@ def smooth(ca: ArrayLike, width: int = 5) -> NDArray[np.float32]:
     total = np.concatenate((np.zeros((1, 3)), np.cumsum(x, axis=0)))
     i = np.arange(len(x))
     low, high = np.maximum(i - width // 2, 0), np.minimum(i + width // 2 + 1, len(x))
-    return ((total[high] - total[low]) / (high - low)[:, None]).astype(np.float32)
+    mean: NDArray[np.float32] = ((total[high] - total[low]) / (high - low)[:, None]).astype(np.float32)
+    return mean
 
 
 def describe(trace: NDArray[np.float32], start: ArrayLike, length: ArrayLike) -> NDArray[np.float32]:
@@ -79,7 +80,8 @@ def describe(trace: NDArray[np.float32], start: ArrayLike, length: ArrayLike) ->
     gram = points @ points.transpose(0, 2, 1)
     square = np.einsum("wii->wi", gram)
     d2 = square[:, _FIRST] + square[:, _SECOND] - 2 * gram[:, _FIRST, _SECOND]
-    return np.minimum(np.sqrt(np.maximum(d2, 0.0)), np.float32(_CAP))
+    capped: NDArray[np.float32] = np.minimum(np.sqrt(np.maximum(d2, 0.0)), np.float32(_CAP))
+    return capped
 
 
 def prefilter(

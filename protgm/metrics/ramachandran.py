@@ -43,7 +43,9 @@ class Regions:
     log_density: NDArray[np.float32]
     cuts: NDArray[np.float32]
 
-    def lookup(self, phi: NDArray[np.floating], psi: NDArray[np.floating], kind: NDArray[np.integer]) -> NDArray:
+    def lookup(
+        self, phi: NDArray[np.floating], psi: NDArray[np.floating], kind: NDArray[np.integer]
+    ) -> NDArray[np.floating]:
         """Log density relative to uniform at angles in degrees, any shape; NaN where an angle is NaN."""
         bins = self.log_density.shape[-1]
         known = np.isfinite(phi) & np.isfinite(psi)

@@ -31,13 +31,15 @@ class Torsions:
 
 def norm(v: NDArray[np.floating]) -> NDArray[np.floating]:
     """Length along the last dimension."""
-    return np.sqrt(np.einsum("...i,...i->...", v, v))
+    length: NDArray[np.floating] = np.sqrt(np.einsum("...i,...i->...", v, v))
+    return length
 
 
 def angle(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.floating]:
     """Angle between vectors, degrees."""
     cosine = np.einsum("...i,...i->...", u, v) / np.maximum(norm(u) * norm(v), 1e-12)
-    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    degrees: NDArray[np.floating] = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    return degrees
 
 
 def _cross(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -46,12 +48,15 @@ def _cross(u: NDArray[np.floating], v: NDArray[np.floating]) -> NDArray[np.float
     return np.stack((b * f - c * e, c * d - a * f, a * e - b * d), axis=-1)
 
 
-def dihedral(p: NDArray[np.floating], q: NDArray[np.floating], r: NDArray[np.floating], s: NDArray[np.floating]):
+def dihedral(
+    p: NDArray[np.floating], q: NDArray[np.floating], r: NDArray[np.floating], s: NDArray[np.floating]
+) -> NDArray[np.floating]:
     """IUPAC dihedral of four points, degrees in (-180, 180]."""
     a, b, c = q - p, r - q, s - r
     n, m = _cross(a, b), _cross(b, c)
     y = norm(b) * np.einsum("...i,...i->...", a, m)
-    return np.degrees(np.arctan2(y, np.einsum("...i,...i->...", n, m)))
+    degrees: NDArray[np.floating] = np.degrees(np.arctan2(y, np.einsum("...i,...i->...", n, m)))
+    return degrees
 
 
 def links(backbone: Backbone) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
