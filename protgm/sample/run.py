@@ -184,9 +184,9 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
             )
             console.print(f"scaffolds for MotifBench in {printable(scaffolds, 1000)}", highlight=False, soft_wrap=True)
     wanted = [rows[item.name] for item in sorted(items)]
-    passed = sum(row["gate"]["passed"] for row in wanted)
+    passed, noun = sum(row["gate"]["passed"] for row in wanted), "backbone" if len(wanted) == 1 else "backbones"
     console.print(
-        f"{len(wanted)} backbones in {printable(out, 1000)} ({passed} pass the geometry gate); "
+        f"{len(wanted)} {noun} in {printable(out, 1000)} ({passed} pass the geometry gate); "
         f"figures of each in {printable(out / MANIFEST, 1000)}",
         highlight=False,
         soft_wrap=True,
