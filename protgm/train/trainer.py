@@ -133,11 +133,13 @@ class Trainer:
                 if clock.seconds - checked > 60 * config.validate_minutes:
                     self.check(log, step)
                     checked = clock.seconds
-        if log is not None:
-            self.counters["seconds"] = clock.seconds
-            self.save()
-            if not stopped:  # who sends a signal does not wait for long
-                self.check(log, int(self.counters["step"]))
+            if log is not None:
+                self.counters["seconds"] = clock.seconds
+                self.save()
+                if not stopped:  # who sends a signal does not wait for long
+                    step = int(self.counters["step"])
+                    progress.show(1.0, f"step {step}: validation losses, and proteins for {self.folder.name}/samples")
+                    self.check(log, step)
 
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """One optimizer step; returns the loss terms.
