@@ -6,7 +6,8 @@ A problem is a PDB file with the motif's atoms and, in REMARK 999, the order of 
 length, as the benchmarks of the field have it. `gate`: share that passes the geometry gate, which judges what was
 generated; `RMSD`: largest of N, CA, C, O of a body to the motif, Angstrom, over the samples; `junctions`: share of
 peptide bonds between given and new residues within .05 A of 1.329, mean over the samples; `clashes`: CA clashes per
-residue; `clusters`: TM-0.5 clusters per sample.
+residue; `clusters`: TM-0.5 clusters per sample, among those of one length; `MPNN`: negative log-likelihood of what
+ProteinMPNN designs about the motif's types, nats a residue, over the first ``designs`` samples.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ import torch
 from _options import options
 
 from protgm.condition import Motif
+from protgm.design.base import Designer
+from protgm.design.kept import Kept
+from protgm.design.mpnn import ProteinMPNN
 from protgm.files import atomic
+from protgm.layout import Layout
 from protgm.metrics import Gate, Subject, measure
 from protgm.metrics.similarity import clusters, tm_matrix
 from protgm.sample.describe import given_of
 from protgm.sample.generate import BackboneModel, load
 from protgm.sample.request import requested, with_labels
 from protgm.sample.settings import SamplerSettings
+from protgm.structure import Backbone
 
 
 def problem(path: Path) -> Motif:
@@ -46,7 +52,15 @@ def problem(path: Path) -> Motif:
     return Motif(str(path), ",".join(elements), (bounds["MIN"], bounds["MAX"]))
 
 
-def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, save: str) -> tuple[str, float, bool]:
+def likelihood(backbone: Backbone, layout: Layout, designer: Designer) -> float:
+    """Negative log-likelihood of types that are designed about the motif's own, nats a designed residue."""
+    (best,) = designer.design(backbone, 1, kept=Kept(~layout.design.numpy()))
+    return best.nll
+
+
+def row(
+    path: Path, model: BackboneModel, num: int, settings: SamplerSettings, save: str, designs: int
+) -> tuple[str, float, bool]:
     """A line of the table, the share that passes, and whether one does."""
     condition = with_labels(problem(path), "native")
     made = list(model.generate(requested(condition, None, num, 0), conditions=condition, settings=settings))
@@ -59,6 +73,8 @@ def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, s
     passed = [not Gate().check(report) for report in reports]
     rmsd = max(report.motif_rmsd for report in reports)
     joined = [report.junction_ok for report in reports if report.get("junction_ok") is not None]
+    designer = ProteinMPNN() if designs else None
+    likely = [likelihood(one.backbone, one.layout, designer) for one in made[:designs] if designer]
     groups = {}
     for one in made:
         groups.setdefault(one.item.length, []).append(one.backbone.coords[:, 1])
@@ -75,6 +91,7 @@ def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, s
         f"{np.mean([report.helix for report in reports]):.2f}",
         f"{np.mean([report.strand for report in reports]):.2f}",
         f"{found / len(made):.2f}",
+        f"{np.mean(likely):.2f}" if likely else "",
         f"{np.mean([one.seconds for one in made]):.1f}",
     ]
     return " | ".join(["", *cells, ""]).strip(), float(np.mean(passed)), any(passed)
@@ -83,19 +100,21 @@ def row(path: Path, model: BackboneModel, num: int, settings: SamplerSettings, s
 def main(arguments: Sequence[str]) -> None:
     """Run the benchmark."""
     defaults = {"problems": "../shared/motifs", "num": "16", "steps": "40", "checkpoint": "", "page": "", "save": ""}
-    defaults |= {"only": ""}
+    defaults |= {"only": "", "designs": "0"}
     asked = options(arguments, defaults)
     torch.set_num_threads(1)
     model = load(asked["checkpoint"] or None)
     settings = SamplerSettings(steps=int(asked["steps"]))
-    heads = "problem, residues, gate, RMSD, junctions, CA clashes, Ramachandran, helix, strand, clusters, s/sample"
+    heads = (
+        "problem, residues, gate, RMSD, junctions, CA clashes, Ramachandran, helix, strand, clusters, MPNN, s/sample"
+    )
     lines = ["| " + heads.replace(", ", " | ") + " |", "|" + "---|" * len(heads.split(", "))]
     print(*lines, sep="\n", flush=True)
     passed, solved = [], []
     for path in sorted(Path(asked["problems"]).glob("*.pdb")):
         if asked["only"] and path.stem not in asked["only"].split(","):
             continue
-        line, share, one = row(path, model, int(asked["num"]), settings, asked["save"])
+        line, share, one = row(path, model, int(asked["num"]), settings, asked["save"], int(asked["designs"]))
         lines.append(line)
         passed.append(share)
         solved.append(one)
