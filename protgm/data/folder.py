@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from protgm.checks import check_kind, check_path
 from protgm.made import made_here
 from protgm.structure import Backbone, StructureError, read_structure
 from protgm.structure.source import ENDINGS, is_structure_file
@@ -30,6 +31,7 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
     ValueError
         If the folder is not there or holds none.
     """
+    check_path("folder", folder)
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"{folder}: is a file; name the folder that it is in ({folder.parent})")
@@ -79,6 +81,7 @@ def read_folder(
     ValueError
         If no file can be read.
     """
+    check_path("folder", folder)
     folder = Path(folder)
     backbones: list[Backbone] = []
     failed: list[tuple[str, str]] = []
@@ -106,6 +109,7 @@ def read_folder(
 
 def with_confidence(backbone: Backbone) -> Backbone:
     """A sample of ``protgm sample`` whose file does not say that its B factors are confidences, as old ones do not."""
+    check_kind("backbone", backbone, Backbone)
     if backbone.confidence is not None or backbone.b_factors is None:
         return backbone
     return replace(backbone, confidence=np.float32(0.01) * backbone.b_factors)

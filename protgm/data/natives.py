@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import check_path
 from protgm.data.folder import structure_files
 from protgm.structure import Backbone, StructureError, read_structure
 
@@ -70,6 +71,7 @@ def read_natives(path: str | os.PathLike[str], *, split: str | None = None, limi
     from protgm.data.dataset import Dataset
     from protgm.data.schema import INDEX_FILE
 
+    check_path("path", path)
     path = Path(path)
     if (path / INDEX_FILE).exists():
         dataset = Dataset.open(path, split=split)

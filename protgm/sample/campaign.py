@@ -18,10 +18,13 @@ from rich.console import Console
 from yaml import YAMLError
 
 from protgm.config import build
+from protgm.device import usable_device
+from protgm.files import check_folder
 from protgm.sample.describe import layout_lines
 from protgm.sample.request import lay_out
 from protgm.sample.run import SampleConfig, sample
 from protgm.text import printable
+from protgm.weights import load_model
 
 __all__ = ["check", "read_tasks", "run"]
 
@@ -101,6 +104,15 @@ def run(spec: str | None, settings: Mapping[str, Any]) -> int:
     return 1 if bad else 0
 
 
+def _check_means(config: SampleConfig) -> None:
+    """Refuse a folder, a device or weights that are not to be had."""
+    check_folder("out", config.out)
+    if config.device is not None:
+        usable_device(config.device)
+    if config.checkpoint is not None:
+        load_model(config.checkpoint)
+
+
 def check(spec: str | None, settings: Mapping[str, Any]) -> int:
     """Print what would be made, or what is wrong with the request; nothing is computed."""
     status = 0
@@ -108,6 +120,7 @@ def check(spec: str | None, settings: Mapping[str, Any]) -> int:
         try:
             config = build(SampleConfig, own)
             conditions, items = config.request()
+            _check_means(config)
         except (ValueError, OSError) as error:
             if spec is None:
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ def _protein(
         numbered[run.chain, run.number] = i
         low, high = span.get(run.chain, (run.number or 0, run.number or 0))
         span[run.chain] = min(low, run.number or 0), max(high, run.number or 0)
-    open_chains: set[tuple[str, str]] = set()
+    open_chains: set[tuple[str, Hashable]] = set()
     for i in range(len(runs) - 1, -1, -1):
         run = runs[i]
         if keep[i]:

@@ -214,8 +214,8 @@ def _runs(columns: Columns, starts: NDArray[np.int64]) -> Runs:
     there = {name: columns[name][starts] for name in (*_RUN_COLUMNS, "segment")}
     numbers, written = _numbers(there["number"])
     texts = {name: texts_of(there[name]) for name in ("comp", "chain", "code", "altloc", "position", "segment")}
-    others = {name: there[name].tolist() for name in ("block", "polymer")}
-    runs = Runs(**texts, **others, number=numbers, written=written)
+    others: dict[str, list[Any]] = {name: there[name].tolist() for name in ("block", "polymer")}
+    runs = Runs(number=numbers, written=written, **(others | texts))
     plain = all(text.isascii() and text.isprintable() for name in _NAMES for text in set(texts[name]))
     if not plain or None in numbers:
         runs.problem = [_problem(run) for run in runs]

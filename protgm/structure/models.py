@@ -6,6 +6,7 @@ import gzip
 import os
 from collections.abc import Sequence
 
+from protgm.checks import check_path, several
 from protgm.files import atomic
 from protgm.structure.backbone import Backbone
 from protgm.structure.write import format_pdb
@@ -30,8 +31,9 @@ def write_models(frames: Sequence[Backbone], path: str | os.PathLike[str]) -> No
     OSError
         If the file cannot be written.
     """
+    check_path("path", path)
     lines: list[str] = []
-    for number, frame in enumerate(frames, 1):
+    for number, frame in enumerate(several("frames", frames, Backbone), 1):
         text = format_pdb(frame).splitlines()
         atoms = [line for line in text if line.startswith(("ATOM", "TER"))]
         if number == 1:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from protgm.checks import check_kind, check_path
 from protgm.files import atomic
 from protgm.structure.assemble import LEFT_OUT
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, MAX_COORDINATE
@@ -64,6 +65,7 @@ def write_pdb(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
+    _arguments(backbone, path)
     _write(path, format_pdb(backbone, remarks=remarks, source=os.fspath(path)))
 
 
@@ -80,7 +82,13 @@ def write_cif(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
+    _arguments(backbone, path)
     _write(path, format_cif(backbone, remarks=remarks, source=os.fspath(path)))
+
+
+def _arguments(backbone: Backbone, path: str | os.PathLike[str]) -> None:
+    check_kind("backbone", backbone, Backbone)
+    check_path("path", path)
 
 
 def _write(path: str | os.PathLike[str], text: str) -> None:
