@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from protgm.checks import check_path
 from protgm.layout import FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN
-from protgm.structure import Backbone, read_structure
+from protgm.structure import Backbone
+from protgm.structure.apart import read_apart
 from protgm.structure.contig import Segment, chain_prefix
 from protgm.structure.frames import Frames
 from protgm.structure.places import residue_index
@@ -41,7 +42,7 @@ def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
     if isinstance(structure, Backbone):
         return structure
     check_path("structure", structure)
-    return read_structure(fspath(structure))
+    return read_apart(fspath(structure))
 
 
 def letters_to_tokens(letters: str) -> torch.Tensor:

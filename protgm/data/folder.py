@@ -12,7 +12,8 @@ import numpy as np
 
 from protgm.checks import check_kind, check_path
 from protgm.made import made_here
-from protgm.structure import Backbone, StructureError, read_structure
+from protgm.structure import Backbone, StructureError
+from protgm.structure.apart import read_each
 from protgm.structure.source import ENDINGS, is_structure_file
 from protgm.text import printable
 
@@ -88,12 +89,11 @@ def read_folder(
     taken: set[str] = set()
     # In other files B factors mean something else.
     sampled = (folder / _MANIFEST).exists()
-    for path in structure_files(folder, recursive=recursive):
+    paths = structure_files(folder, recursive=recursive)
+    for path, backbone in zip(paths, read_each(paths), strict=True):
         relative = path.relative_to(folder)
-        try:
-            backbone = read_structure(path)
-        except (StructureError, OSError) as error:
-            failed.append((printable(relative, limit=4096), str(error)))
+        if isinstance(backbone, StructureError):
+            failed.append((printable(relative, limit=4096), str(backbone)))
             continue
         if sampled:
             backbone = with_confidence(backbone)
