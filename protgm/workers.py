@@ -209,6 +209,7 @@ def _forked(job: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 def _answer(job: Callable[[T], R], items: Sequence[T], writer: int) -> None:
     with os.fdopen(writer, "wb") as answers:
         for item in items:
+            answer: tuple[R | None, Exception | None]
             try:
                 answer = job(item), None
             except Exception as error:

@@ -9,6 +9,7 @@ tasks:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def read_tasks(spec: str | None, settings: Mapping[str, Any]) -> dict[str, dict[
             raise ValueError(f"spec={where}: task {printable(text)}: its name must be fit for a folder")
         for key in {**defaults, **(own or {})}:
             if key not in settings or key in ("out", "spec"):
-                raise ValueError(f"spec={where}: task {text}: there is no setting {key}")
+                near = get_close_matches(str(key), settings, n=1)
+                hint = f"; did you mean {near[0]}?" if near and key not in settings else ""
+                raise ValueError(f"spec={where}: task {text}: there is no setting {key}{hint}")
         tasks[text] = {**settings, **defaults, **(own or {}), "out": str(Path(str(settings["out"])) / text)}
     return tasks
 
