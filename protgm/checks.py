@@ -4,14 +4,67 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_numbers", "check_tensor", "number", "points", "whole"]
+__all__ = ["check_kind", "check_numbers", "check_path", "check_tensor", "number", "points", "several", "whole"]
+
+
+T = TypeVar("T")
+
+
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Refuse what is no object of a class.
+
+    Raises
+    ------
+    ValueError
+        Which names the argument, what was wanted and what came.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: {_words(kind)} is wanted, got {_shown(value)}")
+
+
+def check_path(name: str, value: object) -> None:
+    """Refuse what is no path.
+
+    Raises
+    ------
+    ValueError
+        As `check_kind`.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name}: a path is wanted, got {_shown(value)}")
+
+
+def several(name: str, values: Iterable[T], kind: type[T]) -> list[T]:
+    """Objects of a class as a list.
+
+    Raises
+    ------
+    ValueError
+        If it is no sequence of such, naming the first that is none.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ValueError(f"{name}: {kind.__name__} objects are wanted, got {_shown(values)}")
+    found = list(values)
+    for place, value in enumerate(found):
+        if not isinstance(value, kind):
+            raise ValueError(f"{name}: {kind.__name__} objects are wanted, item {place} is {_shown(value)}")
+    return found
+
+
+def _words(kind: type) -> str:
+    return "text" if kind is str else f"a{'n' * (kind.__name__[0] in 'AEIOU')} {kind.__name__}"
+
+
+def _shown(value: object) -> str:
+    return "None" if value is None else f"{type(value).__name__} {value!r:.40}".partition("\n")[0]
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
@@ -65,7 +118,7 @@ def points(
         Of numpy, torch or lists.
     shape : int or str
         The axes that are wanted: a number for what must be so long, ``">=3"`` for what must be so long at least, a name
-        for what may have any length; ``"..."``, in front only, for any axes.
+        for what may have any length, the same name for the same length; ``"..."``, in front only, for any axes.
     missing, infinite : bool
         Whether NaN may stand for an atom that is missing; whether infinite values are somebody else's to refuse.
 
@@ -113,7 +166,10 @@ def _fits(have: Sequence[int], want: Sequence[int | str]) -> bool:
         if len(have) < len(want):
             return False
         have = have[len(have) - len(want) :]
-    return len(have) == len(want) and all(map(_long_enough, have, want))
+    if len(have) != len(want) or not all(map(_long_enough, have, want)):
+        return False
+    named: dict[str, int] = {}
+    return all(named.setdefault(str(name), size) == size for name, size in zip(want, have, strict=True))
 
 
 def _long_enough(have: int, want: int | str) -> bool:

@@ -187,6 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bare = [i for i, argument in enumerate(rest) if "=" not in argument and not argument.startswith("-")]
     if first and len(bare) == 1:
         rest[bare[0]] = f"{first}={rest[bare[0]]}"
+    elif first and len(bare) > 1:
+        return _fail(f"{' '.join(rest[i] for i in bare)}: {command} takes one {first}, {len(bare)} are given", 2)
     with heeded() if COMMANDS[command].heeds else nullcontext():  # from here on: torch takes seconds to import
         return _execute(command, rest)
 

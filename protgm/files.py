@@ -17,6 +17,7 @@ __all__ = [
     "Unwritable",
     "append_lines",
     "atomic",
+    "check_folder",
     "fsync",
     "read_json",
     "read_lines",
@@ -80,6 +81,25 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> Unwritable:
         return error
     reason = error.strerror or str(error)
     return Unwritable(error.errno or 0, f"cannot be written ({reason}); what was there before is unchanged", str(path))
+
+
+def check_folder(key: str, path: str | os.PathLike[str]) -> None:
+    """Refuse a folder that cannot be made or written to: better before anything is computed than behind it.
+
+    Raises
+    ------
+    ValueError
+        Which names the file or folder that is in the way; ``key`` is the setting that ``path`` comes from.
+    """
+    path = Path(path)
+    there = next((one for one in (path, *path.absolute().parents) if os.path.lexists(one)), Path(os.curdir))
+    if not there.is_dir():
+        what = "is a file" if there.exists() else "is a link to nothing"
+        raise ValueError(f"{key}={path}: {'' if there == path else f'{there} '}{what}; a folder is wanted")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"{key}={path}: {'' if there == path else f'{there} '}cannot be written to; name another folder with {key}="
+        )
 
 
 def fsync(path: Path) -> None:

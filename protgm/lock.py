@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from protgm.files import check_folder
+
 __all__ = ["Locked", "locked"]
 
 
@@ -37,6 +39,7 @@ def locked(folder: Path, what: str, *, name: str = ".lock", wait: bool = False) 
     ValueError
         If the folder cannot be made or written to.
     """
+    check_folder("out", folder)
     path = folder / name
     lock = FileLock(path)
     try:

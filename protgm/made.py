@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from protgm.files import read_json, write_json
+from protgm.files import check_folder, read_json, write_json
 from protgm.version import __version__
 
 __all__ = ["LISTS", "check_apart", "check_outputs", "made_here", "remove_others", "write_list"]
@@ -59,13 +59,14 @@ def _files(listed: dict[str, Any]) -> list[str]:
 
 
 def check_apart(key: str, out: Path, source: Path) -> None:
-    """Refuse to write into the folder that is read, however its path is spelled.
+    """Refuse to write into the folder that is read, however its path is spelled, or where nothing can be written.
 
     Raises
     ------
     ValueError
-        If both are the same folder; ``key`` is the setting that ``out`` comes from.
+        If both are the same folder, or as `protgm.files.check_folder`; ``key`` is the setting that ``out`` comes from.
     """
+    check_folder(key, out)
     if _identity(out) is not None and _identity(out) == _identity(source):
         raise ValueError(f"{key}={out}: is the folder that is read ({source}); name another one")
 

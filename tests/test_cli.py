@@ -84,7 +84,7 @@ from protgm.train import TrainConfig
         (["evaluate", "a", "split=val"], 1, "split=val says nothing without reference="),
         (["evaluate", "a", "seed=-3"], 1, "seed=-3 must be at least 0"),
         (["design", "a", "seed=-3"], 1, "seed=-3 must be at least 0"),
-        (["evaluate", "a", "b"], 2, "a: arguments have the form key=value"),
+        (["evaluate", "a", "b"], 2, "a b: evaluate takes one directory, 2 are given"),
     ],
 )
 def test_mistakes_get_one_line(arguments, status, message, capsys, tmp_path, monkeypatch):

@@ -53,6 +53,8 @@ def tm_scores(chains: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]])
     ValueError
         If positions have another shape or are not finite.
     """
+    if not isinstance(chains, Sequence) or not all(np.iterable(pair) and len(pair) == 2 for pair in chains):
+        raise ValueError(f"chains: a list of pairs of CA positions is wanted, got {type(chains).__name__}")
     for k, (a, b) in enumerate(chains):
         points(f"first of pair {k}", a, "L", 3, missing=False)
         points(f"second of pair {k}", b, "L", 3, missing=False)

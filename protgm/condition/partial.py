@@ -8,6 +8,7 @@ from os import PathLike
 import numpy as np
 import torch
 
+from protgm.checks import number
 from protgm.condition.base import Condition, Draw
 from protgm.condition.junctions import steer_junctions
 from protgm.condition.source import chain_places, given, load_source, residues_of
@@ -47,7 +48,7 @@ class Partial(Condition):
     once = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.time < 1:
+        if not 0 <= number("start_time", self.time) < 1:
             raise ValueError(
                 f"start_time={self.time} must be at least 0 (all noise) and below 1 (the structure itself)"
             )

@@ -40,8 +40,7 @@ def check_secondary(text: str, lengths: tuple[int, ...] | range) -> None:
     ValueError
         Naming what is wrong and what would be right.
     """
-    if not isinstance(text, str):
-        raise ValueError(f"secondary={text!r}: must be text such as C3H14C4E6, {NATIVE}, or None")
+    text = _spelled(text)
     if text != NATIVE:
         letters = _parse(text)
         if isinstance(lengths, range):
@@ -64,13 +63,17 @@ class SecondaryStructure(Condition):
     Parameters
     ----------
     text : str
-        One letter per new residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``); or
+        One letter per new residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``), in capitals or
+        not; or
         ``native``: the labels of some native, another one for each sample, nothing where no native has about that
         length.
     """
 
     text: str = NATIVE
     once = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", _spelled(self.text))
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """The new residues' labels."""
@@ -118,6 +121,13 @@ def _labels(text: str, length: int, draw: Draw) -> Tensor:
 def _stretched(letters: str, length: int) -> Tensor:
     """Labels of so many residues, each element longer or shorter in proportion."""
     return torch.tensor([_LETTERS[letters[i * len(letters) // length]] for i in range(length)])
+
+
+def _spelled(text: object) -> str:
+    """A request in capitals, without blanks and commas: ``h10, e10`` is H10E10."""
+    if not isinstance(text, str):
+        raise ValueError(f"secondary={text!r}: must be text such as C3H14C4E6, {NATIVE}, or None")
+    return NATIVE if text.strip().lower() == NATIVE else re.sub(r"[\s,]+", "", text).upper()
 
 
 def _parse(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from protgm.checks import check_kind
 from protgm.condition.base import Condition, Draw
 from protgm.condition.source import letters_to_tokens
 from protgm.layout import Layout
@@ -32,6 +33,7 @@ class Sequence(Condition):
     once = True
 
     def __post_init__(self) -> None:
+        check_kind("sequence", self.letters, str)
         if wrong := re.search(r"[^ACDEFGHIKLMNPQRSTVWYX?]", self.letters):
             raise ValueError(
                 f"sequence={self.letters}: letter {wrong[0]!r} (place {wrong.start() + 1}) is no amino acid's; "

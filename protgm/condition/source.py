@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from protgm.checks import check_path
 from protgm.layout import FIXED, Layout, Site
 from protgm.model.state import MASK_TOKEN
-from protgm.structure import Backbone, read_structure
+from protgm.structure import Backbone
+from protgm.structure.apart import read_apart
 from protgm.structure.contig import Segment, chain_prefix
 from protgm.structure.frames import Frames
 from protgm.structure.places import residue_index
@@ -37,7 +39,10 @@ def load_source(structure: str | PathLike[str] | Backbone) -> Backbone:
     ValueError
         If it cannot be read; the message names the file.
     """
-    return structure if isinstance(structure, Backbone) else read_structure(fspath(structure))
+    if isinstance(structure, Backbone):
+        return structure
+    check_path("structure", structure)
+    return read_apart(fspath(structure))
 
 
 def letters_to_tokens(letters: str) -> torch.Tensor:

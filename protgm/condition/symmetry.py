@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from protgm.checks import check_kind
 from protgm.condition.base import Condition, Draw
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.lie import so3
@@ -43,6 +44,7 @@ class Symmetry(Condition):
     once = True
 
     def __post_init__(self) -> None:
+        check_kind("symmetry", self.group, str)
         point_group(self.group)
 
     @property

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from protgm.checks import several
 from protgm.data.dataset import Dataset, DatasetError, Example
 from protgm.data.schema import STATES, UNKNOWN
 from protgm.structure.frames import Frames
@@ -83,8 +84,9 @@ def collate(examples: Sequence[Example], *, padded_length: int | None = None, mu
     ValueError
         If there is no example, one is longer than ``padded_length``, or one has no complete residue.
     """
+    examples = several("examples", examples, Example)
     if not examples:
-        raise ValueError("a batch needs at least one example")
+        raise ValueError("examples: at least one example is wanted")
     longest = max(examples, key=len)
     size = _padded(len(longest), multiple) if padded_length is None else padded_length
     if len(longest) > size:

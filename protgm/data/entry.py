@@ -33,8 +33,12 @@ class Rejected(ValueError):
 
 def split_chains(backbone: Backbone) -> Iterator[tuple[str, Backbone]]:
     """(chain id, chain) in order of first appearance."""
+    chains = dict.fromkeys(backbone.chain_ids)
+    if len(chains) == 1:
+        yield backbone.chain_ids[0], backbone
+        return
     ids = np.asarray(backbone.chain_ids, dtype=object)
-    for chain in dict.fromkeys(backbone.chain_ids):
+    for chain in chains:
         yield chain, backbone.select(np.asarray(ids == chain, dtype=bool))
 
 
@@ -99,8 +103,8 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
         _require(missing <= filters.max_missing, "missing atoms", detail)
     # Without this there is no frame to learn from, whatever the filters say.
     _require(bool(complete.any()), "missing atoms", "no residue has all of N, CA and C")
-    ids = list(dict.fromkeys(chain.chain_ids))
-    chain_index = np.array([ids.index(name) for name in chain.chain_ids], dtype=np.int32)
+    index = {name: i for i, name in enumerate(dict.fromkeys(chain.chain_ids))}
+    chain_index = np.array([index[name] for name in chain.chain_ids], dtype=np.int32)
     ends = np.append(np.diff(chain_index) != 0, True)
     breaks = chain_breaks(chain.coords) | ends
     inner = int((breaks & ~ends).sum())

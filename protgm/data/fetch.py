@@ -90,7 +90,7 @@ def read_ids(path: str | PathLike[str]) -> list[str]:
                 if len(found) > _MOST_IDS:
                     raise ValueError(f"ids={shown}: more than {_MOST_IDS:,} entries")
     except OSError as error:
-        raise ValueError(f"ids={shown}: cannot be read: {error.strerror}") from None
+        raise ValueError(f"ids={shown}: cannot be read: {error.strerror}; a file of PDB codes is wanted") from None
     except UnicodeDecodeError:
         raise ValueError(f"ids={shown}: not a text file") from None
     if not found:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from protgm.checks import check_kind, check_path
 from protgm.made import made_here
-from protgm.structure import Backbone, StructureError, read_structure
+from protgm.structure import Backbone, StructureError
+from protgm.structure.apart import read_each
 from protgm.structure.source import ENDINGS, is_structure_file
 from protgm.text import printable
 
@@ -30,6 +32,7 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
     ValueError
         If the folder is not there or holds none.
     """
+    check_path("folder", folder)
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"{folder}: is a file; name the folder that it is in ({folder.parent})")
@@ -79,18 +82,18 @@ def read_folder(
     ValueError
         If no file can be read.
     """
+    check_path("folder", folder)
     folder = Path(folder)
     backbones: list[Backbone] = []
     failed: list[tuple[str, str]] = []
     taken: set[str] = set()
     # In other files B factors mean something else.
     sampled = (folder / _MANIFEST).exists()
-    for path in structure_files(folder, recursive=recursive):
+    paths = structure_files(folder, recursive=recursive)
+    for path, backbone in zip(paths, read_each(paths), strict=True):
         relative = path.relative_to(folder)
-        try:
-            backbone = read_structure(path)
-        except (StructureError, OSError) as error:
-            failed.append((printable(relative, limit=4096), str(error)))
+        if isinstance(backbone, StructureError):
+            failed.append((printable(relative, limit=4096), str(backbone)))
             continue
         if sampled:
             backbone = with_confidence(backbone)
@@ -106,6 +109,7 @@ def read_folder(
 
 def with_confidence(backbone: Backbone) -> Backbone:
     """A sample of ``protgm sample`` whose file does not say that its B factors are confidences, as old ones do not."""
+    check_kind("backbone", backbone, Backbone)
     if backbone.confidence is not None or backbone.b_factors is None:
         return backbone
     return replace(backbone, confidence=np.float32(0.01) * backbone.b_factors)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import check_path
 from protgm.data.folder import structure_files
-from protgm.structure import Backbone, StructureError, read_structure
+from protgm.structure import Backbone
+from protgm.structure.apart import read_each
 
 __all__ = ["Natives", "read_natives"]
 
@@ -70,6 +72,7 @@ def read_natives(path: str | os.PathLike[str], *, split: str | None = None, limi
     from protgm.data.dataset import Dataset
     from protgm.data.schema import INDEX_FILE
 
+    check_path("path", path)
     path = Path(path)
     if (path / INDEX_FILE).exists():
         dataset = Dataset.open(path, split=split)
@@ -80,13 +83,9 @@ def read_natives(path: str | os.PathLike[str], *, split: str | None = None, limi
     if split is not None:
         raise ValueError(f"{path}: split={split} needs a dataset made by `protgm prepare`, this is a folder of files")
     files = structure_files(path, recursive=True)
-    backbones = []
-    for row in _spread(len(files), limit):
-        try:
-            backbone = read_structure(files[row])
-        except (StructureError, OSError):
-            continue  # a damaged native is no native
-        backbones.append(backbone)
+    chosen = [files[row] for row in _spread(len(files), limit)]
+    # A damaged native is no native.
+    backbones = [one for one in read_each(chosen) if isinstance(one, Backbone)]
     if not backbones:
         raise ValueError(f"{path}: none of its {len(files)} structure files can be read")
     return Natives(backbones, str(path))

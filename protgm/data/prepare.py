@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 
+from protgm.checks import check_path
 from protgm.data.filters import Filters
 
 __all__ = ["CLUSTERINGS", "Summary", "prepare"]
@@ -118,6 +119,8 @@ def prepare(
         If an argument is out of range, there is nothing to read, the manifest is wrong, no chain passes the filters, or
         another process writes to ``out``.
     """
+    check_path("source", source)
+    check_path("out", out)
     filters = filters or Filters()
     if val_share < 0 or test_share < 0 or not val_share + test_share < 1:
         raise ValueError(

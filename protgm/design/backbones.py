@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from protgm.checks import several
 from protgm.design.base import Design, Designer
 from protgm.design.kept import kept_of
 from protgm.design.mpnn import ProteinMPNN
 from protgm.progress import Stage, quiet
+from protgm.structure.backbone import Backbone
 from protgm.workers import chunked_map
-
-if TYPE_CHECKING:
-    from protgm.structure.backbone import Backbone
 
 __all__ = ["design_backbones"]
 
@@ -32,6 +31,7 @@ def design_backbones(
 
     Every backbone has random numbers of its own, so that its sequences do not depend on the others.
     """
+    backbones = several("backbones", backbones, Backbone)
     job = partial(_design_chunk, designer or ProteinMPNN(), num_seqs, seed, kept or {})
     advance = stage("sequences", len(backbones))
     # A worker takes seconds to start.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from protgm.checks import check_path, whole
 from protgm.design.backbones import design_backbones
 from protgm.design.base import Design, Designer, settings_of
 from protgm.design.kept import kept_in
@@ -127,8 +128,8 @@ def design(
     from protgm.data.folder import read_folder
 
     for name, value, least in (("num_seqs", num_seqs, 1), ("natives", natives, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name}={value} must be at least {least}")
+        whole(name, value, least)
+    check_path("directory", directory)
     folder = Path(directory) / "designs" if out is None else Path(out)
     check_apart("out", folder, Path(directory))
     backbones, failed = read_folder(directory, recursive=recursive)

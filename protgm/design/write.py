@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protgm.checks import check_path
 from protgm.design.base import Design
 from protgm.files import atomic
 from protgm.made import check_outputs
@@ -66,6 +67,7 @@ def write_designs(
     failed : list of (str, str)
         Names of backbones that cannot be written, and why.
     """
+    check_path("folder", folder)
     written, failed = [], []
     for backbone, found in zip(backbones, designs, strict=True):
         if not found:

@@ -11,7 +11,8 @@ import numpy as np
 
 from protgm.metrics.given import NEW, Given
 from protgm.sample.manifest import read_manifest
-from protgm.structure import Backbone, StructureError, read_structure
+from protgm.structure import Backbone, StructureError
+from protgm.structure.apart import read_apart
 from protgm.text import printable
 
 __all__ = ["given_from", "known_in", "manifest_rows"]
@@ -139,8 +140,8 @@ class _Sources:
         for path in (folder / file, folder / file.name, folder.parent / file.name):
             if path not in self._read and path.is_file():
                 try:
-                    self._read[path] = read_structure(path)
-                except (StructureError, OSError):
+                    self._read[path] = read_apart(path)
+                except StructureError:
                     self._read[path] = None
             structure = self._read.get(path)
             if structure is not None and structure.fingerprint() == digest:

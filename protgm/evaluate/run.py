@@ -9,13 +9,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from protgm.checks import whole
 from protgm.evaluate.known import known_in
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.sheet import Sheet, named_apart
 from protgm.evaluate.steps import Beside, Distances, Judge, Novelty, Sequences, Similarity, Step
-from protgm.files import read_json
+from protgm.files import check_folder, read_json
 from protgm.made import check_apart, remove_others
 from protgm.metrics.gate import Gate
+from protgm.metrics.given import Conditioned
 from protgm.progress import Stages
 from protgm.structure.backbone import Backbone
 from protgm.text import printable
@@ -102,8 +104,7 @@ def evaluate(
         ("seed", seed, 0),
         ("workers", cores() if workers is None else workers, 1),
     ):
-        if value < least:
-            raise ValueError(f"{key}={value} must be at least {least}")
+        whole(key, value, least)
     if split is not None and reference is None:
         raise ValueError(f"split={split} says nothing without reference=")
     if refolder is not None and num_seqs < 1:
@@ -159,7 +160,12 @@ def _drawn(figures: bool | None) -> bool:
 def _sheet(directory: str | PathLike[str] | Backbone | Sequence[Backbone], out: Path | None, recursive: bool) -> Sheet:
     """The structures to judge, and where to write to."""
     if not isinstance(directory, str | PathLike):
-        return Sheet(named_apart(directory), out=out)
+        if out is not None:
+            check_folder("out", out)
+        backbones = named_apart(directory)
+        known = {b.name: b for b in backbones if isinstance(b, Conditioned)}
+        given = [known[b.name].given if b.name in known else None for b in backbones]
+        return Sheet(backbones, given, {name: b.keep for name, b in known.items() if b.keep}, out=out)
     from protgm.data.folder import read_folder
 
     if out is not None:

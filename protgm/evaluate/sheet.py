@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,8 @@ def named_apart(backbones: Backbone | Sequence[Backbone]) -> list[Backbone]:
     ValueError
         If there is none, or something else is among them.
     """
+    if not isinstance(backbones, Backbone | Iterable):
+        raise ValueError(f"directory: a folder or Backbone objects are wanted, got {backbones!r:.60}")
     given = [backbones] if isinstance(backbones, Backbone) else list(backbones)
     if not given:
         raise ValueError("evaluate: no backbone is given")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import check_kind, points, whole
 from protgm.metrics.features import Features
 
 __all__ = ["DISTANCES", "Distance", "Space", "compare", "frechet", "jensen_shannon", "match_lengths", "mmd"]
@@ -52,7 +53,9 @@ class Distance:
 
 def jensen_shannon(p: NDArray[np.floating], q: NDArray[np.floating]) -> float:
     """Divergence of two histograms (counts, any shape) in bits."""
-    a, b = (np.asarray(x, dtype=np.float64).ravel() for x in (p, q))
+    a, b = (points(name, x, "...", missing=False).astype(np.float64).ravel() for name, x in (("p", p), ("q", q)))
+    if a.shape != b.shape:
+        raise ValueError(f"q: as many counts as those of p are wanted, {len(a)}; got {len(b)}")
     if not a.sum() or not b.sum():
         return float("nan")
     a, b = a / a.sum(), b / b.sum()
@@ -67,9 +70,11 @@ def jensen_shannon(p: NDArray[np.floating], q: NDArray[np.floating]) -> float:
 
 def frechet(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of Gaussians fitted to the rows of ``x`` (N, D) and ``y`` (M, D)."""
+    x, y = (points(name, z, "N", "D", missing=False).astype(np.float64) for name, z in (("x", x), ("y", y)))
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"y: rows of {x.shape[1]} numbers are wanted as those of x, got {y.shape[1]}")
     if min(len(x), len(y)) < 2:
         return float("nan")
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     shift = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
     first, second = (np.atleast_2d(np.cov(z, rowvar=False)) for z in (x, y))
     values, vectors = np.linalg.eigh(first)
@@ -133,7 +138,9 @@ def match_lengths(
 
     Every sample in turn takes the nearest native that is left, in random order.
     """
-    count = min(count, len(natives))
+    for name, given in (("lengths", lengths), ("natives", natives)):
+        points(name, given, "N")
+    count = min(whole("count", count, least=0), len(natives))
     order = rng.permutation(len(natives))
     order = order[np.argsort(np.asarray(natives)[order], kind="stable")]
     values = np.asarray(natives)[order]
@@ -170,6 +177,8 @@ def compare(samples: Features, natives: Features, *, draws: int = 200, seed: int
     dict
         By the names of `DISTANCES`.
     """
+    for name, given in (("samples", samples), ("natives", natives)):
+        check_kind(name, given, Features)
     count = len(samples)
     space, shape = Space.of_natives(natives.distances), Space.of_natives(natives.shape)
     x, y = space(samples.distances), space(natives.distances)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from protgm.checks import points
 from protgm.metrics.subject import Subject
 from protgm.structure.size import globular_radius, radius_of_gyration
 
@@ -76,6 +77,7 @@ def distance_features(ca: NDArray[np.floating]) -> NDArray[np.float32]:
     ndarray, shape (78,)
         Zero for separations that the chain is too short for.
     """
+    ca = points("ca", ca, "L", 3, infinite=True)
     length = len(ca)
     shape = len(_SEPARATIONS), len(_DISTANCES) - 1
     rows = np.zeros(shape, dtype=np.float32)

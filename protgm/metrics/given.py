@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEW", "Given"]
+from protgm.structure.backbone import Backbone
+
+__all__ = ["NEW", "Conditioned", "Given"]
 
 #: Parts of a structure whose residues were generated.
 NEW = ("new", "start")
@@ -41,3 +45,29 @@ class Given:
     def made(self) -> NDArray[np.bool_]:
         """Residues that were generated, shape (L,)."""
         return np.isin(self.parts, NEW)
+
+    def select(self, rows: NDArray[np.integer]) -> Given:
+        """The same of some of the residues: no whole assembly any more."""
+        group = self.group if np.array_equal(rows, np.arange(len(self.parts))) else None
+        return Given(self.parts[rows], self.source[rows], self.bodies[rows], self.hotspots[rows], group)
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned(Backbone):
+    """A backbone that was generated under conditions, and knows which.
+
+    Parameters
+    ----------
+    given : Given, optional
+        What was given of it; None where nothing was and there is no symmetry.
+    keep : mapping
+        What a sequence design has to keep (see `protgm.sample.describe.facts`).
+    """
+
+    given: Given | None = None
+    keep: Mapping[str, Any] = field(default_factory=dict)
+
+    def select(self, index: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Self:
+        """The residues at ``index`` (mask, integers or slice), in that order."""
+        rows = np.arange(len(self))[index]
+        return replace(super().select(rows), given=None if self.given is None else self.given.select(rows))

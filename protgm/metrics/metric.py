@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from protgm.checks import check_kind
+
 if TYPE_CHECKING:
     from protgm.metrics.subject import Subject
     from protgm.structure.backbone import Backbone
@@ -71,6 +73,7 @@ class Metric:
     tile: str = ""
 
     def __post_init__(self) -> None:
+        check_kind("name", self.name, str)
         if not self.name.isidentifier():
             raise ValueError(f"metric {self.name!r}: its name must be letters, digits and _ only, no digit first")
         if not self.help:
@@ -104,6 +107,7 @@ def register(one: Metric) -> Metric:
     ValueError
         If another one has its name, or the name of one of its limits.
     """
+    check_kind("one", one, Metric)
     if one.name in _REGISTRY:
         raise ValueError(f"metric {one.name}: is registered already; use another name")
     taken = {key for other in _REGISTRY.values() for key in other.limits}
@@ -122,6 +126,7 @@ def unregister(name: str) -> None:
     ValueError
         If there is none of that name.
     """
+    check_kind("name", name, str)
     if _REGISTRY.pop(name, None) is None:
         raise ValueError(f"metric {name}: is not registered")
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protgm.alignment.fit import fit
+from protgm.checks import points, whole
 
 __all__ = ["POINTS", "describe", "prefilter", "smooth"]
 
@@ -48,7 +49,8 @@ class Library:
 
 def smooth(ca: ArrayLike, width: int = 5) -> NDArray[np.float32]:
     """Running mean over ``width`` residues (fewer at the ends), which takes the winding out of helices: (L, 3)."""
-    x = np.asarray(ca, dtype=np.float64)
+    x = points("ca", ca, "L", 3).astype(np.float64)
+    width = whole("width", width, least=1)
     total = np.concatenate((np.zeros((1, 3)), np.cumsum(x, axis=0)))
     i = np.arange(len(x))
     low, high = np.maximum(i - width // 2, 0), np.minimum(i + width // 2 + 1, len(x))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from protgm.checks import check_kind, points
 from protgm.metrics.torsions import angle, dihedral, norm
+from protgm.structure.backbone import Backbone
 from protgm.structure.dssp import hydrogen_bonds
 from protgm.structure.secondary import assign, spaced_out
-
-if TYPE_CHECKING:
-    from protgm.structure.backbone import Backbone
 
 __all__ = [
     "Secondary",
@@ -53,6 +51,7 @@ def assign_backbone(backbone: Backbone) -> str:
 
     From hydrogen bonds where N, C and O are there, from CA positions (`assign_ca`) where they are in none.
     """
+    check_kind("backbone", backbone, Backbone)
     if len(backbone) and not np.isfinite(backbone.coords[:, (0, 2, 3)]).any():
         return assign_ca(backbone.coords[:, 1], np.asarray(backbone.chain_ids))
     return assign(backbone.coords, backbone.chain_breaks()) if len(backbone) else ""
@@ -60,11 +59,12 @@ def assign_backbone(backbone: Backbone) -> str:
 
 def assign_frames(frames: ArrayLike) -> tuple[str, ...]:
     """Secondary structure of every frame of a trajectory, shape (T, L, 4, 3) in Angstrom: T strings of length L."""
-    return tuple(assign(frame) for frame in np.asarray(frames))
+    return tuple(assign(frame) for frame in points("frames", frames, "T", "L", 4, 3, infinite=True))
 
 
 def segments(states: str, breaks: ArrayLike | None = None) -> list[tuple[str, int, int]]:
     """Runs of one state: (state, first residue, one past the last), in order; a break ends a run."""
+    check_kind("states", states, str)
     ends = np.zeros(len(states), dtype=bool) if breaks is None else np.asarray(breaks, dtype=bool)
     runs, start = [], 0
     for i in range(len(states)):
@@ -120,6 +120,7 @@ def bridges(backbone: Backbone) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     i and j form a parallel bridge if bond(i-1, j) and bond(j, i+1), or bond(j-1, i) and bond(i, j+1); an antiparallel
     one if bond(i, j) and bond(j, i), or bond(i-1, j+1) and bond(j-1, i+1).
     """
+    check_kind("backbone", backbone, Backbone)
     length = len(backbone)
     if length == 0:
         return (np.zeros((0, 2), dtype=np.int64),) * 2
@@ -161,8 +162,10 @@ def assign_ca(ca: ArrayLike, chain: ArrayLike | None = None) -> str:
     -------
     str, length L
     """
-    x = np.asarray(ca, dtype=np.float64)
+    x = points("ca", ca, "L", 3, infinite=True).astype(np.float64)
     length = len(x)
+    if chain is not None and len(np.atleast_1d(chain)) != length:
+        raise ValueError(f"chain: one of each residue is wanted, {length}; got {len(np.atleast_1d(chain))}")
     states = np.full(length, "C")
     if length < 5:
         return "".join(states)

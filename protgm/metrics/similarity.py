@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protgm.alignment.tm import SHORTEST, tm_scores
+from protgm.checks import points, whole
 from protgm.metrics.metric import Metric, register
 from protgm.workers import chunked_map
 
@@ -108,6 +109,8 @@ def tm_pairs(
     ValueError
         As `tm_score`.
     """
+    if not isinstance(pairs, Sequence) or not all(np.iterable(pair) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"pairs: a list of pairs of CA positions is wanted, got {type(pairs).__name__}")
     checked: dict[int, NDArray[np.float32]] = {}
     chains: list[Pair] = []
     for k, (first, second) in enumerate(pairs):
@@ -163,6 +166,8 @@ def tm_matrix(
     ndarray, shape (N, N)
         ``[i, j]`` is normalised by the length of i; the diagonal is 1.
     """
+    if isinstance(structures, str) or not np.iterable(structures):
+        raise ValueError(f"structures: a list of CA positions is wanted, got {type(structures).__name__}")
     coords = [_chain(x, f"structure {k}") for k, x in enumerate(structures)]
     i, j = np.triu_indices(len(coords), k=1)
     scores = tm_pairs([(coords[a], coords[b]) for a, b in zip(i, j, strict=True)], workers=workers, advance=advance)
@@ -185,7 +190,7 @@ def clusters(matrix: ArrayLike, threshold: float = SAME_FOLD) -> NDArray[np.int6
     ndarray of int, shape (N,)
         Cluster of each, numbered from 0 by size, the largest first.
     """
-    tm = np.nan_to_num(np.asarray(matrix, dtype=np.float64))
+    tm = np.nan_to_num(points("matrix", matrix, "N", "N").astype(np.float64))
     count = len(tm)
     if count < 2:
         return np.zeros(count, dtype=np.int64)
@@ -210,7 +215,8 @@ def clusters_among(matrix: ArrayLike, count: int, *, draws: int = 50, seed: int 
         As from `tm_matrix`.
     count, draws, seed : int
     """
-    tm, rng = np.asarray(matrix), np.random.default_rng(seed)
+    tm, rng = points("matrix", matrix, "N", "N"), np.random.default_rng(whole("seed", seed, least=0))
+    count = whole("count", count)
     if not 0 < count <= len(tm):
         return None
     sets = [rng.permutation(len(tm))[:count] for _ in range(draws)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import check_kind
+from protgm.structure.backbone import Backbone
 from protgm.structure.bonds import bonds
-
-if TYPE_CHECKING:
-    from protgm.structure.backbone import Backbone
 
 __all__ = ["Torsions", "angle", "dihedral", "links", "norm", "torsions"]
 
@@ -61,6 +59,7 @@ def dihedral(
 
 def links(backbone: Backbone) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Which neighbours (i, i + 1) should be bonded, are bonded, are set apart by the numbering; (L - 1,) each."""
+    check_kind("backbone", backbone, Backbone)
     chain = np.asarray(backbone.chain_ids)
     same = chain[1:] == chain[:-1]
     step = np.diff(backbone.residue_numbers)
@@ -72,6 +71,7 @@ def links(backbone: Backbone) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDA
 
 def torsions(backbone: Backbone) -> Torsions:
     """Phi, psi and omega of every residue (see `Torsions`)."""
+    check_kind("backbone", backbone, Backbone)
     length = len(backbone)
     phi, psi, omega = (np.full(length, np.nan, dtype=np.float32) for _ in range(3))
     bonded = np.zeros(length, dtype=bool)

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import several
 from protgm.made import write_list
 from protgm.metrics.similarity import tm_score
 from protgm.progress import Stage, quiet
 from protgm.refold.base import Folded, Refolder
+from protgm.structure.backbone import Backbone
 from protgm.structure.superpose import superposed_rmsd, superposition
 
 if TYPE_CHECKING:
     from protgm.design.base import Design
-    from protgm.structure.backbone import Backbone
 
 __all__ = ["DESIGNABLE_RMSD", "Consistency", "self_consistency"]
 
@@ -82,6 +83,7 @@ def self_consistency(
     list of Consistency or None
         None where there was no sequence or no prediction.
     """
+    backbones = several("backbones", backbones, Backbone)
     advance = stage("refolding", len(backbones))
     found: list[Consistency | None] = []
     written: list[str] = []

@@ -9,6 +9,7 @@ tasks:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from rich.console import Console
 from yaml import YAMLError
 
 from protgm.config import build
+from protgm.device import usable_device
+from protgm.files import check_folder
 from protgm.sample.describe import layout_lines
 from protgm.sample.request import lay_out
 from protgm.sample.run import SampleConfig, sample
 from protgm.text import printable
+from protgm.weights import load_model
 
 __all__ = ["check", "read_tasks", "run"]
 
@@ -60,7 +64,9 @@ def read_tasks(spec: str | None, settings: Mapping[str, Any]) -> dict[str, dict[
             raise ValueError(f"spec={where}: task {printable(text)}: its name must be fit for a folder")
         for key in {**defaults, **(own or {})}:
             if key not in settings or key in ("out", "spec"):
-                raise ValueError(f"spec={where}: task {text}: there is no setting {key}")
+                near = get_close_matches(str(key), settings, n=1)
+                hint = f"; did you mean {near[0]}?" if near and key not in settings else ""
+                raise ValueError(f"spec={where}: task {text}: there is no setting {key}{hint}")
         tasks[text] = {**settings, **defaults, **(own or {}), "out": str(Path(str(settings["out"])) / text)}
     return tasks
 
@@ -101,6 +107,15 @@ def run(spec: str | None, settings: Mapping[str, Any]) -> int:
     return 1 if bad else 0
 
 
+def _check_means(config: SampleConfig) -> None:
+    """Refuse a folder, a device or weights that are not to be had."""
+    check_folder("out", config.out)
+    if config.device is not None:
+        usable_device(config.device)
+    if config.checkpoint is not None:
+        load_model(config.checkpoint)
+
+
 def check(spec: str | None, settings: Mapping[str, Any]) -> int:
     """Print what would be made, or what is wrong with the request; nothing is computed."""
     status = 0
@@ -108,6 +123,7 @@ def check(spec: str | None, settings: Mapping[str, Any]) -> int:
         try:
             config = build(SampleConfig, own)
             conditions, items = config.request()
+            _check_means(config)
         except (ValueError, OSError) as error:
             if spec is None:
                 raise

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import groupby
 
 import numpy as np
 
+from protgm.condition import Conditions, Symmetry
 from protgm.layout import FIXED, Layout, Site
 from protgm.lie.point_groups import point_group
-from protgm.metrics.given import NEW, Given
+from protgm.metrics.given import NEW, Conditioned, Given
 from protgm.model.state import MASK_TOKEN
 from protgm.structure import Backbone
 
-__all__ = ["facts", "given_of", "layout_lines"]
+__all__ = ["facts", "given_of", "knowing", "layout_lines"]
 
 
 def layout_lines(layout: Layout) -> list[str]:
@@ -97,6 +99,14 @@ def given_of(layout: Layout, backbone: Backbone, group: str | None = None) -> Gi
         hotspots=np.array([i is not None and bool(hot[i]) for i in rows]),
         group=group,
     )
+
+
+def knowing(layout: Layout, backbone: Backbone, conditions: Conditions) -> Conditioned:
+    """A backbone that knows what was given of it, and what a sequence design has to keep."""
+    group = next((part.group for part in conditions.parts if isinstance(part, Symmetry)), None)
+    own = {one.name: getattr(backbone, one.name) for one in fields(Backbone)}
+    keep = facts(layout, backbone, group).get("keep")
+    return Conditioned(**own, given=given_of(layout, backbone, group), keep=keep if isinstance(keep, dict) else {})
 
 
 def _runs(chain: Sequence[tuple[int, Site, int]]) -> list[list[tuple[int, Site, int]]]:

@@ -8,13 +8,14 @@ from os import PathLike
 
 import torch
 
-from protgm.checks import whole
+from protgm.checks import check_kind, whole
 from protgm.condition.base import Condition, Conditions
 from protgm.condition.secondary import NATIVE
 from protgm.device import automatic_device, usable_device
 from protgm.model import Denoiser
 from protgm.process import ProteinProcess
 from protgm.sample.batch import Generated, Job, made
+from protgm.sample.describe import knowing
 from protgm.sample.lengths import Item
 from protgm.sample.request import batches, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
@@ -47,6 +48,8 @@ class BackboneModel:
         checkpoint: str,
         device: torch.device | None = None,
     ) -> None:
+        check_kind("denoiser", denoiser, Denoiser)
+        check_kind("process", process, ProteinProcess)
         self.denoiser = denoiser.eval()
         #: Where the network computes; everything else stays on the processor, so that the noise is the same everywhere.
         self.device = device or automatic_device()
@@ -107,7 +110,8 @@ class BackboneModel:
         Returns
         -------
         list of Backbone
-            In the order of lengths and indices.
+            In the order of lengths and indices. They know what was given of them, so that `protgm.evaluate` judges them
+            as it does a folder of ``protgm sample``.
 
         Raises
         ------
@@ -122,7 +126,7 @@ class BackboneModel:
         found = self.generate(
             items, conditions=conditions, seed=seed, settings=settings, execution=execution, refine=refine
         )
-        return [g.backbone for g in sorted(found, key=lambda g: g.item)]
+        return [knowing(g.layout, g.backbone, conditions) for g in sorted(found, key=lambda g: g.item)]
 
     def generate(
         self,

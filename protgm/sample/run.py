@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from protgm.checks import check_kind
 from protgm.condition import Conditions
 from protgm.condition.secondary import NATIVE, check_secondary
-from protgm.files import remove_temporary, sha256
+from protgm.files import check_folder, remove_temporary, sha256
 from protgm.layout import MAX_LENGTH
 from protgm.progress import ItemProgress
 from protgm.sample.asked import Asked
@@ -142,7 +143,9 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
     ValueError
         If the folder holds proteins made with other settings under the same names, or another process writes to it.
     """
+    check_kind("config", config, SampleConfig)
     console = console or Console(stderr=True, markup=False)
+    check_folder("out", config.out)
     conditions, request = config.request()
     designer = _designer() if config.design else None
     model = load(config.checkpoint, device=config.device)  # before there is a folder: it may not be there

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from protgm.checks import check_kind
 from protgm.condition.source import framed
 from protgm.layout import FREE, Layout
 from protgm.matching.likelihood import Divergence, Hutchinson, log_likelihood, normal_log_density
@@ -95,6 +96,8 @@ def protein_log_likelihood(
     ValueError
         If the batch is padded, mixed, or the times reach 1.
     """
+    check_kind("layout", layout, Layout)
+    check_kind("frames", frames, Frames)
     free = not bool(layout.oriented.any())
     if not bool(layout.mask.all()) or bool(layout.oriented.all()) == free:
         raise ValueError("protein_log_likelihood: needs a batch without padding, all free or all oriented")
@@ -159,6 +162,7 @@ def backbone_likelihood(
     ValueError
         If a number is out of range or no residue has a frame.
     """
+    check_kind("backbone", backbone, Backbone)
     if not 0 < until < 1:
         raise ValueError(f"until={until} must lie between 0 and 1")
     for name, value in (("steps", steps), ("draws", draws)):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from protgm.checks import check_path, whole
 from protgm.data.folder import read_folder
-from protgm.files import atomic, unwritable
+from protgm.files import atomic, check_folder, unwritable
 from protgm.progress import Stages
 from protgm.sample.generate import load
 from protgm.sample.own import OwnDesigner
@@ -118,15 +119,18 @@ def score(
     ValueError
         If the folder holds no readable structure, a setting is out of range, or the weights have no flow.
     """
+    check_path("directory", directory)
     if not 0 < until < 1:
         raise ValueError(f"until={until} must lie between 0 and 1")
     for name, value, least in (("steps", steps, 1), ("draws", draws, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name}={value} must be at least {least}")
+        whole(name, value, least)
     SamplerSettings(generator="flow").check(load(checkpoint, device="cpu").denoiser.config)
     table = Path(directory, "scores.csv") if out is None else Path(out)
     if table.is_dir():
         raise ValueError(f"out={table}: is a folder; it must be the name of a CSV file")
+    check_folder("out", table.parent)
+    if out is not None and not table.parent.is_dir():
+        raise ValueError(f"out={table}: there is no folder {table.parent}")
     backbones, failed = read_folder(directory, recursive=recursive)
     job = partial(_score_chunk, checkpoint, sequence, {"until": until, "steps": steps, "draws": draws, "seed": seed})
     found: list[Scored | str] = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.atoms import AtomRows, Header, Run
+from protgm.structure.atoms import AtomRows, Header
 from protgm.structure.backbone import Backbone
 from protgm.structure.bonds import are_bonded, bonds
 from protgm.structure.chains import chains_of
@@ -44,21 +44,18 @@ def assemble(rows: AtomRows, header: Header, source: str, name: str, chain: str 
     """
     residues = residues_of(rows)
     of_comp = {comp: letter_of(comp, header.parents) for comp in set(residues.comps)}
-    letters = [of_comp[comp] for comp in residues.comps]
+    letters = list(map(of_comp.__getitem__, residues.comps))
     known = np.array([letter is not None for letter in letters], dtype=bool)
-    polymer = np.array([run.polymer for run in residues.runs], dtype=bool)
+    polymer = np.array(residues.runs.polymer, dtype=bool)
     _check(rows, residues, np.flatnonzero(known))
     with_ca = np.isfinite(residues.coords[:, 1]).all(axis=-1)
     candidates = np.flatnonzero(with_ca)
-    runs = [residues.runs[i] for i in candidates]
-    names = [residues.comps[i] for i in candidates]
-    keep = _protein(residues.coords[candidates], runs, names, known[candidates], polymer[candidates])
+    keep = _protein(residues, candidates, known[candidates], polymer[candidates])
     kept = candidates[keep]
     _check(rows, residues, kept)
     if not len(kept):
         raise malformed(source, "no protein residue with a CA atom")
-    runs = [residues.runs[i] for i in kept]
-    chains = chains_of(runs, residues.coords[kept], frozenset(run.chain for run in rows.runs))
+    chains = chains_of(residues.runs.subset(kept), residues.coords[kept], frozenset(rows.runs.chain))
     if chain is not None:
         there = [c.name for c in chains]
         if chain not in there:
@@ -70,7 +67,7 @@ def assemble(rows: AtomRows, header: Header, source: str, name: str, chain: str 
         "residues_without_ca": int((known & polymer & ~with_ca).sum()),
         "duplicate_atoms": residues.duplicates,
         "free_amino_acids": int((known[candidates] & ~keep).sum()),
-        "d_amino_acids": _mirrored([residues.comps[i] for i in order.tolist()]),
+        "d_amino_acids": _mirrored(residues.comps, order),
         "renamed_chains": {c.name: c.author for c in chains if c.name != c.author},
         "renumbered_chains": [c.name for c in chains if c.renumbered],
     }
@@ -78,8 +75,8 @@ def assemble(rows: AtomRows, header: Header, source: str, name: str, chain: str 
     stated = bool(np.isfinite(b_factors).any())
     return Backbone(
         coords=residues.coords[order].astype(np.float32),
-        sequence="".join(letters[i] or "X" for i in order),
-        chain_ids=tuple(c.name for c in chains for _ in c.residues),
+        sequence="".join(letters[i] or "X" for i in order.tolist()),
+        chain_ids=tuple(name for c in chains for name in [c.name] * len(c.residues)),
         residue_numbers=np.array([number for c in chains for number in c.numbers], dtype=np.int64),
         insertion_codes=tuple(code for c in chains for code in c.codes),
         name=name,
@@ -89,30 +86,28 @@ def assemble(rows: AtomRows, header: Header, source: str, name: str, chain: str 
     )
 
 
-def _mirrored(comps: list[str]) -> int:
+def _mirrored(comps: list[str], which: NDArray[np.integer]) -> int:
     """How many of these residues are D-amino acids."""
-    return sum(comps.count(comp) for comp in set(comps) if canonical(comp) in D_AMINO_ACIDS)
+    mirrored = {comp for comp in set(comps) if canonical(comp) in D_AMINO_ACIDS}
+    return sum(comps[i] in mirrored for i in which.tolist()) if mirrored else 0
 
 
 def _check(rows: AtomRows, residues: Residues, which: NDArray[np.integer]) -> None:
     """Refuse what is wrong with any of these residues; the first one in the file is the error."""
-    if not rows.wrong.any() and not any(residues.problems):
+    if not rows.wrong.any() and not residues.problems:
         return
+    problems = residues.problems or [None] * len(residues.comps)
     for i, wrong in zip(which.tolist(), residues.wrong[which].tolist(), strict=True):
-        if (problem := residues.problems[i]) is not None:
+        if (problem := problems[i]) is not None:
             raise rows.error(*problem)
         if wrong >= 0:
             raise rows.wrong_point(wrong)
 
 
 def _protein(
-    coords: NDArray[np.float64],
-    runs: list[Run],
-    names: list[str],
-    known: NDArray[np.bool_],
-    polymer: NDArray[np.bool_],
+    residues: Residues, which: NDArray[np.integer], known: NDArray[np.bool_], polymer: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Which residues with a CA belong to a protein chain.
+    """Which of these residues, all with a CA, belong to a protein chain.
 
     Amino acids that the file calls part of a chain do. Anything else does if it has N, CA and C and is bonded through
     them to its neighbour in the chain; a known amino acid also if it stands before others of its chain, or if it is a
@@ -122,6 +117,8 @@ def _protein(
     keep = known & polymer
     if keep.all():
         return keep
+    coords, names = residues.coords[which], [residues.comps[i] for i in which.tolist()]
+    runs = list(residues.runs.subset(which))
     whole: NDArray[np.bool_] = np.asarray(np.isfinite(coords[:, (0, 2)]).all(axis=(1, 2)))
     linked = bonds(coords, np.array([run.chain for run in runs], dtype=object))
     # Where a model has nothing but CA, that is all there is to judge by.
@@ -136,7 +133,7 @@ def _protein(
         numbered[run.chain, run.number] = i
         low, high = span.get(run.chain, (run.number or 0, run.number or 0))
         span[run.chain] = min(low, run.number or 0), max(high, run.number or 0)
-    open_chains: set[tuple[str, str]] = set()
+    open_chains: set[tuple[str, Hashable]] = set()
     for i in range(len(runs) - 1, -1, -1):
         run = runs[i]
         if keep[i]:
@@ -164,7 +161,8 @@ def letters_of(names: Mapping[str, list[str]], parents: Mapping[str, str]) -> di
     """One-letter sequences of the chains of amino acids among ``names`` (chain -> residue names)."""
     sequences = {}
     for chain, residue_names in names.items():
-        letters = [letter_of(name, parents) for name in residue_names]
-        if sum(letter is not None for letter in letters) > len(letters) / 2:
+        known = {name: letter_of(name, parents) for name in set(residue_names)}
+        letters = list(map(known.__getitem__, residue_names))
+        if len(letters) - letters.count(None) > len(letters) / 2:
             sequences[chain] = "".join(letter or "X" for letter in letters)
     return sequences

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.decimals import read_numbers
+from protgm.structure.decimals import read_number, read_numbers
 from protgm.structure.errors import StructureError, malformed
 from protgm.structure.residues import letter_of
+from protgm.structure.runs import Run, Runs, whole_number
 from protgm.text import printable
 
 __all__ = [
@@ -23,11 +25,9 @@ __all__ = [
     "AtomRows",
     "Columns",
     "Header",
-    "Run",
     "atom_rows",
     "text_of",
     "texts_of",
-    "whole_number",
 ]
 
 #: Last column of the coordinates in a PDB record.
@@ -57,26 +57,10 @@ B_FACTORS, CONFIDENCE = "b_factors", "confidence"
 Columns = Mapping[str, NDArray[Any]]
 
 _RUN_COLUMNS = ("comp", "chain", "number", "code", "altloc", "polymer", "position", "block")
+#: What atoms of one run differ in.
+_ATOM_COLUMNS = ("atom", "x", "y", "z", "occupancy", "b_factor", "end")
+_NAMES = ("comp", "chain", "code", "altloc")
 _NULL = (".", "?", "")
-
-
-class Run(NamedTuple):
-    """Consecutive atoms of one conformer of one residue."""
-
-    chain: str
-    block: str
-    position: str
-    #: Residue number as it is written, and its value; None where it is none.
-    written: str
-    code: str
-    number: int | None
-    comp: str
-    altloc: str
-    #: Whether the file itself calls the residue part of a chain: ATOM record, label_seq_id.
-    polymer: bool
-    segment: str
-    #: What is wrong with the residue's number or names; only of interest if it is one of a protein.
-    problem: str | None = None
 
 
 @dataclass
@@ -100,7 +84,7 @@ class AtomRows:
 
     source: str
     columns: Columns = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
+    runs: Runs = field(default_factory=Runs)
     starts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     atoms: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     points: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
@@ -140,11 +124,11 @@ class AtomRows:
         StructureError
             If what it states cannot be one.
         """
-        entry = self.columns["occupancy"][atom : atom + 1]
-        (value,), (wrong,) = read_numbers(entry, blank=True)
-        if wrong or value < 0.0 or value > 1000.0:
-            raise self.error(atom, f"occupancy {printable(text_of(entry[0]))!r} is not a number >= 0")
-        return 1.0 if np.isnan(value) else float(value)
+        entry = self.columns["occupancy"][atom]
+        value = read_number(entry, blank=True)
+        if value is None or value < 0.0 or value > 1000.0:
+            raise self.error(atom, f"occupancy {printable(text_of(entry))!r} is not a number >= 0")
+        return 1.0 if math.isnan(value) else value
 
 
 def text_of(value: object) -> str:
@@ -155,18 +139,12 @@ def text_of(value: object) -> str:
 def texts_of(values: NDArray[Any]) -> list[str]:
     """`text_of` every value, empty where there is none."""
     entries = values.tolist()
-    if entries and entries.count(entries[0]) == len(entries):
-        text = text_of(entries[0])
-        return ["" if text in _NULL else text] * len(entries)
-    if values.dtype.kind == "S":
-        try:
-            entries = values.astype(str).tolist()
-        except UnicodeDecodeError:
-            entries = [text_of(value) for value in entries]
-    elif values.dtype.kind != "O":
-        entries = list(map(str, entries))
-    texts = [text.strip() if type(text) is str else text_of(text) for text in entries]
-    return ["" if text in _NULL else text for text in texts]
+    # There are few different ones, mostly.
+    known = {entry: text_of(entry) for entry in set(entries)}
+    for entry, text in known.items():
+        if text in _NULL:
+            known[entry] = ""
+    return list(map(known.__getitem__, entries))
 
 
 def atom_rows(
@@ -193,22 +171,21 @@ def atom_rows(
         changes[1:] |= values[1:] != values[:-1]
     starts = np.flatnonzero(changes)
     names = texts_of(columns["comp"][starts])
-    letters = {name: letter_of(name, parents) is not None for name in set(names)}
-    known = np.array([letters[name] for name in names])
-    # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
-    alpha = np.logical_or.reduceat(columns["atom"] == ATOM_CODES["CA"], starts)
-    kept = (known | alpha) & np.array([name != "CA" for name in names])
-    lengths = np.diff(np.append(starts, length))
-    of_atom = np.repeat(kept, lengths)
-    if not kept.all():
-        columns = {name: values[of_atom] for name, values in columns.items()}
-        starts = starts[kept]
-        lines = lines[of_atom]
-    lengths = lengths[kept]
-    rows = AtomRows(source, columns, lines=lines, unit=unit)
-    rows.starts = np.cumsum(lengths) - lengths
+    known = {name: letter_of(name, parents) is not None for name in set(names)}
+    ends, begins = np.append(starts[1:], length), starts
+    chosen: slice | NDArray[np.int64] = slice(None)
+    if not all(known.values()) or "CA" in known:
+        # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
+        alpha = np.logical_or.reduceat(columns["atom"] == ATOM_CODES["CA"], starts)
+        kept = alpha | np.fromiter(map(known.__getitem__, names), bool, len(names))
+        kept &= np.fromiter((name != "CA" for name in names), bool, len(names))
+        chosen = np.flatnonzero(np.repeat(kept, ends - starts))
+        lengths = (ends - starts)[kept]
+        begins, starts = starts[kept], np.cumsum(lengths) - lengths
+    runs = _runs(columns, begins)
+    columns = {name: columns[name][chosen] for name in _ATOM_COLUMNS if name in columns}
+    rows = AtomRows(source, columns, runs, starts, lines=np.asarray(lines)[chosen], unit=unit)
     rows.atoms = np.asarray(columns["atom"], dtype=np.int64)
-    rows.runs = _runs(columns, rows.starts)
     rows.points, wrong = _points(columns)
     with np.errstate(invalid="ignore"):
         rows.wrong = np.any(wrong | (np.abs(rows.points) >= MAX_COORDINATE), axis=-1)
@@ -232,32 +209,33 @@ def _points(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
 
 
-def _runs(columns: Columns, starts: NDArray[np.int64]) -> list[Run]:
+def _runs(columns: Columns, starts: NDArray[np.int64]) -> Runs:
     """The runs that begin at these atoms."""
-    comps, chains, written, codes, altlocs, positions, blocks, segments = (
-        texts_of(columns[name][starts])
-        for name in ("comp", "chain", "number", "code", "altloc", "position", "block", "segment")
-    )
-    numbers = {text: whole_number(text) for text in dict.fromkeys(written)}
-    runs = [
-        Run(chain, block, position, text, code, numbers[text], comp, altloc, polymer, segment)
-        for comp, chain, text, code, altloc, polymer, position, block, segment in zip(
-            comps,
-            chains,
-            written,
-            codes,
-            altlocs,
-            columns["polymer"][starts].tolist(),
-            positions,
-            blocks,
-            segments,
-            strict=True,
-        )
-    ]
-    plain = all(text.isascii() and text.isprintable() for text in {*comps, *chains, *codes, *altlocs})
-    if plain and None not in numbers.values():
-        return runs
-    return [run._replace(problem=_problem(run)) for run in runs]
+    there = {name: columns[name][starts] for name in (*_RUN_COLUMNS, "segment")}
+    numbers, written = _numbers(there["number"])
+    texts = {name: texts_of(there[name]) for name in ("comp", "chain", "code", "altloc", "position", "segment")}
+    others: dict[str, list[Any]] = {name: there[name].tolist() for name in ("block", "polymer")}
+    runs = Runs(number=numbers, written=written, **(others | texts))
+    plain = all(text.isascii() and text.isprintable() for name in _NAMES for text in set(texts[name]))
+    if not plain or None in numbers:
+        runs.problem = [_problem(run) for run in runs]
+    return runs
+
+
+def _numbers(column: NDArray[Any]) -> tuple[list[int | None], list[Any]]:
+    """Residue numbers, and what tells them apart: themselves, or, where one is none, what is written."""
+    if column.dtype.kind == "S" and not column.tobytes().translate(None, b"0123456789- \0"):
+        # Where it is digits alone that are written, Python's own rule is that of `whole_number`.
+        try:
+            plain = list(map(int, column.tolist()))
+        except ValueError:
+            plain = []
+        if plain and min(plain) > -(2**31) and max(plain) < 2**31:
+            return [*plain], plain
+    written = texts_of(column)
+    known = {text: whole_number(text) for text in set(written)}
+    numbers = list(map(known.__getitem__, written))
+    return numbers, written if None in numbers else numbers
 
 
 def _problem(run: Run) -> str | None:
@@ -266,21 +244,3 @@ def _problem(run: Run) -> str | None:
         shown = printable(f"{run.comp} {run.chain} {run.code} {run.altloc}")
         return f"unprintable characters in residue name, chain or code: {shown}"
     return None if run.number is not None else f"residue number {printable(run.written)!r} is not a whole number"
-
-
-_HYBRID36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def whole_number(text: str) -> int | None:
-    """A residue number; those above 9999 also as A000, A001, ... ZZZZ, a000, ... (hybrid-36, cci.lbl.gov/hybrid_36)."""
-    if text.isascii() and text.removeprefix("-").isdecimal():
-        value = int(text) if len(text) < 12 else 2**31
-        return value if abs(value) < 2**31 else None
-    if len(text) != 4 or not text[0].isalpha() or not text.isascii() or not text.isalnum():
-        return None
-    if not (text.isupper() or text.islower()):
-        return None
-    value = 0
-    for digit in text.upper():
-        value = value * 36 + _HYBRID36.index(digit)
-    return value + 10**4 + (16 * 36**3 if text.islower() else -10 * 36**3)

@@ -6,14 +6,14 @@ import itertools
 import string
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.atoms import Run, whole_number
 from protgm.structure.bonds import are_bonded, bonds
+from protgm.structure.runs import Runs, whole_number
 
 __all__ = ["Chain", "chains_of"]
 
@@ -36,7 +36,7 @@ class Chain:
     renumbered: bool
 
 
-def chains_of(runs: Sequence[Run], coords: NDArray[np.float64], taken: frozenset[str]) -> list[Chain]:
+def chains_of(runs: Runs, coords: NDArray[np.float64], taken: frozenset[str]) -> list[Chain]:
     """Protein residues by chain, in the order in which the chains begin.
 
     Residues of one name are one chain, in however many stretches they come. A chain ends, and another of the same name
@@ -46,15 +46,15 @@ def chains_of(runs: Sequence[Run], coords: NDArray[np.float64], taken: frozenset
 
     Parameters
     ----------
-    runs : sequence of Run, length R
+    runs : Runs, length R
     coords : ndarray, shape (R, 4, 3)
         N, CA, C, O in Angstrom.
     taken : frozenset of str
         Names that new ones must not be.
     """
     by_name: dict[str, list[int]] = defaultdict(list)
-    for i, run in enumerate(runs):
-        by_name[run.chain].append(i)
+    for i, name in enumerate(runs.chain):
+        by_name[name].append(i)
     names = _names(taken | by_name.keys())
     chains = []
     for author, listed in by_name.items():
@@ -73,29 +73,29 @@ def _names(taken: frozenset[str]) -> Iterator[str]:
         yield from (name for name in map("".join, itertools.product(letters, repeat=length)) if name not in taken)
 
 
-def _in_place(runs: Sequence[Run], coords: NDArray[np.float64], listed: list[int]) -> list[int]:
+def _in_place(runs: Runs, coords: NDArray[np.float64], listed: list[int]) -> list[int]:
     """The residues of one name along the chain: modified ones that are listed behind its TER at their place in it."""
-    if all(runs[i].polymer for i in listed):
+    number, block, polymer = runs.number, runs.block, runs.polymer
+    if all(polymer[i] for i in listed):
         return listed
     follows = dict(zip(listed, bonds(coords[listed]).tolist(), strict=False))
     before: dict[int, int] = {}
     behind: dict[int, int] = {}
     by_number: dict[int | None, list[int]] = defaultdict(list)
-    order = sorted({number for i in listed if runs[i].polymer and (number := runs[i].number) is not None})
+    order = sorted({found for i in listed if polymer[i] and (found := number[i]) is not None})
     last = -1
     for previous, i in zip([-1, *listed], listed, strict=False):
-        run = runs[i]
-        place = None
+        place, at = None, number[i]
         attached = last >= 0 and previous == last and follows[last]
-        apart = last >= 0 and run.block != runs[last].block and not run.polymer and not attached
-        if apart and run.number is not None:
-            place = _place(runs, coords, i, by_number, before)
-            if place is None and (k := bisect_left(order, run.number)) and order[-1] > run.number:
+        apart = last >= 0 and block[i] != block[last] and not polymer[i] and not attached
+        if apart and at is not None:
+            place = _place(at, coords, i, by_number, before)
+            if place is None and (k := bisect_left(order, at)) and order[-1] > at:
                 place = by_number[order[k - 1]][-1]
         if place is None:
             place, last = last, i
         _insert(i, place, before, behind)
-        by_number[run.number].append(i)
+        by_number[at].append(i)
     first = next(i for i in listed if before[i] == -1)
     ordered = [first]
     while (following := behind.get(ordered[-1], -1)) != -1:
@@ -112,15 +112,13 @@ def _insert(i: int, place: int, before: dict[int, int], behind: dict[int, int]) 
 
 
 def _place(
-    runs: Sequence[Run],
+    number: int,
     coords: NDArray[np.float64],
     i: int,
     by_number: dict[int | None, list[int]],
     before: dict[int, int],
 ) -> int | None:
-    """The residue that residue ``i`` follows by their bonds, -1 if it is the first; None if it is bonded to none."""
-    number = runs[i].number
-    assert number is not None
+    """What residue ``i``, of a number, follows by its bonds: -1 if it is the first; None if it is bonded to none."""
     for j in (j for step in (1, 0) for j in by_number.get(number - step, [])[-_TRIES:]):
         if are_bonded(coords[j], coords[i]):
             return j
@@ -130,18 +128,20 @@ def _place(
     return None
 
 
-def _molecules(runs: Sequence[Run], coords: NDArray[np.float64], residues: list[int]) -> list[list[int]]:
+def _molecules(every: Runs, coords: NDArray[np.float64], residues: list[int]) -> list[list[int]]:
     """The residues of one name, by chain."""
-    of = [runs[i] for i in residues]
+    of = every.at(residues)
     # The usual case, in which nobody need look at the atoms.
-    if len({run[4:6] for run in of}) == len(of) and len({(run.block, run.segment) for run in of}) == 1:
+    once = len(set(zip(of.number, of.code, strict=True))) == len(of)
+    if once and len(set(of.block)) == 1 and len(set(of.segment)) == 1:
         return [residues]
+    runs = [*of]
     joined = [False, *bonds(coords[residues]).tolist()]
     chains: list[list[int]] = []
     start, restart = 0, None
     sites: dict[tuple[int | None, str], int] = {}
-    for k, i in enumerate(residues):
-        run, last = runs[i], runs[residues[k - 1]]
+    for k, run in enumerate(runs):
+        last = runs[k - 1]
         # A file that numbers its polymers says itself what is one.
         one = joined[k] or (run.block == last.block and run.position != "" and last.position != "")
         if k > start and not one:
@@ -162,12 +162,12 @@ def _molecules(runs: Sequence[Run], coords: NDArray[np.float64], residues: list[
     return chains
 
 
-def _numbers(runs: Sequence[Run], residues: list[int]) -> tuple[list[int], list[str], bool]:
+def _numbers(runs: Runs, residues: list[int]) -> tuple[list[int], list[str], bool]:
     """Numbers and insertion codes of a chain: the author's, or, where these repeat, label_seq_id or counted from 1."""
-    sites = [(runs[i].number or 0, runs[i].code) for i in residues]
-    if len(set(sites)) == len(sites):
-        return [number for number, _ in sites], [code for _, code in sites], False
-    positions = [whole_number(runs[i].position) for i in residues]
+    numbers, codes = [runs.number[i] or 0 for i in residues], [runs.code[i] for i in residues]
+    if len(set(zip(numbers, codes, strict=True))) == len(residues):
+        return numbers, codes, False
+    positions = [whole_number(runs.position[i]) for i in residues]
     if None in positions or len(set(positions)) < len(positions):
         positions = list(range(1, len(residues) + 1))
     return [position or 0 for position in positions], [""] * len(residues), True

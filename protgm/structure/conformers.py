@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.atoms import ATOM_CODES, AtomRows, Run
+from protgm.structure.atoms import ATOM_CODES, AtomRows
+from protgm.structure.runs import Runs
 
 __all__ = ["Residues", "residues_of"]
 
@@ -44,11 +45,12 @@ class Residues:
 
     ``runs`` has the first run of each (number and names), ``comps`` its residue name, ``coords`` (R, 4, 3) N, CA, C and
     O in Angstrom, NaN where missing, ``b_factors`` (R,) of CA. ``problems`` has an atom and what is wrong with its
-    number or names, ``wrong`` (R,) the first atom whose coordinates cannot be read, -1 if none. ``duplicates`` counts
-    the atoms that were there more often than once and are left out; other conformers do not count.
+    number or names, and is empty where nothing is; ``wrong`` (R,) the first atom whose coordinates cannot be read, -1
+    if none. ``duplicates`` counts the atoms that were there more often than once and are left out; other conformers do
+    not count.
     """
 
-    runs: list[Run]
+    runs: Runs
     comps: list[str]
     coords: NDArray[np.float64]
     b_factors: NDArray[np.float64]
@@ -114,13 +116,13 @@ def residues_of(rows: AtomRows) -> Residues:
     picked = np.full((len(runs), _CODES), -1, dtype=np.int64)
     # Backwards, so that of two names of O the first one stays.
     picked[run_of_atom[::-1], rows.atoms[::-1]] = np.arange(len(rows.atoms))[::-1]
-    comps = [run.comp for run in runs]
+    comps = [*runs.comp]
     duplicates = 0
     for of in _of_one_number(runs):
         parts = []
         for i, a, b in zip(of, starts[of].tolist(), ends[of].tolist(), strict=True):
             codes = rows.atoms[a:b].tolist()
-            parts.append(_Part(i, runs[i].altloc, runs[i].comp, dict(zip(codes[::-1], range(a, b)[::-1], strict=True))))
+            parts.append(_Part(i, runs.altloc[i], comps[i], dict(zip(codes[::-1], range(a, b)[::-1], strict=True))))
         sites, dropped = _sites(rows, parts)
         for part in dropped:
             owners[part.run] = sites[0].parts[0].run
@@ -135,35 +137,35 @@ def residues_of(rows: AtomRows) -> Residues:
     coords, b_factors = _places(rows, picked[begins])
     # Of all that is wrong with a residue the first thing in the file.
     problems: dict[int, tuple[int, str]] = {}
-    for i in [i for i, run in enumerate(runs) if run.problem is not None]:
-        problems.setdefault(int(owners[i]), (int(starts[i]), runs[i].problem or ""))
+    for i, problem in enumerate(runs.problem):
+        if problem is not None:
+            problems.setdefault(int(owners[i]), (int(starts[i]), problem))
     wrong = np.full(len(runs), -1)
     for atom in np.flatnonzero(rows.wrong)[::-1].tolist():
         wrong[owners[run_of_atom[atom]]] = atom
     return Residues(
-        runs=[runs[i] for i in begins],
-        comps=[comps[i] for i in begins],
+        runs=runs.subset(begins),
+        comps=comps if len(begins) == len(comps) else [comps[i] for i in begins.tolist()],
         coords=coords,
         b_factors=b_factors,
-        problems=[problems.get(i) for i in begins.tolist()],
+        problems=[problems.get(i) for i in begins.tolist()] if problems else [],
         wrong=wrong[begins],
         duplicates=duplicates,
     )
 
 
-def _of_one_number(runs: list[Run]) -> list[list[int]]:
+def _of_one_number(runs: Runs) -> list[list[int]]:
     """Runs that may be of one residue, where there is more than one."""
-    # Chain, block, position, number and insertion code.
-    places = [run[:5] for run in runs]
-    if len(set(places)) == len(places):
+    columns = (runs.chain, runs.block, runs.position, runs.written, runs.code)
+    if len(set(zip(*columns, strict=True))) == len(runs):
         return []
     together: dict[tuple[object, ...], list[int]] = {}
-    for i, place in enumerate(places):
+    for i, place in enumerate(zip(*columns, strict=True)):
         together.setdefault(place, []).append(i)
     return [of for of in together.values() if len(of) > 1]
 
 
-def _split(rows: AtomRows) -> tuple[list[Run], NDArray[np.int64]]:
+def _split(rows: AtomRows) -> tuple[Runs, NDArray[np.int64]]:
     """The runs and their first atoms, cut before every atom that a run has already: there another residue begins."""
     lengths = np.diff(np.append(rows.starts, len(rows.atoms)))
     number = np.repeat(np.arange(len(lengths)), lengths)
@@ -180,12 +182,12 @@ def _split(rows: AtomRows) -> tuple[list[Run], NDArray[np.int64]]:
                 cuts.setdefault(i, []).append(atom)
                 seen = set[int]()
             seen.add(code)
-    runs, starts = [], []
-    for i, (run, start) in enumerate(zip(rows.runs, rows.starts.tolist(), strict=True)):
+    of, starts = [], []
+    for i, start in enumerate(rows.starts.tolist()):
         of_run = [start, *cuts.get(i, ())]
-        runs += [run] * len(of_run)
+        of += [i] * len(of_run)
         starts += of_run
-    return runs, np.array(starts, dtype=np.int64)
+    return rows.runs.at(of), np.array(starts, dtype=np.int64)
 
 
 def _sites(rows: AtomRows, parts: list[_Part]) -> tuple[list[_Site], list[_Part]]:

@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
+from protgm.checks import check_kind
+
 __all__ = ["Break", "New", "Segment", "chain_prefix", "parse_contig"]
 
 _SEGMENT = re.compile(
@@ -68,6 +70,7 @@ def parse_contig(text: str) -> tuple[New | Break | Segment, ...]:
     ValueError
         Naming the element that is not one, and what would be.
     """
+    check_kind("contig", text, str)
     elements: list[New | Break | Segment] = []
     for word in filter(None, re.split(r"[,/\s]+", text.strip().strip("[]'\""))):
         elements.append(_element(word, text))

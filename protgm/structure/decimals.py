@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["plain_decimals", "read_numbers"]
+__all__ = ["plain_decimals", "read_number", "read_numbers"]
 
 #: Digits that float64 holds exactly, and powers of ten that it does.
 _MAX_DIGITS = 15
@@ -43,9 +44,20 @@ def read_numbers(column: NDArray[Any], *, blank: bool = False) -> tuple[NDArray[
     if column.dtype.kind == "S" and len(column) and (plain := plain_decimals(column)) is not None:
         return plain, wrong
     entries = column.tolist()
-    known = {entry: _number(entry, blank) for entry in set(entries)}
+    known = {entry: read_number(entry, blank=blank) for entry in set(entries)}
     wrong = np.array([known[entry] is None for entry in entries], dtype=bool)
     return np.array([math.nan if known[entry] is None else known[entry] for entry in entries], dtype=float), wrong
+
+
+def read_number(entry: object, *, blank: bool = False) -> float | None:
+    """The number that `read_numbers` finds in one entry of a column; None for what is wrong."""
+    if isinstance(entry, int | float | np.number):
+        return float(entry)
+    text = (entry.decode("latin-1") if isinstance(entry, bytes) else str(entry)).replace("\0", " ").strip()
+    if text.lower() in _ABSENT or (blank and not text):
+        return math.nan
+    match = _NUMBER.fullmatch(text)
+    return float(match[1]) if match else None
 
 
 def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
@@ -55,8 +67,11 @@ def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
     once: the result is the nearest number to what is written, as ``float``'s is.
     """
     width = texts.dtype.itemsize
+    places = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width)
+    if (aligned := _aligned(places)) is not None:
+        return aligned
     # One row per place of the texts: what follows works on whole rows.
-    places = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width).T.copy()
+    places = places.T.copy()
     digits = places - ord("0")
     are_digits, points, minus = digits < 10, places == ord("."), places == ord("-")
     filled = places > ord(" ")
@@ -78,11 +93,29 @@ def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
     return np.negative(value, out=value, where=minus.any(axis=0))
 
 
-def _number(entry: object, blank: bool) -> float | None:
-    if isinstance(entry, int | float):
-        return float(entry)
-    text = (entry.decode("latin-1") if isinstance(entry, bytes) else str(entry)).replace("\0", " ").strip()
-    if text.lower() in _ABSENT or (blank and not text):
-        return math.nan
-    match = _NUMBER.fullmatch(text)
-    return float(match[1]) if match else None
+@lru_cache(maxsize=100)
+def _weights(width: int, point: int) -> NDArray[np.float64]:
+    """What a digit counts at each place of a number without its point."""
+    return np.insert(_POWERS[width - 2 :: -1], point, 0.0)
+
+
+def _aligned(places: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """`plain_decimals` of texts (n, width) that have their points below each other, and digits to their ends."""
+    width = places.shape[1]
+    point = int((places[0] == ord(".")).argmax())
+    digits = places - ord("0")
+    are_digits = digits < 10
+    head, blank, minus = are_digits[:, :point], places[:, :point] == ord(" "), places[:, :point] == ord("-")
+    if (
+        not point < width - 1 <= _MAX_DIGITS
+        or np.count_nonzero(places[:, point] == ord(".")) < len(places)
+        or not are_digits[:, point + 1 :].all()
+        or not (head | blank | minus).all()
+        # Blanks, a sign, digits: behind the first that is no blank come digits alone.
+        or (~blank[:, :-1] & ~head[:, 1:]).any()
+    ):
+        return None
+    digits *= are_digits
+    value: NDArray[np.float64] = digits @ _weights(width, point)
+    value /= _POWERS[width - 1 - point]
+    return np.negative(value, out=value, where=minus.any(axis=1))

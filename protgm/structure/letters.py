@@ -22,8 +22,9 @@ def chosen(sequence: str) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = letters != ord("X")
     first = np.clip(np.arange(length) - _WINDOW // 2, 0, max(0, length - _WINDOW))
     last = np.minimum(first + _WINDOW, length)
-    for letter in np.unique(letters):
-        before = np.concatenate(([0], np.cumsum(letters == letter)))
-        share = (before[last] - before[first]) / np.maximum(last - first, 1)
-        found &= (letters != letter) | (share <= _MOST)
+    there, own = np.unique(letters, return_inverse=True)
+    before = np.zeros((length + 1, len(there)), dtype=np.int64)
+    np.cumsum(letters[:, None] == there, axis=0, out=before[1:])
+    share = (before[last, own] - before[first, own]) / np.maximum(last - first, 1)
+    found &= share <= _MOST
     return found

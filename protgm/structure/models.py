@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Sequence
 
+from protgm.checks import check_path, several
 from protgm.files import atomic
 from protgm.structure.backbone import Backbone
+from protgm.structure.unpack import packed
 from protgm.structure.write import format_pdb
 
 __all__ = ["write_models"]
 
 
 def write_models(frames: Sequence[Backbone], path: str | os.PathLike[str]) -> None:
-    """Write a PDB file of one model a frame, gzipped if ``path`` ends in .gz.
+    """Write a PDB file of one model a frame, compressed if ``path`` ends in .gz, .bz2 or .xz.
 
     Parameters
     ----------
@@ -30,8 +31,9 @@ def write_models(frames: Sequence[Backbone], path: str | os.PathLike[str]) -> No
     OSError
         If the file cannot be written.
     """
+    check_path("path", path)
     lines: list[str] = []
-    for number, frame in enumerate(frames, 1):
+    for number, frame in enumerate(several("frames", frames, Backbone), 1):
         text = format_pdb(frame).splitlines()
         atoms = [line for line in text if line.startswith(("ATOM", "TER"))]
         if number == 1:
@@ -39,4 +41,4 @@ def write_models(frames: Sequence[Backbone], path: str | os.PathLike[str]) -> No
         lines += [f"MODEL {number:8d}", *atoms, "ENDMDL"]
     data = ("\n".join([*lines, "END   "]) + "\n").encode("ascii")
     with atomic(path) as temporary:
-        temporary.write_bytes(gzip.compress(data, 6, mtime=0) if os.fspath(path).endswith(".gz") else data)
+        temporary.write_bytes(packed(path, data))

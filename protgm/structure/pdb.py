@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,20 +88,19 @@ class _Lines:
         parts = []
         for start in range(0, len(self.starts) or 1, _PIECE):
             starts, ends = self.starts[start : start + _PIECE], self.ends[start : start + _PIECE]
-            places = starts[:, None] + np.arange(first - 1, last)
-            part = self.buffer[places]
+            # All rows that begin at any byte, without a copy.
+            rows = np.ndarray((len(self.buffer) - last + first, last - first + 1), np.uint8, self.buffer, 0, (1, 1))
+            part = rows[starts + first - 1]
             if len(starts) and int((ends - starts).min()) < last:
-                part[places >= ends[:, None]] = ord(" ")
+                part[np.arange(first - 1, last) >= (ends - starts)[:, None]] = ord(" ")
             parts.append(part)
         return np.concatenate(parts)
 
 
 def _words(buffer: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.uint32]:
-    words = buffer[places + 3].astype(np.uint32)
-    for k in (2, 1, 0):
-        words <<= np.uint32(8)
-        words |= buffer[places + k]
-    return words
+    # The four bytes that begin at each byte, as numbers, without a copy.
+    every: NDArray[np.uint32] = np.ndarray(len(buffer) - 3, "<u4", buffer, 0, (1,))
+    return every[places]
 
 
 def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
@@ -121,16 +121,27 @@ def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     span, first, count = _model(lines, is_atom, model)
     if span is None and count:
         raise malformed(source, f"no model {model}: there are {count}, counted from 0")
-    before = np.flatnonzero(np.isin(lines.words[:first], HEADER_WORDS))
-    of_remark = _words(lines.buffer, lines.starts[before] + 6)
-    before = before[(lines.words[before] != REMARK_WORD) | np.isin(of_remark, REMARK_NUMBERS)]
-    records = zip(lines.starts[before].tolist(), lines.ends[before].tolist(), strict=True)
-    header = pdb_header(data[start : min(end, start + 80)] for start, end in records)
+    header = pdb_header(_before(data, lines, first))
     if span is None:
         return AtomRows(source), header
     chosen = np.flatnonzero(is_atom[span]) + span.start
     chosen, columns = _columns(lines, chosen, np.flatnonzero(lines.are(_TER)))
     return atom_rows(columns, chosen + 1, source, header.parents), header
+
+
+def _before(data: bytes, lines: _Lines, first: int) -> Iterator[bytes]:
+    """The records before a line that may say something."""
+    words = lines.words[:first]
+    wanted = (words[:, None] == HEADER_WORDS).any(axis=1)
+    remarks = np.flatnonzero(words == REMARK_WORD)
+    of_remark = _words(lines.buffer, lines.starts[remarks] + 6)
+    wanted[remarks] = (of_remark[:, None] == REMARK_NUMBERS).any(axis=1)
+    which = np.flatnonzero(wanted)
+    for start, end in zip(lines.starts[which].tolist(), lines.ends[which].tolist(), strict=True):
+        record = data[start : min(end, start + 80)]
+        # Remark 3 has hundreds of lines of which one is read.
+        if record[:10] != b"REMARK   3" or record[10:].lstrip()[:1] in b"Rr":
+            yield record
 
 
 def _model(lines: _Lines, is_atom: NDArray[np.bool_], model: int) -> tuple[slice | None, int, int]:
@@ -175,8 +186,8 @@ def _columns(lines: _Lines, chosen: NDArray[np.int64], ters: NDArray[np.int64]) 
 
     def columns(first: int, last: int) -> NDArray[np.bytes_]:
         """Columns of the format, counted from 1."""
-        part = np.ascontiguousarray(cut[:, first - _FIRST : last - _FIRST + 1])
-        return part.view(f"S{last - first + 1}")[:, 0]
+        kind = f"S{last - first + 1}"
+        return np.ndarray(len(cut), kind, cut, first - _FIRST, cut.strides[:1]) if len(cut) else np.empty(0, kind)
 
     table = {
         "atom": codes,

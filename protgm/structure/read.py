@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from protgm.checks import check_path
 from protgm.structure.assemble import assemble
 from protgm.structure.backbone import Backbone
 from protgm.structure.bcif import parse_bcif
@@ -56,6 +57,7 @@ def read_structure(
         If the file cannot be read, is malformed, too large, or has no such model, chain or no protein at all: one line
         that names the file, the line where there is one, and the reason.
     """
+    check_path("path", path)
     source = os.fspath(path)
     if model < 0:
         raise malformed(source, f"model must be 0 or more, got {model}")

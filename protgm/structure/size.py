@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import points
+
 __all__ = ["globular_radius", "radius_of_gyration"]
 
 
@@ -18,7 +20,7 @@ def globular_radius(length: Any) -> Any:
     return 2.2 * length**0.38
 
 
-def radius_of_gyration(points: NDArray[np.floating]) -> float:
+def radius_of_gyration(positions: NDArray[np.floating]) -> float:
     """Of points (n, 3), in their unit."""
-    x = np.asarray(points, dtype=np.float64)
+    x = points("positions", positions, "n", 3, infinite=True).astype(np.float64)
     return float(np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=-1).mean()))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import lzma
+import os
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from protgm.structure.errors import malformed
 
-__all__ = ["MAX_MEMBERS", "packing_of", "unpacked"]
+__all__ = ["MAX_MEMBERS", "packed", "packing_of", "unpacked"]
 
 #: Parts of a compressed file; bgzip makes one of every 64 KiB.
 MAX_MEMBERS = 20_000
@@ -66,6 +68,23 @@ class _Gzip:
 def packing_of(data: bytes) -> str | None:
     """How these bytes are compressed; None where they are not."""
     return next((packing.name for packing in _PACKINGS if data.startswith(packing.magic)), None)
+
+
+def packed(path: str | os.PathLike[str], data: bytes) -> bytes:
+    """Bytes as a file of that name has them: compressed if it ends in .gz, .bz2 or .xz.
+
+    Raises
+    ------
+    StructureError
+        If it ends in .zst.
+    """
+    ending = os.path.splitext(os.fspath(path))[1].lower()
+    if ending == ".zst":
+        raise malformed(os.fspath(path), "zstd is not written; .gz, .bz2 and .xz are")
+    # No time stamp: the same backbone gives the same bytes.
+    packings = {".gz": lambda: gzip.compress(data, 6, mtime=0), ".bz2": lambda: bz2.compress(data),
+                ".xz": lambda: lzma.compress(data)}  # fmt: skip
+    return packings[ending]() if ending in packings else data
 
 
 def unpacked(data: bytes, source: str, max_bytes: int) -> bytes:

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from protgm.checks import check_kind, check_path
 from protgm.files import atomic
 from protgm.structure.assemble import LEFT_OUT
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, MAX_COORDINATE
 from protgm.structure.backbone import ATOM_NAMES, Backbone
 from protgm.structure.errors import StructureError, malformed
 from protgm.structure.residues import THREE_LETTER
+from protgm.structure.unpack import packed
 from protgm.text import printable
 
 __all__ = ["format_cif", "format_pdb", "is_ours", "write_cif", "write_pdb"]
@@ -43,7 +45,7 @@ _CIF_RESERVED = re.compile(r"(data_|loop_|save_|stop_|global_|[.?]\Z)", re.IGNOR
 
 
 def write_pdb(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapping[str, object] | None = None) -> None:
-    """Write a PDB file (version 3.3); gzipped if ``path`` ends in .gz.
+    """Write a PDB file (version 3.3); compressed if ``path`` ends in .gz, .bz2 or .xz.
 
     Parameters
     ----------
@@ -64,11 +66,12 @@ def write_pdb(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
+    _arguments(backbone, path)
     _write(path, format_pdb(backbone, remarks=remarks, source=os.fspath(path)))
 
 
 def write_cif(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapping[str, object] | None = None) -> None:
-    """Write an mmCIF file; gzipped if ``path`` ends in .gz.
+    """Write an mmCIF file; compressed if ``path`` ends in .gz, .bz2 or .xz.
 
     As `write_pdb`, without its limits. ``metadata`` and ``remarks`` become the category ``_protgm_provenance``.
 
@@ -80,14 +83,17 @@ def write_cif(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
+    _arguments(backbone, path)
     _write(path, format_cif(backbone, remarks=remarks, source=os.fspath(path)))
 
 
+def _arguments(backbone: Backbone, path: str | os.PathLike[str]) -> None:
+    check_kind("backbone", backbone, Backbone)
+    check_path("path", path)
+
+
 def _write(path: str | os.PathLike[str], text: str) -> None:
-    data = text.encode("ascii")
-    if os.fspath(path).lower().endswith(".gz"):
-        # No time stamp: the same backbone gives the same bytes.
-        data = gzip.compress(data, compresslevel=6, mtime=0)
+    data = packed(path, text.encode("ascii"))
     try:
         with atomic(path) as temporary:
             temporary.write_bytes(data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from protgm.data.dataset import Dataset
-from protgm.files import read_json, remove_temporary, write_json
+from protgm.files import check_folder, read_json, remove_temporary, write_json
 from protgm.lock import locked
 from protgm.made import check_apart
 from protgm.stopping import heeded
@@ -50,6 +50,7 @@ def train(config: TrainConfig) -> None:
 
 def _check_sources(config: TrainConfig) -> None:
     """Refuse what a run cannot be made from before it has a folder."""
+    check_folder("out", config.out)
     Dataset.open(config.data, split="train")
     if config.init is not None:
         _check_init(config)

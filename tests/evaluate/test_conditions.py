@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from protgm.cli import main
+from protgm.condition import Motif, Partial, Symmetry, Target
 from protgm.data.folder import read_folder
 from protgm.evaluate import evaluate
 from protgm.evaluate.known import given_from, known_in
 from protgm.metrics import Gate, Subject, measure, registered
+from protgm.sample import SamplerSettings, load
 from protgm.sample.manifest import read_manifest
 from protgm.structure import Backbone, read_structure
 
@@ -61,6 +63,39 @@ def test_a_motif_is_where_its_source_has_it(asked: Path) -> None:
         assert row["junction_angle"] < 40
         assert "target_contacts" not in row
         assert "off_orbit" not in row
+
+
+@pytest.mark.filterwarnings("ignore:length")
+@pytest.mark.parametrize("task", ["site", "ring", "binder", "varied", "plain"])
+def test_backbones_in_memory_are_judged_as_their_files(asked: Path, tmp_path: Path, task: str) -> None:
+    """What comes of `sample` knows what was given of it."""
+    own = EXAMPLES / "1CSP_A.pdb.gz"
+    conditions, length = {
+        "site": (Motif(own, "6,A20-30,8,A46-53,5"), None),
+        "ring": (Symmetry("C3"), 24),
+        "binder": (Target(EXAMPLES / "3wbm.bcif.gz", chains=("A",), hotspots=("A20", "A24"), crop=40), 30),
+        "varied": (Partial(EXAMPLES / "1SHG_A.pdb.gz", 0.8, "A10-20"), None),
+        "plain": (None, 30),
+    }[task]
+    found = load().sample(length, conditions=conditions, settings=SamplerSettings(steps=3), secondary=None)
+    (row,) = evaluate(found, similarity=False, workers=1, progress=False).samples
+    if task == "plain":
+        assert "motif_rmsd" not in row
+        return
+    spec = json.loads((asked / "campaign.json").read_text())["tasks"][task] | {"num": "1"}
+    out = [f"{key}={value}" for key, value in spec.items() if key != "refine"]
+    assert main(["sample", *out, "steps=3", "secondary=null", f"out={tmp_path}", "progress=false", "workers=1"]) == 0
+    (filed,) = evaluate(tmp_path, similarity=False, workers=1, progress=False).samples
+    kinds = {"motif_rmsd", "junction_ok", "hotspots_touched", "target_contacts", "target_clashes", "unit_contacts"}
+    assert kinds & row.keys() == kinds & filed.keys() != set()
+    for key in kinds & row.keys():
+        # Three decimals in a file may turn a contact.
+        assert row[key] == pytest.approx(filed[key], abs=5e-3 if isinstance(row[key], float) else 1)
+    assert row["length"] == filed["length"]
+    assert row["helix"] == pytest.approx(filed["helix"], abs=0.1)
+    # A part of it is judged as what it is.
+    part = found[0].select(np.arange(len(found[0]) // 2))
+    assert evaluate(part, similarity=False, progress=False).samples[0]["length"] <= len(part)
 
 
 def test_figures_of_the_manifest_are_those_of_the_evaluation(asked: Path) -> None:

@@ -29,6 +29,14 @@ def test_letters_and_numbers():
     assert torch.equal(labels, secondary_labels("CCHHH?EE", 8, 5, 9))
 
 
+@pytest.mark.parametrize("text", ["h10e10", "H10,E10", " h10 e10 ", "HHHHHHHHHHEEEEEEEEEE", "h9,h,e9,E"])
+def test_one_request_in_several_spellings(text):
+    check_secondary(text, (20,))
+    assert torch.equal(secondary_labels(text, 20, 0, 0), secondary_labels("H10E10", 20, 0, 0))
+    assert SecondaryStructure(text).text == text.replace(",", "").replace(" ", "").upper()
+    assert SecondaryStructure("Native ").text == "native"
+
+
 def test_nothing_asked():
     assert (secondary_labels(None, 8, 0, 0) == UNKNOWN_STRUCTURE).all()
 

@@ -218,3 +218,23 @@ def test_natives_come_back(native_files, kind, tmp_path):
         path = tmp_path / f"x.{kind}"
         WRITERS[kind](native, path)
         same(read_structure(path), native)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".XZ"])
+@pytest.mark.parametrize("kind", ["pdb", "cif"])
+def test_a_file_is_what_its_ending_says(ending, kind, tmp_path):
+    from protgm.structure.models import write_models
+    from protgm.structure.unpack import packing_of
+
+    backbone = Backbone.from_coords(np.arange(60.0).reshape(5, 4, 3))
+    path = tmp_path / f"a.{kind}{ending}"
+    (backbone.to_pdb if kind == "pdb" else backbone.to_cif)(path)
+    first = path.read_bytes()
+    assert packing_of(first) == {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}[ending.lower()]
+    assert np.allclose(read_structure(path).coords, backbone.coords, atol=1e-3)
+    (backbone.to_pdb if kind == "pdb" else backbone.to_cif)(path)
+    assert path.read_bytes() == first
+    write_models([backbone, backbone], tmp_path / f"m.pdb{ending}")
+    assert len(read_structure(tmp_path / f"m.pdb{ending}", model=1)) == 5
+    with pytest.raises(StructureError, match=r"zstd is not written; \.gz, \.bz2 and \.xz are"):
+        backbone.to_pdb(tmp_path / "a.pdb.zst")
