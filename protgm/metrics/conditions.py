@@ -81,7 +81,7 @@ def _(s: Subject) -> At | None:
 def _touching(s: Subject, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], *, atoms: bool) -> NDArray[np.bool_]:
     """Which pairs of residues are in contact by CB, or, if ``atoms``, by any backbone atoms: (ours, theirs)."""
     cb = ideal.beta_carbons(s.coords)
-    near = cdist(cb[ours], cb[theirs]) < TOUCH
+    near: NDArray[np.bool_] = cdist(cb[ours], cb[theirs]) < TOUCH
     if atoms:
         close = cdist(s.coords[ours].reshape(-1, 3), s.coords[theirs].reshape(-1, 3)) < TOUCH_ATOMS
         near |= close.reshape(int(ours.sum()), 4, -1, 4).any(axis=(1, 3))
@@ -161,4 +161,5 @@ def _(s: Subject) -> int | None:
 
 def _apart(units: NDArray[np.float64]) -> NDArray[np.float64]:
     """CA distances of the first unit to the others."""
-    return cdist(units[0, :, 1], units[1:, :, 1].reshape(-1, 3))
+    distances: NDArray[np.float64] = cdist(units[0, :, 1], units[1:, :, 1].reshape(-1, 3))
+    return distances

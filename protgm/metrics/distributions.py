@@ -128,7 +128,8 @@ def _gaussian_kernel(x: NDArray[np.float64]) -> NDArray[np.float64]:
     square = (x**2).sum(axis=1)
     d2 = np.maximum(square[:, None] + square[None, :] - 2 * x @ x.T, 0.0)
     width = np.median(d2[np.triu_indices(len(x), k=1)]) if len(x) > 1 else 1.0
-    return np.exp(-d2 / (2 * max(float(width), 1e-12)))
+    kernel: NDArray[np.float64] = np.exp(-d2 / (2 * max(float(width), 1e-12)))
+    return kernel
 
 
 def match_lengths(
@@ -190,10 +191,10 @@ def compare(samples: Features, natives: Features, *, draws: int = 200, seed: int
     dihedrals = np.concatenate((samples.dihedrals, natives.dihedrals))
     states = np.concatenate((samples.secondary, natives.secondary))
 
-    def histogram(table: NDArray[np.floating]) -> Callable[[NDArray[np.floating], NDArray[np.floating]], float]:
+    def histogram(table: NDArray[np.floating]) -> Callable[[NDArray[np.integer], NDArray[np.integer]], float]:
         return lambda a, b: jensen_shannon(table[a].sum(axis=0), table[b].sum(axis=0))
 
-    measures: dict[str, Callable[[NDArray[np.floating], NDArray[np.floating]], float]] = {
+    measures: dict[str, Callable[[NDArray[np.integer], NDArray[np.integer]], float]] = {
         "dihedrals_js": histogram(dihedrals),
         "secondary_js": histogram(states),
         "shape_mmd": lambda a, b: mmd(kernels["shape_mmd"], a, b),

@@ -198,7 +198,8 @@ def _(s: Subject) -> At:
 
 
 def _twist(s: Subject) -> NDArray[np.floating]:
-    return np.minimum(s.peptides.omega, 180 - s.peptides.omega)
+    off: NDArray[np.floating] = np.minimum(s.peptides.omega, 180 - s.peptides.omega)
+    return off
 
 
 @metric("twisted", "share of peptides neither trans nor cis", unit="share", good="low", at_most=0.03)
@@ -216,7 +217,8 @@ def _(s: Subject) -> float:
 
 
 def _c_o(s: Subject) -> NDArray[np.float64]:
-    return np.abs(norm(s.coords[s.made, 3] - s.coords[s.made, 2]) - ideal.C_O)
+    off: NDArray[np.float64] = np.abs(norm(s.coords[s.made, 3] - s.coords[s.made, 2]) - ideal.C_O)
+    return off
 
 
 @metric("co_mad", f"mean deviation of C-O bonds from {ideal.C_O} A", unit="A", good="low")

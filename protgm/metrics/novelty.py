@@ -50,7 +50,8 @@ class Nearest:
 
 
 def _present(ca: NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.asarray(ca, dtype=np.float32)[np.isfinite(ca).all(axis=-1)]
+    known: NDArray[np.float32] = np.asarray(ca, dtype=np.float32)[np.isfinite(ca).all(axis=-1)]
+    return known
 
 
 def _candidates(

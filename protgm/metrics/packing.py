@@ -29,7 +29,8 @@ def _near(points: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
     """Pairs of rows closer than ``reach``, shape (P, 2), first index below second."""
     if len(points) < 2:
         return np.zeros((0, 2), dtype=np.int64)
-    return cKDTree(points).query_pairs(reach, output_type="ndarray")
+    pairs: NDArray[np.int64] = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    return pairs
 
 
 @dataclass(frozen=True, eq=False)

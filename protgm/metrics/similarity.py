@@ -69,7 +69,8 @@ def _chain(ca: ArrayLike, name: str) -> NDArray[np.float32]:
         raise ValueError(f"{name}: the position of residue {row} (from 0) is infinite; mark a missing residue with NaN")
     x = x[~np.isnan(x).any(axis=1)]
     # Far from the origin float32 would lose digits.
-    return (x - x.mean(axis=0, dtype=np.float64)).astype(np.float32) if len(x) else x.astype(np.float32)
+    chain: NDArray[np.float32] = (x - x.mean(axis=0, dtype=np.float64) if len(x) else x).astype(np.float32)
+    return chain
 
 
 def _score_chunk(pairs: Sequence[Pair]) -> list[tuple[float, ...]]:

@@ -29,7 +29,7 @@ from protgm.matching.geodesic import RotationGeodesicPath
 from protgm.matching.kappa import ExponentialKappa
 from protgm.matching.mixture import MixturePath
 from protgm.matching.predictions import FiniteData, Known
-from protgm.matching.protocols import Path, Predictor, ScorePath
+from protgm.matching.protocols import Predictor, ScorePath
 from protgm.matching.schedules import Cosine, VarianceExploding, VariancePreserving
 from protgm.matching.simulate import Adaptive, Euler, Fixed, Heun, Midpoint, Solver
 from protgm.matching.so3_heat import HeatKernelPath
@@ -211,7 +211,7 @@ def rotations(samples: int, steps: int) -> Iterator[Case]:
 
 def _turning(
     label: str,
-    path: Path,
+    path: AntipodalVMFPath | HeatKernelPath | RotationGeodesicPath,
     fixed: Fixed,
     noise: Callable[[Tensor], Tensor] | None,
     cdf: Callable[[Tensor], Tensor],
