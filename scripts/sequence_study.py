@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _options import options
 
 from protgm.condition import Sequence as Given
+from protgm.condition.source import tokens_to_letters
 from protgm.design.base import Designer
 from protgm.design.mpnn import ProteinMPNN
 from protgm.metrics import Gate, Subject, measure
@@ -70,24 +72,25 @@ def likelihoods(rows: Sequence[tuple[Backbone, str]], designers: dict[str, Desig
         print(f"| {name} | {interval(scores)} | {interval(same)} |", flush=True)
 
 
-def cogeneration(model: BackboneModel, options: dict[str, str], designers: dict[str, Designer]) -> None:
+def cogeneration(model: BackboneModel, asked: dict[str, str], designers: dict[str, Designer]) -> None:
     """Backbones and types made together."""
-    settings = SamplerSettings(steps=int(options["steps"]), cogenerate=True)
-    asked = with_labels(None, "native")
-    items = requested(asked, options["length"], int(options["num"]), 0)
-    made = [one.backbone for one in model.generate(items, conditions=asked, settings=settings)]
-    plain = SamplerSettings(steps=int(options["steps"]))
-    alone = [one.backbone for one in model.generate(items, conditions=asked, settings=plain)]
+    settings = SamplerSettings(steps=int(asked["steps"]), cogenerate=True)
+    conditions = with_labels(None, "native")
+    items = requested(conditions, asked["length"], int(asked["num"]), 0)
+    made = [one.backbone for one in model.generate(items, conditions=conditions, settings=settings)]
+    plain = SamplerSettings(steps=int(asked["steps"]))
+    alone = [one.backbone for one in model.generate(items, conditions=conditions, settings=plain)]
     print("| 100-mers | gate | Ramachandran | Rg |\n|---|---|---|---|")
     for name, group in (("with their types", made), ("alone", alone)):
         found = [measure(Subject(one)) for one in group]
         gate = interval([float(not Gate().check(one)) for one in found])
         rama, radius = (interval([getattr(f, key) for f in found]) for key in ("rama_favoured", "rg_ratio"))
         print(f"| {name} | {gate} | {rama} | {radius} |")
-    if options["data"]:
+    if asked["data"]:
         from protgm.data import Dataset
 
-        theirs = shares(example.sequence for example in Dataset.open(options["data"], split="train"))
+        natives = Dataset.open(asked["data"], split="train")
+        theirs = shares(tokens_to_letters(example.sequence.tolist()) for example in natives)
         ours = shares(one.sequence for one in made)
         print("\n| | " + " | ".join(LETTERS) + " |\n|" + "---|" * 21)
         for name, row in (("natives", theirs), ("made", ours)):
@@ -114,30 +117,25 @@ def folding(model: BackboneModel, natives: Sequence[Backbone], steps: int) -> No
 
 def main(arguments: Sequence[str]) -> None:
     """Make one of the tables."""
-    options = {"what": "cogeneration", "length": "100", "num": "64", "steps": "40", "checkpoint": "", "data": ""}
-    options |= {"natives": "data/examples"}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in options:
-            raise SystemExit(f"{key}: no such option; there are {', '.join(options)}")
-        options[key] = value
+    defaults = {"what": "cogeneration", "length": "100", "num": "64", "steps": "40", "checkpoint": "", "data": ""}
+    asked = options(arguments, defaults | {"natives": "data/examples"})
     torch.set_num_threads(1)
-    model = load(options["checkpoint"] or None)
-    own, corrected = (OwnDesigner(options["checkpoint"] or None) for _ in range(2))
+    model = load(asked["checkpoint"] or None)
+    own, corrected = (OwnDesigner(asked["checkpoint"] or None) for _ in range(2))
     corrected.sampler = replace(corrected.sampler, sequence_noise=1.0)
     designers: dict[str, Designer] = {
         "ProteinMPNN": ProteinMPNN(),
         "protgm": own,
         "protgm, with a corrector": corrected,
     }
-    if options["what"] == "cogeneration":
-        cogeneration(model, options, designers)
+    if asked["what"] == "cogeneration":
+        cogeneration(model, asked, designers)
         return
-    natives = [read_structure(path) for path in sorted(Path(options["natives"]).glob("*.pdb.gz"))]
-    if options["what"] == "inverse":
+    natives = [read_structure(path) for path in sorted(Path(asked["natives"]).glob("*.pdb.gz"))]
+    if asked["what"] == "inverse":
         likelihoods([(native, native.sequence) for native in natives], designers, designers["ProteinMPNN"])
-    elif options["what"] == "folding":
-        folding(model, natives, int(options["steps"]))
+    elif asked["what"] == "folding":
+        folding(model, natives, int(asked["steps"]))
     else:
         raise SystemExit(f"what={options['what']}: there are cogeneration, inverse, folding")
 

@@ -61,7 +61,7 @@ class Distance:
 class Distances(Condition):
     """CA atoms of pairs of residues within bounds: steered, not exact.
 
-    While it is early the predicted positions of both residues are moved to where the bounds hold, half of the way each
+    At every step the predicted positions of both residues are moved to where the bounds hold, half of the way each
     (all of it where the other one is given), residues next to them along the chain with them, less the further they
     are: a network takes one residue out of line for noise.
 
@@ -78,7 +78,7 @@ class Distances(Condition):
     """
 
     pairs: tuple[Distance, ...]
-    until: float = 0.9
+    until: float = 1.0
     rank: int = field(default=4, init=False, repr=False)
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:

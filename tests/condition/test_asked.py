@@ -78,7 +78,7 @@ def test_an_assembly(ask, tmp_path):
 
 def test_distances(ask, tmp_path):
     (row,) = ask("length=12", "distances=A1-A12:8,A2-A9:6-12")
-    assert row["conditions"][-1] == {"condition": "Distances", "pairs": ["A1-A12:8", "A2-A9:6-12"], "until": 0.9}
+    assert row["conditions"][-1] == {"condition": "Distances", "pairs": ["A1-A12:8", "A2-A9:6-12"], "until": 1.0}
 
 
 def test_a_binder(ask, tmp_path):
