@@ -26,9 +26,9 @@ PATHS = (
     "source", "spec", "start", "target",
 )  # fmt: skip
 TEXTS = (
-    "base", "chains", "clustering", "contig", "device", "export", "fixed", "format", "generator", "hotspots", "method",
-    "model", "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command", "secondary", "shard",
-    "shell", "split", "strategy", "symmetry",
+    "base", "chains", "clustering", "contig", "device", "distances", "export", "fixed", "format", "generator",
+    "hotspots", "method", "model", "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command",
+    "secondary", "shard", "shell", "split", "strategy", "symmetry",
 )  # fmt: skip
 #: Keys that are true or false, or else text.
 SWITCHES = ("sequence",)

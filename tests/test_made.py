@@ -289,33 +289,3 @@ def test_lists_name_files_below_their_folder_only(tmp_path):
 def test_places_that_are_not_there_are_not_the_same(tmp_path):
     check_apart("out", tmp_path / "a", tmp_path / "a")
     check_outputs([tmp_path / "a"], [tmp_path / "a"])
-
-
-@pytest.mark.parametrize("below", ["", "/inside/it"])
-@pytest.mark.parametrize(
-    "command", ["evaluate {folder}", "design {folder}", "prepare source={folder}", "sample num=1", "check num=1",
-                "train steps=1 data={folder}", "score {folder}"],
-)  # fmt: skip
-def test_a_file_in_the_place_of_a_folder_is_named(command, below, folder, capsys):
-    """Before anything is computed."""
-    if command.startswith("score"):
-        below = below or "/scores.csv"
-    taken = folder / "a.txt"
-    taken.write_text("mine")
-    arguments = command.format(folder=folder).split()
-    assert main([*arguments, f"out={taken}{below}"]) == 1
-    told = capsys.readouterr().err.strip()
-    assert told.startswith(f"protgm: out={taken}")
-    assert told.endswith("is a file; a folder is wanted")
-    assert taken.read_text() == "mine"
-
-
-@pytest.mark.parametrize(("setting", "message"), [
-    ("device=gpu", "device=gpu: cannot be used"), ("device=cuda:7", "there are cpu"),
-    ("checkpoint=nowhere.safetensors", "nowhere.safetensors"),
-])  # fmt: skip
-def test_check_looks_at_the_means_too(setting, message, tmp_path, capsys):
-    assert main(["check", "num=1", setting, f"out={tmp_path}"]) == 1
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
