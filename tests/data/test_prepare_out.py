@@ -80,7 +80,7 @@ def test_a_lock_is_free_again_afterwards(tmp_path):
 def test_out_that_cannot_be_written_to(few, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ValueError, match="cannot be written to"):
+    with pytest.raises(ValueError, match="is a file; a folder is wanted"):
         quiet(few, file)
 
 
