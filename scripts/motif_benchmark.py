@@ -59,7 +59,13 @@ def likelihood(backbone: Backbone, layout: Layout, designer: Designer) -> float:
 
 
 def row(
-    path: Path, model: BackboneModel, num: int, settings: SamplerSettings, save: str, designs: int
+    path: Path,
+    model: BackboneModel,
+    num: int,
+    settings: SamplerSettings,
+    save: str,
+    designs: int,
+    designer: Designer | None,
 ) -> tuple[str, float, bool]:
     """A line of the table, the share that passes, and whether one does."""
     condition = with_labels(problem(path), "native")
@@ -73,7 +79,6 @@ def row(
     passed = [not Gate().check(report) for report in reports]
     rmsd = max(report.motif_rmsd for report in reports)
     joined = [report.junction_ok for report in reports if report.get("junction_ok") is not None]
-    designer = ProteinMPNN() if designs else None
     likely = [likelihood(one.backbone, one.layout, designer) for one in made[:designs] if designer]
     groups = {}
     for one in made:
@@ -104,7 +109,8 @@ def main(arguments: Sequence[str]) -> None:
     asked = options(arguments, defaults)
     torch.set_num_threads(1)
     model = load(asked["checkpoint"] or None)
-    settings = SamplerSettings(steps=int(asked["steps"]))
+    settings, designs = SamplerSettings(steps=int(asked["steps"])), int(asked["designs"])
+    designer = ProteinMPNN() if designs else None
     heads = (
         "problem, residues, gate, RMSD, junctions, CA clashes, Ramachandran, helix, strand, clusters, MPNN, s/sample"
     )
@@ -114,7 +120,7 @@ def main(arguments: Sequence[str]) -> None:
     for path in sorted(Path(asked["problems"]).glob("*.pdb")):
         if asked["only"] and path.stem not in asked["only"].split(","):
             continue
-        line, share, one = row(path, model, int(asked["num"]), settings, asked["save"], int(asked["designs"]))
+        line, share, one = row(path, model, int(asked["num"]), settings, asked["save"], designs, designer)
         lines.append(line)
         passed.append(share)
         solved.append(one)

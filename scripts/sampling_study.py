@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _options import options
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from protgm.allocator import keep_freed_memory
 from protgm.condition.secondary import NATIVE
@@ -78,8 +78,9 @@ class Variant:
         return cls(parts[0], parts[1], secondary)
 
 
-def interval(values: NDArray[np.floating], statistic: Callable[[NDArray], float] = np.nanmean) -> str:
+def interval(values: ArrayLike, statistic: Callable[[NDArray], float] = np.nanmean) -> str:
     """A statistic over samples with half the width of its 95 % bootstrap interval."""
+    values = np.asarray(values, dtype=float)
     rng = np.random.default_rng(0)
     draws = [statistic(values[rng.integers(len(values), size=len(values))]) for _ in range(1000)]
     low, high = np.percentile(draws, (2.5, 97.5))

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _options import options
+from sampling_study import interval
 
 from protgm.condition import Sequence as Given
 from protgm.condition.source import tokens_to_letters
@@ -37,14 +38,6 @@ from protgm.sample.settings import SamplerSettings
 from protgm.structure import Backbone, read_structure
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-
-
-def interval(values: Sequence[float]) -> str:
-    """Mean with half the width of its 95 % bootstrap interval."""
-    found, rng = np.asarray(values, dtype=float), np.random.default_rng(0)
-    means = found[rng.integers(len(found), size=(2000, len(found)))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return f"{found.mean():.3f} ± {(high - low) / 2:.3f}"
 
 
 def shuffled(sequence: str, seed: int) -> str:

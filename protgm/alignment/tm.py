@@ -19,7 +19,7 @@ from protgm.alignment.pairs import RADII, Pairs, d0
 from protgm.alignment.search import Superposed, search, squared_distances
 from protgm.checks import points
 
-__all__ = ["SHORTEST", "tm_scores"]
+__all__ = ["SHORTEST", "check_pairs", "tm_scores"]
 
 #: Residues: of fewer, d0 of the TM-score has no meaning.
 SHORTEST = 5
@@ -33,6 +33,18 @@ _LIKE_GAP = -1.0  # where secondary structure counts
 _ROUNDS, _LAST_ROUNDS = 5, 12
 _STEP, _LAST_STEP = 40, 8  # residues between superpositions to begin with; finer for the last alignment
 _RESIDUES = 16_000  # of the first chains that are aligned together
+
+
+def check_pairs(name: str, pairs: Sequence[Sequence[object]]) -> None:
+    """Refuse what is no list of pairs.
+
+    Raises
+    ------
+    ValueError
+        Which names the argument.
+    """
+    if not isinstance(pairs, Sequence) or not all(np.iterable(pair) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"{name}: a list of pairs of CA positions is wanted, got {type(pairs).__name__}")
 
 
 def tm_scores(chains: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.float64]:
@@ -53,8 +65,7 @@ def tm_scores(chains: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]])
     ValueError
         If positions have another shape or are not finite.
     """
-    if not isinstance(chains, Sequence) or not all(np.iterable(pair) and len(pair) == 2 for pair in chains):
-        raise ValueError(f"chains: a list of pairs of CA positions is wanted, got {type(chains).__name__}")
+    check_pairs("chains", chains)
     for k, (a, b) in enumerate(chains):
         points(f"first of pair {k}", a, "L", 3, missing=False)
         points(f"second of pair {k}", b, "L", 3, missing=False)

@@ -98,7 +98,7 @@ class Distances(Condition):
         for row, sites in enumerate(layout.each):
             known = layout.known[row]
             for pair in self.pairs:
-                ends = [_places(sites, label)[0] for label in (pair.first, pair.second)]
+                ends = [_labels(sites, label).index(label) for label in (pair.first, pair.second)]
                 apart = places[row, ends[0]] - places[row, ends[1]]
                 length = apart.norm().clamp_min(1e-3)
                 # How much longer the way between the two has to be.
@@ -144,20 +144,20 @@ def parse_distances(text: str) -> tuple[Distance, ...]:
     return tuple(found)
 
 
-def _places(sites: Sequence[Site], label: str) -> list[int]:
-    """Places of the residues with a label: one, or all copies of a given one."""
-    if label.startswith("@"):
-        return [place for place, site in enumerate(sites) if site.source == label[1:]]
-    return [place for place, site in enumerate(sites) if site.label == label]
+def _labels(sites: Sequence[Site], like: str) -> list[str]:
+    """What residues are called in the way that a label is written; empty where that is nothing."""
+    if like.startswith("@"):
+        return [site.source and f"@{site.source}" for site in sites]
+    return [site.label for site in sites]
 
 
 def _place(layout: Layout, label: str, pair: Distance) -> int:
-    """The first of them; refused where there is none."""
-    if found := _places(layout.sites, label):
-        return found[0]
-    given = label.startswith("@")
-    labels = [f"@{site.source}" if given else site.label for site in layout.sites if site.source or not given]
-    there = f"there are {labels[0]} to {labels[-1]}" if labels else "no residue is given from a file"
+    """The first residue of a label: of copies of a given one the first unit's."""
+    labels = _labels(layout.sites, label)
+    if label in labels:
+        return labels.index(label)
+    named = list(filter(None, labels))
+    there = f"there are {named[0]} to {named[-1]}" if named else "no residue is given from a file"
     raise ValueError(f"distances={pair}: there is no residue {label}; {there}")
 
 

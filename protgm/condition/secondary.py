@@ -64,9 +64,8 @@ class SecondaryStructure(Condition):
     ----------
     text : str
         One letter per new residue (H helix, E strand, C coil, ? free), or with numbers (``C3H14C4E6``), in capitals or
-        not; or
-        ``native``: the labels of some native, another one for each sample, nothing where no native has about that
-        length.
+        not; or ``native``: the labels of some native, another one for each sample, nothing where no native has about
+        that length.
     """
 
     text: str = NATIVE

@@ -28,8 +28,9 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ValueError
-        If it is a file, or not there.
+        If it is no path, a file, or not there.
     """
+    check_path("folder", folder)
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"{folder}: is a file; name the folder that it is in ({folder.parent})")
@@ -48,7 +49,6 @@ def structure_files(folder: str | os.PathLike[str], *, recursive: bool = False) 
     ValueError
         If the folder is not there or holds none.
     """
-    check_path("folder", folder)
     folder = existing_folder(folder)
 
     def structures(paths: Iterable[Path]) -> list[Path]:
@@ -94,8 +94,7 @@ def read_folder(
     ValueError
         If no file can be read.
     """
-    check_path("folder", folder)
-    folder = Path(folder)
+    folder = existing_folder(folder)
     backbones: list[Backbone] = []
     failed: list[tuple[str, str]] = []
     taken: set[str] = set()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protgm.alignment.tm import SHORTEST, tm_scores
+from protgm.alignment.tm import SHORTEST, check_pairs, tm_scores
 from protgm.checks import points, whole
 from protgm.metrics.metric import Metric, register
 from protgm.workers import chunked_map
@@ -110,8 +110,7 @@ def tm_pairs(
     ValueError
         As `tm_score`.
     """
-    if not isinstance(pairs, Sequence) or not all(np.iterable(pair) and len(pair) == 2 for pair in pairs):
-        raise ValueError(f"pairs: a list of pairs of CA positions is wanted, got {type(pairs).__name__}")
+    check_pairs("pairs", pairs)
     checked: dict[int, NDArray[np.float32]] = {}
     chains: list[Pair] = []
     for k, (first, second) in enumerate(pairs):

@@ -107,23 +107,24 @@ def run(spec: str | None, settings: Mapping[str, Any]) -> int:
     return 1 if bad else 0
 
 
-def _check_means(config: SampleConfig) -> None:
-    """Refuse a folder, a device or weights that are not to be had."""
+def _check_means(config: SampleConfig, read: set[str]) -> None:
+    """Refuse a folder, a device or weights that are not to be had; weights that were ``read`` before are."""
     check_folder("out", config.out)
     if config.device is not None:
         usable_device(config.device)
-    if config.checkpoint is not None:
+    if config.checkpoint is not None and config.checkpoint not in read:
         load_model(config.checkpoint)
+        read.add(config.checkpoint)
 
 
 def check(spec: str | None, settings: Mapping[str, Any]) -> int:
     """Print what would be made, or what is wrong with the request; nothing is computed."""
-    status = 0
+    status, read = 0, set[str]()
     for name, own in read_tasks(spec, settings).items():
         try:
             config = build(SampleConfig, own)
             conditions, items = config.request()
-            _check_means(config)
+            _check_means(config, read)
         except (ValueError, OSError) as error:
             if spec is None:
                 raise

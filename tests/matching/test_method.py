@@ -46,27 +46,6 @@ def index(count: int, generator: torch.Generator | None = None) -> torch.Tensor:
     return torch.multinomial(SHARES, count, replacement=True, generator=generator)
 
 
-class Net(nn.Module):
-    """A perceptron of a flattened (x, t), tokens one-hot, angles as circles, giving ``size`` numbers per element."""
-
-    def __init__(
-        self, inputs: int, size: int, elements: tuple[int, ...] = (), tokens: int = 0, angles: bool = False
-    ) -> None:
-        super().__init__()
-        self.elements, self.size, self.tokens, self.angles = elements, size, tokens, angles
-        outputs = size * max(1, torch.Size(elements).numel())
-        self.layers = nn.Sequential(
-            nn.Linear(inputs + 3, 96), nn.SiLU(), nn.Linear(96, 96), nn.SiLU(), nn.Linear(96, outputs)
-        )
-
-    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        flat = nn.functional.one_hot(x, self.tokens).float() if self.tokens else x
-        flat = torch.cat((flat.cos(), flat.sin()), -1) if self.angles else flat
-        times = torch.stack((t, t * t, torch.sqrt(1 - t)), -1)
-        out = self.layers(torch.cat((flat.flatten(1), times), -1))
-        return out.reshape(len(x), *self.elements, self.size)
-
-
 def fit(model: GeneratorMatching, data, steps: int = 500, batch: int = 256, **known) -> GeneratorMatching:
     """Adam with a cosine decay."""
     optimiser = torch.optim.Adam(model.parameters(), lr=4e-3)
@@ -142,9 +121,11 @@ def some(*methods, slow=()):
 
 @pytest.mark.parametrize("method", some(*METHODS, slow=("score", "diffusion", "jump")))
 @pytest.mark.slow
-def test_every_method_learns_three_modes_of_the_line(method):
+def test_every_method_learns_three_modes_of_the_line(method, perceptron):
     torch.manual_seed(0)
-    model = GeneratorMatching(LINE, Net(1, output_size(LINE, method, (1,))), method=method, shape=(1,), spread=1.7)
+    model = GeneratorMatching(
+        LINE, perceptron(1, output_size(LINE, method, (1,))), method=method, shape=(1,), spread=1.7
+    )
     fit(model, on_line, 500)
     x, exact = model.sample(4_000, steps=80, source=source(1)), on_line(20_000, source(2))
     assert x.shape == (4_000, 1)
@@ -164,9 +145,9 @@ def test_one_network_serves_every_generator_of_its_heads():
 
 @pytest.mark.parametrize("method", some("flow", "diffusion", "jump", "superposition", slow=("flow", "superposition")))
 @pytest.mark.slow
-def test_rotations_keep_the_weights_of_their_modes(method):
+def test_rotations_keep_the_weights_of_their_modes(method, perceptron):
     torch.manual_seed(2)
-    model = GeneratorMatching(TURN, Net(9, output_size(TURN, method, (3, 3))), method=method, shape=(3, 3))
+    model = GeneratorMatching(TURN, perceptron(9, output_size(TURN, method, (3, 3))), method=method, shape=(3, 3))
     fit(model, lambda n: TURNS[index(n)], 500)
     x = model.sample(1_500, steps=50, source=source(5))
     away = torch.stack([so3.angle(so3.relative(x, m.expand_as(x))) for m in TURNS])
@@ -193,10 +174,10 @@ def test_the_heat_kernel_runs_on_either_of_its_heads(method):
 
 
 @pytest.mark.parametrize("path", [MaskingPath(3), UniformPath(3)], ids=["masking", "uniform"])
-def test_strings_keep_their_joint_law(path):
+def test_strings_keep_their_joint_law(path, perceptron):
     torch.manual_seed(4)
     words = torch.tensor([[0, 1, 2, 0], [2, 1, 0, 2], [1, 1, 1, 1]])
-    net = Net(4 * path.space.states, output_size(path, "jump", (4,)), (4,), path.space.states)
+    net = perceptron(4 * path.space.states, output_size(path, "jump", (4,)), (4,), path.space.states)
     model = fit(GeneratorMatching(path, net, method="jump", shape=(4,)), lambda n: words[index(n)], 400)
     x = model.sample(4_000, steps=60, source=source(7))
     same = (x[:, None] == words).all(-1)
@@ -205,7 +186,7 @@ def test_strings_keep_their_joint_law(path):
 
 
 @pytest.mark.parametrize("space", some("torus", "plane", slow=("plane",)))
-def test_a_mixture_path_jumps_whole_points(space):
+def test_a_mixture_path_jumps_whole_points(space, perceptron):
     torch.manual_seed(5)
     if space == "torus":
         path = MixturePath(Torus(), lambda n, generator: Torus().uniform((*n, 2), generator=generator))
@@ -216,8 +197,8 @@ def test_a_mixture_path_jumps_whole_points(space):
     def data(count, generator=None):
         return centres[index(count, generator)] + 0.1 * torch.randn(count, 2, generator=generator)
 
-    net = Net(4, output_size(path, "jump", (2,)), angles=True) if space == "torus" else None
-    model = GeneratorMatching(path, net or Net(2, output_size(path, "jump", (2,))), method="jump", shape=(2,))
+    net = perceptron(4, output_size(path, "jump", (2,)), angles=True) if space == "torus" else None
+    model = GeneratorMatching(path, net or perceptron(2, output_size(path, "jump", (2,))), method="jump", shape=(2,))
     x = fit(model, data, 500).sample(2_000, steps=40, source=source(8))
     away = torch.cdist(x, centres)
     assert (away.min(1).values < 0.6).float().mean() > 0.85
@@ -226,12 +207,12 @@ def test_a_mixture_path_jumps_whole_points(space):
 
 @pytest.mark.parametrize("method", some("flow", "superposition", slow=("flow",)))
 @pytest.mark.slow
-def test_a_product_keeps_its_components_together(method):
+def test_a_product_keeps_its_components_together(method, perceptron):
     """A position and the letter that belongs to it; tokens jump whatever the word."""
     torch.manual_seed(6)
     path = ProductPath((LINE, MaskingPath(3)))
     sizes = output_size(path, method, ((1,), ()))
-    net = Net(5, sum(sizes))
+    net = perceptron(5, sum(sizes))
 
     def both(x, t):
         joined = torch.cat((x[0], nn.functional.one_hot(x[1], 4).float()), -1)
@@ -251,31 +232,33 @@ def test_a_product_keeps_its_components_together(method):
     assert (torch.bincount(letter, minlength=3) / len(letter) - SHARES).abs().max() < 0.06
 
 
-def test_point_sets_and_geodesics_flow():
+def test_point_sets_and_geodesics_flow(perceptron):
     torch.manual_seed(7)
     shapes = torch.randn(3, 4, 3, generator=source(10))
     shapes = shapes - shapes.mean(1, keepdim=True)
     path = GaussianPath(space=CentredPoints())
-    model = GeneratorMatching(path, Net(12, 3, (4,)), method="flow", shape=(4, 3))
+    model = GeneratorMatching(path, perceptron(12, 3, (4,)), method="flow", shape=(4, 3))
     x = fit(model, lambda n: shapes[index(n)], 400).sample(1_000, steps=40, source=source(11))
     found = (x[:, None] - shapes).square().sum((-1, -2)).argmin(1)
     assert (torch.bincount(found, minlength=3) / len(x) - SHARES).abs().max() < 0.08
     assert x.mean(1).abs().max() < 1e-5
     path = GeodesicPath(Torus(), lambda n, generator: Torus().uniform((*n, 1), generator=generator))
     model = fit(
-        GeneratorMatching(path, Net(2, 1, angles=True), method="flow", shape=(1,)), lambda n: MODES[index(n)], 500
+        GeneratorMatching(path, perceptron(2, 1, angles=True), method="flow", shape=(1,)),
+        lambda n: MODES[index(n)],
+        500,
     )
     found = (model.sample(1_000, steps=40, source=source(12)) - MODES.T).abs().argmin(1)
     assert (torch.bincount(found, minlength=3) / 1_000 - SHARES).abs().max() < 0.1
 
 
 @pytest.mark.slow
-def test_a_coupled_flow_and_a_bridge_are_trained_and_start_from_given_noise():
+def test_a_coupled_flow_and_a_bridge_are_trained_and_start_from_given_noise(perceptron):
     torch.manual_seed(8)
-    model = GeneratorMatching(LINE, Net(1, 1), method="flow", shape=(1,))
+    model = GeneratorMatching(LINE, perceptron(1, 1), method="flow", shape=(1,))
     assert model.loss(on_line(64), noise=torch.randn(64, 1)).isfinite()
     path = SchroedingerBridgePath(0.5)
-    model = GeneratorMatching(path, Net(1, output_size(path, "diffusion", (1,))), method="diffusion", shape=(1,))
+    model = GeneratorMatching(path, perceptron(1, output_size(path, "diffusion", (1,))), method="diffusion", shape=(1,))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(400):
         noise, data = couplings.optimal(torch.rand(128, 1) * 2 - 1, on_line(128))

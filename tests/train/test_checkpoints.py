@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from protgm.model import Denoiser
 from protgm.train import train
 from protgm.train.checkpoint import Damaged, latest_checkpoint, load_checkpoint, save_checkpoint
 from protgm.train.optim import EMA, make_optimizer
-
-
-def curve(folder: str) -> list[tuple[int, float]]:
-    with open(Path(folder) / "train.csv", newline="") as file:
-        return [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
-
-
-def weights(folder: str) -> dict[str, torch.Tensor]:
-    checkpoint = latest_checkpoint(Path(folder))
-    assert checkpoint is not None
-    # Copies: what is loaded is a view of the file, which some tests damage.
-    return {name: tensor.clone() for name, tensor in load_file(checkpoint / "model.safetensors").items()}
 
 
 def damage(checkpoint: Path, how: str) -> None:
@@ -54,7 +40,7 @@ def test_damage_is_found(small_config, tmp_path, how):
     assert str(error.value).isprintable()
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(config, capsys):
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(config, capsys, curve, weights):
     train(replace(config, steps=2, log_every=1))
     train(replace(config, steps=4, log_every=1))
     whole = weights(config.out)

@@ -24,20 +24,8 @@ from protgm.weights import save_weights
 
 
 @pytest.fixture
-def config(example_dataset, small_config, tmp_path) -> TrainConfig:
-    return TrainConfig(
-        data=str(example_dataset),
-        out=str(tmp_path / "run"),
-        steps=4,
-        tokens=256,
-        model=small_config,
-        precision="fp32",
-        log_every=1,
-        sample_lengths=(16,),
-        sample_num=1,
-        sample_steps=2,
-        schedule=Schedule(warmup_steps=0, decay_share=0.0),
-    )
+def config(config) -> TrainConfig:
+    return replace(config, steps=4, log_every=1, schedule=Schedule(warmup_steps=0, decay_share=0.0))
 
 
 def contents(config: TrainConfig) -> dict[str, bytes]:

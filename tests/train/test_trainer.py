@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -15,7 +14,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 import protgm
 from protgm.lock import locked
@@ -26,19 +24,7 @@ from protgm.train.optim import Schedule
 from protgm.train.trainer import Trainer
 
 
-def curve(folder: str) -> list[tuple[int, float]]:
-    with open(Path(folder) / "train.csv", newline="") as file:
-        return [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
-
-
-def weights(folder: str) -> dict[str, torch.Tensor]:
-    checkpoint = latest_checkpoint(Path(folder))
-    assert checkpoint is not None
-    # Copies: what is loaded is a view of the file, which some tests damage.
-    return {name: tensor.clone() for name, tensor in load_file(checkpoint / "model.safetensors").items()}
-
-
-def test_a_run_leaves_what_is_promised(config):
+def test_a_run_leaves_what_is_promised(config, curve):
     train(config)
     run = Path(config.out)
     assert [step for step, _ in curve(config.out)] == [2, 4, 6]
@@ -50,7 +36,7 @@ def test_a_run_leaves_what_is_promised(config):
         assert len(model.sample(length=16, num=1)[0]) == 16
 
 
-def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path):
+def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path, curve, weights):
     train(config)
     parts = replace(config, out=str(tmp_path / "parts"))
     for steps in (2, 3, 6):
@@ -60,7 +46,7 @@ def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path)
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_training_lowers_the_loss(config):
+def test_training_lowers_the_loss(config, curve):
     train(replace(config, steps=60, log_every=10, schedule=Schedule(peak=3e-3, warmup_steps=5)))
     losses = [loss for _, loss in curve(config.out)]
     assert losses[-1] < 0.75 * losses[0]
@@ -97,7 +83,7 @@ def test_long_chains_attend_to_neighbours_if_asked(config, monkeypatch):
         replace(config, neighbours=8)
 
 
-def test_two_processes_are_one_with_twice_the_batch(config, tmp_path):
+def test_two_processes_are_one_with_twice_the_batch(config, tmp_path, curve, weights):
     """Same examples, same noise, same losses, same weights; the sums are taken in another order."""
     # With these lengths both cut the epoch into the same batches.
     config = replace(config, steps=4, log_every=1, max_length=112, tokens=128, optimizer="adamw")
@@ -112,7 +98,7 @@ def test_two_processes_are_one_with_twice_the_batch(config, tmp_path):
         assert torch.allclose(a[name], b[name], atol=2e-4), name
 
 
-def test_a_run_goes_on_with_another_number_of_processes(config):
+def test_a_run_goes_on_with_another_number_of_processes(config, curve):
     train(replace(config, steps=2, processes=2, log_every=1))
     train(replace(config, steps=4, log_every=1))
     assert [step for step, _ in curve(config.out)] == [1, 2, 3, 4]
@@ -172,7 +158,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(config, monkeypatch):
 @pytest.mark.parametrize(
     ("kill", "processes"), [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2)]
 )
-def test_a_killed_run_goes_on(config, kill, processes):
+def test_a_killed_run_goes_on(config, kill, processes, curve):
     config = replace(config, steps=None, hours=1.0, checkpoint_minutes=0.02, log_every=1, processes=processes)
     script = (
         "import json, sys\n"
