@@ -10,14 +10,15 @@ starts from the same noise. Figures are means over all samples, with half the wi
 `cn_ok` to `strand`, as in `protgm.metrics.geometry`, before the refinement; `gate` is the share that passes the
 geometry gate after it. `pair TM` is the mean TM-score of two samples of one length, `clusters` the number of TM-0.5
 clusters per sample, `nearest` the mean highest TM-score to a training native and `TM >= 0.5` the share of samples that
-have such a native (with data=; of the ``aligned`` likeliest natives).
+have such a native (with data=; of the ``aligned`` likeliest natives). A second table has the differences from the first
+row, sample by sample: noise, lengths and labels are the same, so their intervals are narrower than those of the rows.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -117,20 +118,31 @@ def generate(variant: str, chunk: Sequence[Item], seed: int) -> list[Generated]:
     )
 
 
-def row(name: str, made: Sequence[Generated], natives: Sequence[NDArray], aligned: int) -> str:
-    """One line of the table."""
+def figures(made: Sequence[Generated], natives: Sequence[NDArray], aligned: int) -> dict[str, NDArray[np.float64]]:
+    """One number a sample for each figure of the table, in the order of its columns; `clusters` has one for all."""
     workers = os.cpu_count() or 1
     raw, refined = ([geometry(b) for b in group] for group in ([g.raw for g in made], [g.backbone for g in made]))
-    cells = [interval(np.array([getattr(report, figure) for report in raw])) for figure in RAW]
-    cells.append(interval(np.array([float(not Gate().check(report)) for report in refined])))
+    found = {figure: np.array([getattr(report, figure) for report in raw], dtype=float) for figure in RAW}
+    found["gate"] = np.array([float(not Gate().check(report)) for report in refined])
     alike, per_sample = diversity(made, workers)
-    cells += [interval(alike), f"{per_sample:.2f}"]
+    found |= {"pair TM": alike, "clusters": np.array([per_sample])}
     if natives:
         nearest = nearest_natives([g.backbone.coords[:, 1] for g in made], natives, candidates=aligned, workers=workers)
         scores = np.array([np.nan if n is None else n.tm for n in nearest])
-        cells += [interval(scores), interval((scores >= SAME_FOLD).astype(float))]
-    seconds = np.mean([g.seconds for g in made])
-    return " | ".join(["", name or "default", *cells, f"{seconds:.2f}", ""]).strip()
+        found |= {"nearest": scores, "TM >= 0.5": (scores >= SAME_FOLD).astype(float)}
+    found["s/sample"] = np.array([np.mean([g.seconds for g in made])])
+    return found
+
+
+def row(name: str, found: Mapping[str, NDArray]) -> str:
+    """One line of the table: means with their intervals, and what has none."""
+    cells = [interval(values) if len(values) > 1 else f"{values[0]:.2f}" for values in found.values()]
+    return " | ".join(["", name or "default", *cells, ""]).strip()
+
+
+def differences(name: str, found: Mapping[str, NDArray], first: Mapping[str, NDArray]) -> str:
+    """One line of the table of differences from the first variant, sample by sample of the same noise and length."""
+    return row(name, {figure: values - first[figure] for figure, values in found.items()})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -158,19 +170,25 @@ def main(arguments: Sequence[str]) -> None:
     heads = ["variant", *RAW, "gate", "pair TM", "clusters", *(["nearest", "TM >= 0.5"] if natives else []), "s/sample"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     print(*lines, sep="\n", flush=True)
+    found: dict[str, dict[str, NDArray]] = {}
     first = () if asked["only"] == "true" else ("",)
     with ProcessPoolExecutor(int(asked["processes"]), get_context("spawn"), start, (checkpoint,)) as pool:
         for text in dict.fromkeys((*first, *asked["variants"].split(";"))):
             variant = ",".join(filter(None, (base, text)))
             chunks = batches(items, Variant.parse(variant).execution)
             made = [one for part in pool.map(partial(generate, variant, seed=seed), chunks) for one in part]
-            lines.append(row(text or base, made, natives, int(asked["aligned"])))
+            found[text or base] = figures(made, natives, int(asked["aligned"]))
+            lines.append(row(text or base, found[text or base]))
             print(lines[-1], flush=True)
             if asked["save"]:
                 folder = Path(asked["save"]) / (text.replace("=", "-").replace(",", "_") or "default")
                 folder.mkdir(parents=True, exist_ok=True)
                 for generated in made:
                     generated.backbone.to_pdb(folder / f"{generated.item.name}.pdb")
+    (reference, compared), *others = found.items()
+    lines += ["", f"Less `{reference or 'default'}`, sample by sample:", "", *lines[:2]]
+    lines += [differences(name, values, compared) for name, values in others]
+    print(*lines[-len(others) - 5 :], sep="\n")
     if asked["page"]:
         command = " ".join(["python scripts/sampling_study.py", *arguments])
         page = [
