@@ -6,13 +6,14 @@ Takes ``num`` structures of one chain of ``length=`` residues (a range as 60-100
 its mirror image, itself with half an Angstrom and with two of noise on its CA atoms (orientations turned by a tenth and
 four tenths of a radian), its residues in the reverse order, and a sample of the same length. All are scored with the
 same noise and the same probes; figures are nats per residue, means with half the width of 95 % bootstrap intervals over
-proteins, and of the differences from the natives pair by pair.
+proteins, and of the differences from the natives pair by pair. `what=orientations` takes orientations alone, given
+where CA atoms lie: the density of their flow, and the lower bound on that of their jump.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from protgm.data.folder import read_folder
 from protgm.files import atomic
 from protgm.lie import so3
 from protgm.sample.generate import load
-from protgm.score import backbone_likelihood
+from protgm.score import Likelihood, backbone_likelihood, backbone_orientations
 from protgm.structure import Backbone
 from protgm.structure.frames import Frames
 
@@ -61,7 +62,7 @@ VARIANTS = {
 def main(arguments: Sequence[str]) -> None:
     """Score and print the table."""
     defaults = {"structures": "", "length": "60-100", "num": "16", "steps": "20", "draws": "1", "until": "0.97"}
-    defaults |= {"checkpoint": "", "page": ""}
+    defaults |= {"checkpoint": "", "page": "", "what": "backbones"}
     asked = options(arguments, defaults, needed=["structures"], words=__doc__)
     torch.set_num_threads(1)
     least, most = map(int, asked["length"].split("-"))
@@ -72,23 +73,28 @@ def main(arguments: Sequence[str]) -> None:
     network = partial(model.denoiser.requires_grad_(False), exact=True)
     numbers = {"until": float(asked["until"]), "steps": int(asked["steps"]), "draws": int(asked["draws"])}
 
-    def nats(coords: NDArray[np.float32]) -> float:
-        return backbone_likelihood(network, model.process, Backbone.from_coords(coords), **numbers).nats
+    ways: dict[str, Callable[..., Likelihood]] = {
+        "backbones": {"": backbone_likelihood},
+        "orientations": {word: partial(backbone_orientations, by=word) for word in ("flow", "jump")},
+    }[asked["what"]]
 
-    table: dict[str, list[float]] = {name: [] for name in ("native", *VARIANTS, "sample")}
-    for place in map(int, chosen):
-        native = natives[place]
-        table["native"].append(nats(native.coords))
-        for name, change in VARIANTS.items():
-            table[name].append(nats(change(native)))
-        table["sample"].append(nats(model.sample(length=len(native), num=1, seed=place)[0].coords))
-        print(native.name, len(native), *(f"{values[-1]:.2f}" for values in table.values()), flush=True)
     lines = ["| structure | nats per residue | less than the native | as likely or likelier |", "|---|---|---|---|"]
-    own = np.array(table["native"])
-    for name, values in table.items():
-        less = own - np.array(values)
-        cells = ["", "", ""] if name == "native" else [interval(less), f"{int((less <= 0).sum())} of {len(own)}"]
-        lines.append(f"| {name} | {interval(np.array(values))} | {cells[0]} | {cells[1]} |")
+    for by, way in ways.items():
+        table: dict[str, list[float]] = {name: [] for name in ("native", *VARIANTS, "sample")}
+        for place in map(int, chosen):
+            native = natives[place]
+            sample = model.sample(length=len(native), num=1, seed=place)[0].coords
+            made = {"native": native.coords, "sample": sample} | {n: change(native) for n, change in VARIANTS.items()}
+            for name, coords in made.items():
+                one = Backbone.from_coords(coords)
+                table[name].append(way(network, model.process, one, **numbers).nats)
+            print(native.name, len(native), by, *(f"{values[-1]:.2f}" for values in table.values()), flush=True)
+        own = np.array(table["native"])
+        for name, values in table.items():
+            less = own - np.array(values)
+            cells = ["", ""] if name == "native" else [interval(less), f"{int((less <= 0).sum())} of {len(own)}"]
+            named = f"{name}, by the {by}" if by else name
+            lines.append(f"| {named} | {interval(np.array(values))} | {' | '.join(cells)} |")
     print(*lines, sep="\n")
     if asked["page"]:
         command = " ".join(["python scripts/likelihood_study.py", *arguments])

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from protgm.model.config import DenoiserConfig
-from protgm.model.features import rotate_points
 from protgm.model.neighbours import dot, mix
+from protgm.model.products import rotate_points
 
 __all__ = ["Block"]
 

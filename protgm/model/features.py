@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from protgm.model.neighbours import take
+from protgm.model.products import compose, rotate_back, rotate_points
 from protgm.model.state import NoisyProtein
 
 __all__ = [
@@ -20,15 +21,11 @@ __all__ = [
     "PAIR_FEATURES",
     "POSITION_FEATURES",
     "RELATION_FEATURES",
-    "compose",
     "local_features",
     "noise_features",
     "pair_features",
     "position_features",
     "relation_features",
-    "rotate",
-    "rotate_back",
-    "rotate_points",
     "rotation_scale",
 ]
 
@@ -43,37 +40,6 @@ _FAR = 200  # residues; the slowest decay has died out long before
 RELATION_FEATURES = 2 * _NEAR + 1 + 2 * len(_DECAYS) + 1
 NOISE_FEATURES = 2 + 2 + 8 + 8 + 1
 POSITION_FEATURES = 7
-
-
-def rotate(rotations: Tensor, vectors: Tensor) -> Tensor:
-    """Rotations (..., 3, 3) applied to vectors (..., 3).
-
-    Written as products and sums: autocast leaves those in float32, and the compiler fuses them.
-    """
-    return (rotations * vectors[..., None, :]).sum(-1)
-
-
-def rotate_back(rotations: Tensor, vectors: Tensor) -> Tensor:
-    """Inverse rotations (..., 3, 3) applied to vectors (..., 3)."""
-    return (rotations * vectors[..., :, None]).sum(-2)
-
-
-def rotate_points(rotations: Tensor, points: Tensor, *, invert: bool = False) -> Tensor:
-    """Rotations (B, L, 3, 3), or their inverses, applied to many points of each residue (B, L, P, 3), in float32.
-
-    A matrix product: several times as fast as `rotate` where there are many points.
-    """
-    matrix = rotations.flatten(0, 1)
-    with torch.autocast(points.device.type, enabled=False):
-        turned = torch.bmm(points.float().flatten(0, 1), matrix if invert else matrix.transpose(1, 2))
-    return turned.unflatten(0, points.shape[:2])
-
-
-def compose(first: Tensor, second: Tensor, *, invert_first: bool = False) -> Tensor:
-    """Matrix product of rotations (..., 3, 3), or ``first^T second``, in float32 also under autocast."""
-    if invert_first:
-        return (first[..., :, :, None] * second[..., :, None, :]).sum(-3)
-    return (first[..., :, :, None] * second[..., None, :, :]).sum(-2)
 
 
 def relation_features(residue_index: Tensor, chain_index: Tensor, edges: Tensor | None = None) -> Tensor:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from protgm.lie.so3 import from_quaternion
 from protgm.model.config import DenoiserConfig
-from protgm.model.features import LOCAL_FEATURES, compose, rotate
+from protgm.model.features import LOCAL_FEATURES
+from protgm.model.products import compose, rotate
 from protgm.model.state import RotationPosterior
 
 __all__ = ["FrameUpdate", "LocalRefinement", "PosteriorHead", "TangentHead"]

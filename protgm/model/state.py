@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from protgm.lie import vmf
+from protgm.lie.so3 import angle, exp
+from protgm.model.products import compose
+from protgm.streams import Source, rand
 from protgm.structure.frames import Frames
 
 __all__ = ["MASK_TOKEN", "UNKNOWN_STRUCTURE", "NoisyProtein", "Prediction", "RotationPosterior"]
@@ -71,6 +77,22 @@ class RotationPosterior:
     logits: Tensor
     rotations: Tensor
     concentration: Tensor
+
+    def log_density(self, rotations: Tensor) -> Tensor:
+        """Log density of rotations (..., B, L, 3, 3) with respect to normalised Haar measure, shape (..., B, L)."""
+        relative = compose(self.rotations, rotations[..., None, :, :], invert_first=True)
+        components = vmf.log_density(angle(relative), self.concentration)
+        return torch.logsumexp(components + torch.log_softmax(self.logits, dim=-1), dim=-1)
+
+    def draw(self, source: Source = None, shape: Sequence[int] = ()) -> Tensor:
+        """Draws of each residue's clean rotation, shape (*shape, B, L, 3, 3)."""
+        size = (*shape, *self.logits.shape[:-1])
+        cumulative = torch.softmax(self.logits, dim=-1).cumsum(-1)
+        chosen = (rand((*size, 1), source) > cumulative[..., :-1]).sum(-1, keepdim=True)
+        locations, concentrations = self.rotations.expand(*size, -1, 3, 3), self.concentration.expand(*size, -1)
+        location = torch.gather(locations, -3, chosen[..., None, None].expand(*size, 1, 3, 3)).squeeze(-3)
+        concentration = torch.gather(concentrations, -1, chosen).squeeze(-1)
+        return location @ exp(vmf.sample(concentration, generator=source))
 
 
 @dataclass(frozen=True)

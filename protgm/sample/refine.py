@@ -18,7 +18,7 @@ from torch.optim.adam import adam
 
 from protgm.layout import FREE, Layout
 from protgm.lie.so3 import exp
-from protgm.model.features import compose, rotate
+from protgm.model.products import compose, rotate
 from protgm.structure import ideal
 from protgm.structure.dssp import CHARGES, COULOMB, NH
 from protgm.structure.frames import Frames

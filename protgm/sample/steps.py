@@ -8,18 +8,16 @@ import torch
 from torch import Tensor
 
 from protgm.layout import Layout
-from protgm.lie.so3 import exp
-from protgm.lie.vmf import sample as sample_vmf
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.held import gaussian_step, rotation_step
 from protgm.matching.jumps import jump_or_stay
-from protgm.model import MASK_TOKEN, Prediction, RotationPosterior
+from protgm.model import MASK_TOKEN, Prediction
 from protgm.process import ProteinProcess, State, superposed
 from protgm.sample.settings import SamplerSettings
-from protgm.streams import Source, rand
+from protgm.streams import Source
 from protgm.structure.frames import Frames, centre
 
-__all__ = ["draw_clean_rotations", "take_step"]
+__all__ = ["take_step"]
 
 #: Draws of the posterior a step, whose mean velocity the flow of rotations follows.
 _DRAWS = 4
@@ -75,7 +73,7 @@ def _rotations(
     return rotation_step(
         path,
         state.frames.rotations,
-        None if posterior is None else partial(draw_clean_rotations, posterior, source),
+        None if posterior is None else partial(posterior.draw, source),
         time,
         later,
         pull=prediction.velocity,
@@ -140,16 +138,6 @@ def _tokens(
 def draw_sequence(prediction: Prediction, temperature: float, source: Source = None) -> Tensor:
     """Residue types from the predicted posterior, int64 of shape (B, L)."""
     return draw_tokens(torch.softmax(prediction.sequence_logits / temperature, dim=-1), generator=source)
-
-
-def draw_clean_rotations(posterior: RotationPosterior, source: Source = None) -> Tensor:
-    """One draw of each residue's clean rotation from the predicted mixture, shape (B, L, 3, 3)."""
-    shape = posterior.logits.shape[:-1]
-    cumulative = torch.softmax(posterior.logits, dim=-1).cumsum(-1)
-    chosen = (rand((*shape, 1), source) > cumulative[..., :-1]).sum(-1, keepdim=True)
-    location = torch.gather(posterior.rotations, 2, chosen[..., None, None].expand(*shape, 1, 3, 3)).squeeze(2)
-    concentration = torch.gather(posterior.concentration, 2, chosen).squeeze(2)
-    return location @ exp(sample_vmf(concentration, generator=source))
 
 
 def complete_sequence(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from protgm.checks import check_kind
+from protgm.checks import check_kind, whole
 from protgm.condition.source import framed
 from protgm.layout import FREE, Layout
 from protgm.matching.likelihood import Divergence, Hutchinson, log_likelihood, normal_log_density
@@ -42,6 +42,12 @@ class Likelihood:
     nats: float
     error: float
     residues: int
+
+    @classmethod
+    def of(cls, nats: Sequence[float], residues: int) -> Likelihood:
+        """The mean over draws, and its standard error."""
+        error = np.std(nats, ddof=1) / np.sqrt(len(nats)) if len(nats) > 1 else np.nan
+        return cls(float(np.mean(nats)), float(error), residues)
 
 
 def free_layout(backbone: Backbone) -> Layout:
@@ -163,20 +169,35 @@ def backbone_likelihood(
         If a number is out of range or no residue has a frame.
     """
     check_kind("backbone", backbone, Backbone)
-    if not 0 < until < 1:
-        raise ValueError(f"until={until} must lie between 0 and 1")
+    check_until(until)
     for name, value in (("steps", steps), ("draws", draws)):
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
-    layout = Layout.batch([free_layout(backbone)])
-    places = centre(layout.frames.translations, layout.mask)
-    layout = replace(layout, frames=Frames(layout.frames.rotations, places))
+        whole(name, value, 1)
+    layout = clean_layout(backbone)
     count, found = int(layout.mask.sum()), []
     for draw in range(draws):
-        source = torch.Generator().manual_seed(mix(seed, count, draw))
-        time = torch.full(layout.mask.shape, until)
-        noisy = process.noised(layout, time, process.noise(layout, source), time, source)
+        noisy, source = noise_of(process, layout, until, seed, draw)
         times = torch.linspace(0, until, steps + 1)
         found.append(float(protein_log_likelihood(model, process, layout, noisy, times, source=source)) / count)
-    error = float(np.std(found, ddof=1) / np.sqrt(draws)) if draws > 1 else float("nan")
-    return Likelihood(float(np.mean(found)), error, count)
+    return Likelihood.of(found, count)
+
+
+def check_until(until: float) -> None:
+    """Refuse a time that is no noise level between noise and data."""
+    if not 0 < until < 1:
+        raise ValueError(f"until={until} must lie between 0 and 1")
+
+
+def clean_layout(backbone: Backbone) -> Layout:
+    """A batch of one backbone to be scored, centred."""
+    layout = Layout.batch([free_layout(backbone)])
+    places = centre(layout.frames.translations, layout.mask)
+    return replace(layout, frames=Frames(layout.frames.rotations, places))
+
+
+def noise_of(
+    process: ProteinProcess, layout: Layout, until: float, seed: int, draw: int
+) -> tuple[Frames, torch.Generator]:
+    """One of the noisy copies that a backbone is scored by, and the stream that goes on from there."""
+    source = torch.Generator().manual_seed(mix(seed, int(layout.mask.sum()), draw))
+    time = torch.full(layout.mask.shape, until)
+    return process.noised(layout, time, process.noise(layout, source), time, source), source

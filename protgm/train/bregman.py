@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from protgm.lie.so3 import angle
-from protgm.lie.vmf import log_density, log_overlap
+from protgm.lie.vmf import log_overlap
 from protgm.matching.bregman import Bregman, Hyperbola, RadialCosh, SquaredError
 from protgm.model import RotationPosterior
-from protgm.model.features import compose
+from protgm.model.products import compose
 
-__all__ = ["DivergenceConfig", "position_error", "posterior_error", "posterior_log_density", "token_error"]
+__all__ = ["DivergenceConfig", "position_error", "posterior_error", "token_error"]
 
 _POSITIONS: dict[str, Bregman] = {"squared": SquaredError(), "cosh": RadialCosh(2.0), "hyperbola": Hyperbola(1.0)}
 _POSTERIORS = ("kl", "squared")
@@ -71,13 +71,6 @@ def position_error(kind: str, clean: Tensor, predicted: Tensor, noisy: Tensor, u
     return _POSITIONS[kind]((clean - noisy) / per, (predicted - noisy) / per)
 
 
-def posterior_log_density(posterior: RotationPosterior, rotations: Tensor) -> Tensor:
-    """Log density of rotations (B, L, 3, 3) under the mixture, with respect to Haar measure; shape (B, L)."""
-    relative = compose(posterior.rotations, rotations[:, :, None], invert_first=True)
-    components = log_density(angle(relative), posterior.concentration)
-    return torch.logsumexp(components + torch.log_softmax(posterior.logits, dim=-1), dim=-1)
-
-
 def posterior_error(kind: str, posterior: RotationPosterior, rotations: Tensor, concentration: Tensor) -> Tensor:
     """Divergence of the predicted posterior from the clean rotation, but for what does not depend on it, (B, L).
 
@@ -91,7 +84,7 @@ def posterior_error(kind: str, posterior: RotationPosterior, rotations: Tensor, 
         Of the noise: errors are relative to the density of its kernel, so that those of different times compare.
     """
     narrow = 1.5 * torch.log1p(concentration)
-    found = posterior_log_density(posterior, rotations)
+    found = posterior.log_density(rotations)
     if kind == "kl":
         return narrow - found
     first, second = posterior.rotations[:, :, :, None], posterior.rotations[:, :, None]

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from protgm.model import MASK_TOKEN, NoisyProtein, Prediction
-from protgm.model.features import rotate_back, rotation_scale
+from protgm.model.features import rotation_scale
+from protgm.model.products import rotate_back
 from protgm.structure.frames import Frames
 from protgm.structure.geometry import IDEAL_N_CA_C, place_oxygen
 from protgm.train.bregman import DivergenceConfig, position_error, posterior_error, token_error

@@ -12,7 +12,6 @@ from protgm.lie import so3
 from protgm.model import Prediction, RotationPosterior
 from protgm.process import ProteinProcess
 from protgm.structure.frames import Frames
-from protgm.train.bregman import posterior_log_density
 from protgm.train.corrupt import CorruptionConfig, Noised, corrupt
 from protgm.train.losses import LossWeights, denoising_losses, total_loss
 
@@ -111,7 +110,7 @@ def test_the_posterior_integrates_to_one():
         locations.expand(1, count, 3, 3, 3),
         posterior.concentration.expand(1, count, 3),
     )
-    density = posterior_log_density(wide, x).exp()
+    density = wide.log_density(x).exp()
     error = density.std() / count**0.5
     assert abs(density.mean() - 1) < 4 * error
     assert error < 0.02
