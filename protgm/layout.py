@@ -86,8 +86,8 @@ class Layout:
     anchor : Tensor, shape (L, 3)
         What a residue's noise lies about (see `anchored`), Angstrom.
     oriented : Tensor of bool, shape ()
-        Whether known residues say where in space the protein lies. Symmetry axes do too, but an assembly's noise lies
-        on its orbit, and turning it onto an assembly keeps it there: it counts as free.
+        Whether known residues say where in space the protein lies. An assembly's axes do too, in part: it is centred as
+        a free protein is, and `protgm.condition.Symmetry` says how its noise is turned.
     sites : tuple of Site, length L
         Empty in a batch.
     each : tuple of tuple of Site, length B

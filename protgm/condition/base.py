@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from protgm.layout import Layout
 from protgm.model.state import NoisyProtein, Prediction
@@ -85,6 +86,17 @@ class Condition:
         """What the step aims at, changed."""
         return prediction
 
+    def noise(self, noise: Tensor, layout: Layout) -> Tensor:
+        """Draws of the prior of positions, (B, L, 3), that refill a walk, changed."""
+        return noise
+
+    def couple(self, deviation: Tensor, clean: Tensor, layout: Layout) -> Tensor | None:
+        """What the deviation of positions from what is predicted, both (B, L, 3), becomes when it was refilled.
+
+        None: as usual, which for free proteins is turned onto the prediction as well as may be (`ProteinProcess`).
+        """
+        return None
+
     def constrain(self, state: State, layout: Layout) -> State:
         """The state after a step, and what comes out at the end, changed."""
         return state
@@ -152,6 +164,20 @@ class Conditions(Condition):
         for part in reversed(self.parts):
             prediction = part.steer(prediction, state, layout)
         return prediction
+
+    def noise(self, noise: Tensor, layout: Layout) -> Tensor:
+        """As each has it in turn."""
+        for part in self.parts:
+            noise = part.noise(noise, layout)
+        return noise
+
+    def couple(self, deviation: Tensor, clean: Tensor, layout: Layout) -> Tensor | None:
+        """As the first does that has a way of its own."""
+        for part in self.parts:
+            coupled = part.couple(deviation, clean, layout)
+            if coupled is not None:
+                return coupled
+        return None
 
     def constrain(self, state: State, layout: Layout) -> State:
         """As each constrains in turn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,7 +17,7 @@ from protgm.lie.points import middle
 from protgm.model.state import Prediction
 from protgm.process import State
 from protgm.streams import Source
-from protgm.structure.frames import Frames
+from protgm.structure.frames import Frames, centre
 from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["Symmetry"]
@@ -90,8 +91,41 @@ class Symmetry(Condition):
         return replace(state, frames=self._spread(state.frames, units), sequence=units.first(state.sequence))
 
     def start(self, state: State, layout: Layout, source: Source = None) -> State:
-        """The same for the noise that a walk starts from."""
-        return self.constrain(state, layout)
+        """The same for what a walk starts from, whose noise is this condition's."""
+        places = self.noise(state.frames.translations, layout)
+        return self.constrain(replace(state, frames=Frames(state.frames.rotations, places)), layout)
+
+    def noise(self, noise: Tensor, layout: Layout) -> Tensor:
+        """Noise on the orbit: each residue of the first unit has independent noise, centred along a single axis.
+
+        Draws that were centred over all units have lost some of where the first unit lies; its distance to the second
+        has it.
+        """
+        units = _Units.of(layout.mask, self.units)
+        first, second = (middle(noise, layout.mask & (units.number == number)) for number in (0, 1))
+        return self._about(noise - first + (first - second) / math.sqrt(2), units)
+
+    def couple(self, deviation: Tensor, clean: Tensor, layout: Layout) -> Tensor:
+        """Noise turned onto the assembly by what leaves a group of one axis as it is: turns about that axis.
+
+        Others would take noise off the orbit, and groups of several axes allow none.
+        """
+        mask = layout.mask[..., None]
+        if not self._one_axis:
+            return deviation
+        along = (deviation * clean * mask)[..., :2].sum((1, 2))
+        across = ((deviation[..., 0] * clean[..., 1] - deviation[..., 1] * clean[..., 0]) * layout.mask).sum(1)
+        axis = torch.nn.functional.pad(torch.atan2(across, along)[:, None], (2, 0))
+        return torch.einsum("bij,blj->bli", so3.exp(axis), deviation)
+
+    @property
+    def _one_axis(self) -> bool:
+        return self.group.strip().upper().startswith("C")
+
+    def _about(self, places: Tensor, units: _Units) -> Tensor:
+        """The first unit of points about the axes, centred along a single one."""
+        places = self._spread_points(places, units)
+        return centre(places, units.mask) if self._one_axis else places
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The mean of what is predicted for the units, turned onto the first, on all of them."""
@@ -129,8 +163,14 @@ class Symmetry(Condition):
     def _spread(self, frames: Frames, units: _Units) -> Frames:
         """The first unit of frames (B, L) about the axes."""
         turn = point_group(self.group).to(frames.translations)[units.number]
-        rotations, places = units.first(frames.rotations), units.first(frames.translations)
-        return Frames(turn @ rotations, (turn @ places[..., None])[..., 0]).where(units.mask, frames)
+        places = self._spread_points(frames.translations, units)
+        return Frames(turn @ units.first(frames.rotations), places).where(units.mask, frames)
+
+    def _spread_points(self, places: Tensor, units: _Units) -> Tensor:
+        """The first unit of points (B, L, 3) about the axes; padding stays."""
+        turn = point_group(self.group).to(places)[units.number]
+        turned = (turn @ units.first(places)[..., None])[..., 0]
+        return torch.where(units.mask[..., None], turned, places)
 
     def describe(self) -> dict[str, object]:
         """The group."""

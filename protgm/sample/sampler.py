@@ -80,7 +80,8 @@ def sample_frames(
         if not walk.moves(state, later):
             continue
         aim = walk.predict(state, guess, step + 1)
-        state = take_step(process, layout, state, aim, later.expand(layout.mask.shape), settings, source)
+        until = later.expand(layout.mask.shape)
+        state = take_step(process, layout, state, aim, until, settings, source, conditions=both)
         state = both.constrain(state, layout)
         guess = aim.frames
     last = walk.predict(state, guess, settings.steps)

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from protgm.condition.base import Condition, Conditions
 from protgm.layout import Layout
 from protgm.matching.ctmc import draw_tokens
 from protgm.matching.held import gaussian_step, rotation_step
@@ -19,6 +20,7 @@ from protgm.structure.frames import Frames, centre
 
 __all__ = ["take_step"]
 
+_NONE = Conditions()
 #: Draws of the posterior a step, whose mean velocity the flow of rotations follows.
 _DRAWS = 4
 
@@ -31,6 +33,8 @@ def take_step(
     later: Tensor,
     settings: SamplerSettings,
     source: Source = None,
+    *,
+    conditions: Condition = _NONE,
 ) -> State:
     """From the state's times to ``later``.
 
@@ -46,9 +50,11 @@ def take_step(
         Time of all modalities after it; where it is no later than a residue's own, that one stays as it is.
     settings : SamplerSettings
     source : torch.Generator or Streams, optional
+    conditions : Condition
+        How noise lies, where they say so.
     """
     times = [torch.maximum(time, later) for time in (state.time, state.rotation_time)]
-    translations = _translations(process, layout, state, prediction, times[0], settings, source)
+    translations = _translations(process, layout, state, prediction, times[0], settings, source, conditions)
     rotations = _rotations(process, state, prediction, times[1], settings, source)
     sequence, sequence_time = state.sequence, state.sequence_time
     if settings.cogenerate:
@@ -94,6 +100,7 @@ def _translations(
     later: Tensor,
     settings: SamplerSettings,
     source: Source,
+    conditions: Condition,
 ) -> Tensor:
     """Translations after the step, (B, L, 3): of free proteins centred, and their noise turned onto the prediction."""
     mask, oriented = layout.mask, layout.oriented[:, None, None]
@@ -102,9 +109,12 @@ def _translations(
     here = state.frames.translations - layout.anchor
     noise = None
     if settings.translation_noise > 0:
-        noise = process.noise(layout, source) * settings.temperature
+        noise = conditions.noise(process.noise(layout, source), layout) * settings.temperature
 
     def settle(deviation: Tensor) -> Tensor:
+        coupled = conditions.couple(deviation, clean, layout)
+        if coupled is not None:
+            return coupled
         return torch.where(oriented, deviation, superposed(deviation, clean, mask))
 
     strength = settings.translation_noise

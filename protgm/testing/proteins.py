@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +18,7 @@ from protgm.sample.sampler import Sampled, sample_frames
 from protgm.sample.settings import SamplerSettings
 from protgm.structure.frames import Frames, centre, kabsch
 
-__all__ = ["ExactProteins", "ProteinCase", "protein_cases", "small_proteins"]
+__all__ = ["ExactProteins", "ProteinCase", "held_radii", "protein_cases", "radius", "small_proteins"]
 
 
 #: What a type that is not a protein's takes off the logarithm of its probability.
@@ -206,19 +206,25 @@ class ProteinCase:
         seen: dict[float, Tensor] = {}
 
         def watch(step: int, state: State, _: Prediction) -> None:
-            seen[round(float(state.time.min()), 4)] = _radius(state.frames.translations)
+            seen[round(float(state.time.min()), 4)] = radius(state.frames.translations)
 
         ended = sample_frames(exact, process, layout, self.settings, source, on_step=watch)
-        distances = []
-        for t in (0.25, 0.5, 0.75):
+
+        def noised(t: float) -> Tensor:
             noise = process.noise(clean, source)
             at = torch.where(clean.time >= 1, 1.0, torch.full_like(clean.time, t))
-            reference = _radius(process.noised(clean, at, noise, at, source).translations)
-            distances.append(float(ks_2samp(seen[t].numpy(), reference.numpy()).statistic))
-        return _share(ended, frames, sequences, self.settings) - float(share[0]), distances
+            return process.noised(clean, at, noise, at, source).translations
+
+        return _share(ended, frames, sequences, self.settings) - float(share[0]), held_radii(seen, noised)
 
 
-def _radius(x: Tensor) -> Tensor:
+def held_radii(seen: Mapping[float, Tensor], noised: Callable[[float], Tensor]) -> list[float]:
+    """Kolmogorov-Smirnov distances of the radii that a walk went through from those of noised data, at three times."""
+    return [float(ks_2samp(seen[t].numpy(), radius(noised(t)).numpy()).statistic) for t in (0.25, 0.5, 0.75)]
+
+
+def radius(x: Tensor) -> Tensor:
+    """Radii of gyration of points (B, L, 3), shape (B,)."""
     return (x - x.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
 
 

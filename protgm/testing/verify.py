@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from protgm.matching.simulate import Adaptive, simulate
+from protgm.testing.assemblies import AssemblyCase, assembly_cases
 from protgm.testing.cases import CASES
 from protgm.testing.proteins import ProteinCase, protein_cases
 
 __all__ = ["Row", "noise_floor", "verify_rows", "verify_table"]
 
 #: The walks of the protein sampler that are compared.
-PROTEINS = protein_cases
+PROTEINS = (protein_cases, assembly_cases)
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,22 @@ def verify_rows(*, samples: int = 20_000, steps: int = 200, seed: int = 0) -> It
             label = type(case.solver).__name__ + (", adaptive" if isinstance(case.controller, Adaptive) else "")
             limit = noise_floor(samples, 1e-4) + 0.3 / steps
             yield Row(case.path, case.name, label, case.measure(out), noise_floor(samples), limit)
-    for protein in PROTEINS():
-        yield from _protein_rows(protein, max(100, samples // 10), seed)
+    for small in PROTEINS:
+        for protein in small():
+            yield from _protein_rows(protein, max(100, samples // 10), seed)
 
 
-def _protein_rows(case: ProteinCase, samples: int, seed: int) -> Iterator[Row]:
+def _protein_rows(case: ProteinCase | AssemblyCase, samples: int, seed: int) -> Iterator[Row]:
     """Where the protein sampler ends with an exact posterior of two small proteins, and what it passes through."""
     share, radii = case.run(samples, seed)
+    kind = "two assemblies" if isinstance(case, AssemblyCase) else "two proteins"
     # A posterior that is held for a step costs the SDE a hundredth or two in 40 steps, none to be seen in 120.
     slack = 1.0 / case.settings.steps
     deviation = float(np.sqrt(0.24 / samples))
     steps = f"the sampler, {case.settings.steps} steps"
-    yield Row("two proteins: share", case.name, steps, abs(share), 1.96 * deviation, 3.9 * deviation + slack)
+    yield Row(f"{kind}: share", case.name, steps, abs(share), 1.96 * deviation, 3.9 * deviation + slack)
     floor, limit = (noise_floor(samples, level) * np.sqrt(2.0) for level in (0.05, 1e-4))
-    yield Row("two proteins: radii", case.name, steps, max(radii), float(floor), float(limit) + slack)
+    yield Row(f"{kind}: radii", case.name, steps, max(radii), float(floor), float(limit) + slack)
 
 
 def verify_table(*, samples: int = 20_000, steps: int = 200, seed: int = 0, console: Console | None = None) -> bool:

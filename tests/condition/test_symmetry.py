@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from protgm.condition import Motif, Partial, SecondaryStructure, Sequence, Symmetry, Target
+from protgm.condition.base import Draw
+from protgm.layout import Layout
 from protgm.lie import so3
 from protgm.lie.point_groups import point_group
+from protgm.process import ProteinProcess
 from protgm.sample.lengths import Item
 
 ORDERS = {**{f"C{n}": n for n in range(2, 13)}, **{f"D{n}": 2 * n for n in range(2, 7)}, "T": 12, "O": 24}
@@ -55,6 +58,40 @@ def off_orbit(coords: np.ndarray, name: str) -> float:
     group = point_group(name).numpy()
     units = coords.astype(np.float64).reshape(len(group), -1, 3)
     return float(np.abs(units - np.einsum("kij,lj->kli", group, units[0])).max())
+
+
+def assembly(name: str, length: int, copies: int) -> Layout:
+    """A batch of assemblies of new chains."""
+    return Layout.batch([Symmetry(name).lay_out(Layout.chain(length), Draw(0, 0))] * copies)
+
+
+@pytest.mark.parametrize("name", ["C2", "C3", "C6", "D2", "D3", "T"])
+def test_noise_lies_on_the_orbit_and_is_independent_within_a_unit(name):
+    length, copies = 5, 20_000
+    condition, layout, process = Symmetry(name), assembly(name, length, copies), ProteinProcess()
+    noise = condition.noise(process.noise(layout, torch.Generator().manual_seed(0)), layout)
+    assert off_orbit(noise[:4].reshape(4, -1, 1, 3)[0].numpy(), name) < 1e-4
+    first = noise[:, :length].double() / process.positions.scale
+    covariance = torch.einsum("bix,bjy->xyij", first, first) / copies
+    wanted = torch.einsum("xy,ij->xyij", torch.eye(3), torch.eye(length))
+    if name.startswith("C"):  # centred along the axis
+        wanted[2, 2] = torch.eye(length) - 1 / length
+    assert (covariance - wanted).abs().max() < 5 / copies**0.5
+
+
+@pytest.mark.parametrize("name", ["C2", "C3", "D2", "O"])
+def test_noise_is_turned_onto_the_assembly_along_its_orbit(name):
+    condition, layout, source = Symmetry(name), assembly(name, 4, 3), torch.Generator().manual_seed(0)
+    noise, clean = (condition.noise(ProteinProcess().noise(layout, source), layout) for _ in range(2))
+    turned = condition.couple(noise, clean, layout)
+    for one in turned:
+        assert off_orbit(one[:, None].numpy(), name) < 1e-4
+    # No turn about the axis lays it better; other groups leave it as it is.
+    for angle in torch.linspace(0, 6.28, 50):
+        other = torch.einsum("ij,blj->bli", so3.exp(torch.tensor([0.0, 0.0, float(angle)])), noise)
+        if name.startswith("C"):
+            assert ((other * clean).sum((1, 2)) < (turned * clean).sum((1, 2)) + 1e-2).all()
+    assert name.startswith("C") or torch.equal(turned, noise)
 
 
 @pytest.mark.parametrize(("name", "length"), [("C3", 14), ("D2", 9), ("T", 6)])

@@ -15,6 +15,7 @@ from protgm.matching.euclidean import GaussianPath
 from protgm.matching.predictions import FiniteData, Known
 from protgm.matching.simulate import Midpoint, simulate
 from protgm.testing import cases, verify
+from protgm.testing.assemblies import assembly_cases
 from protgm.testing.proteins import protein_cases
 
 
@@ -25,7 +26,7 @@ def test_noise_floor_is_the_kolmogorov_quantile():
 
 
 def test_every_row_is_accepted_and_printed(monkeypatch):
-    monkeypatch.setattr(verify, "PROTEINS", lambda: protein_cases(20))
+    monkeypatch.setattr(verify, "PROTEINS", (lambda: protein_cases(20), lambda: assembly_cases(20)))
     out = io.StringIO()
     assert verify.verify_table(samples=2_000, steps=60, console=Console(file=out, width=120))
     text = out.getvalue()

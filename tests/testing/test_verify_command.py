@@ -20,7 +20,7 @@ def command(tmp_path, small_denoiser, monkeypatch):
     save_weights(tmp_path / "w.safetensors", small_denoiser, {})
     monkeypatch.setenv("COLUMNS", "160")  # no name in the table is broken
     monkeypatch.setattr(verify, "CASES", (cases.mixture,))
-    monkeypatch.setattr(verify, "PROTEINS", lambda: [next(iter(protein_cases(8)))])
+    monkeypatch.setattr(verify, "PROTEINS", (lambda: [next(iter(protein_cases(8)))],))
     return ["verify", "samples=1000", "steps=20", f"checkpoint={tmp_path / 'w.safetensors'}"]
 
 
