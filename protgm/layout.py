@@ -88,6 +88,8 @@ class Layout:
     oriented : Tensor of bool, shape ()
         Whether known residues say where in space the protein lies. An assembly's axes do too, in part: it is centred as
         a free protein is, and `protgm.condition.Symmetry` says how its noise is turned.
+    units : int
+        How many copies of one unit the protein is; the same for all of a batch.
     sites : tuple of Site, length L
         Empty in a batch.
     each : tuple of tuple of Site, length B
@@ -107,6 +109,7 @@ class Layout:
     atoms: Tensor
     anchor: Tensor
     oriented: Tensor
+    units: int = 1
     sites: tuple[Site, ...] = ()
     each: tuple[tuple[Site, ...], ...] = ()
 
@@ -151,9 +154,9 @@ class Layout:
                 return Frames(stack([v.rotations for v in values]), stack([v.translations for v in values]))
             return torch.stack(values)
 
-        names = [f.name for f in fields(cls) if f.name not in ("sites", "each")]
+        names = [f.name for f in fields(cls) if f.name not in ("units", "sites", "each")]
         tensors = {name: stack([getattr(one, name) for one in padded]) for name in names}
-        return cls(**tensors, each=tuple(one.sites for one in layouts))
+        return cls(**tensors, units=layouts[0].units, each=tuple(one.sites for one in layouts))
 
     @classmethod
     def unconditional(cls, lengths: Sequence[int]) -> Layout:
@@ -176,7 +179,7 @@ class Layout:
                 return Frames(cat([v.rotations for v in values]), cat([v.translations for v in values]))
             return torch.cat(values)
 
-        names = [f.name for f in fields(cls) if f.name not in ("sites", "each", "oriented")]
+        names = [f.name for f in fields(cls) if f.name not in ("units", "sites", "each", "oriented")]
         whole = {name: cat([getattr(part, name) for part in parts]) for name in names}
         oriented = torch.stack([part.oriented for part in parts]).any()
         return cls(**whole, oriented=oriented, sites=tuple(site for part in parts for site in part.sites))

@@ -57,7 +57,7 @@ class Condition:
     """Base of all conditions. ``a & b`` is both."""
 
     #: Conditions lay out in this order, and steer in the reverse of it: 0 says how many residues there are, 1 what is
-    #: asked of them, 2 adds chains, 3 copies all of it, 4 only steers.
+    #: asked of them, 2 adds chains, 3 copies all of it, 4 only steers, 5 steers before all others.
     rank: int = 1
     #: Whether the condition itself says how long the protein is.
     sizes: bool = False

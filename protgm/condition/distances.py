@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from protgm.condition.base import Condition, Draw
-from protgm.layout import Layout, Site
+from protgm.layout import FREE, Layout, Site
 from protgm.model.state import Prediction
 from protgm.process import State
 from protgm.structure.frames import Frames
@@ -87,7 +87,8 @@ class Distances(Condition):
             first, second = (_place(layout, label, pair) for label in (pair.first, pair.second))
             if first == second:
                 raise ValueError(f"distances={pair}: is one residue, and a distance takes two")
-            if bool(layout.known[[first, second]].all()):
+            bodies = layout.body[[first, second]]
+            if bool(layout.known[[first, second]].all()) or (bodies[0] == bodies[1] and bodies[0] != FREE):
                 raise ValueError(f"distances={pair}: both residues are given, and their distance with them")
         return layout
 
@@ -109,6 +110,8 @@ class Distances(Condition):
                 for end, sign in zip(ends, (1.0, -1.0), strict=True):
                     pull[row] += sign * _follow(layout, row, end, ends)[:, None] * step
         pull = pull * (_LARGEST / pull.norm(dim=-1, keepdim=True).clamp_min(_LARGEST))
+        # Of an assembly the mean over its units is taken: what is asked of one shall be left whole.
+        pull = pull * layout.units
         now = (state.time < self.until) & ~layout.known & layout.mask
         return replace(prediction, frames=Frames(prediction.frames.rotations, places + pull * now[..., None]))
 

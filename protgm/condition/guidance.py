@@ -34,7 +34,8 @@ class Autoguidance(Condition):
 
     scale: float = 1.5
     until: float = 0.6
-    rank: int = field(default=4, init=False, repr=False)
+    # Before energies and distances: what they ask for is a place, which nothing shall go beyond.
+    rank: int = field(default=5, init=False, repr=False)
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The prediction with its early translations moved."""

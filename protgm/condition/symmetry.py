@@ -77,7 +77,7 @@ class Symmetry(Condition):
                     sites=_renamed(unit, number, chains),
                 )
             )
-        return Layout.joined(copies)
+        return replace(Layout.joined(copies), units=self.units)
 
     def _free(self, layout: Layout) -> Layout:
         """The unit with what was fixed in space as a body of its own."""

@@ -91,7 +91,7 @@ class Cosine:
 
     def sigma(self, t: Tensor) -> Tensor:
         """Weight of the noise, shape (...)."""
-        return torch.cos(math.pi / 2 * t)
+        return torch.cos(math.pi / 2 * t).clamp_min(0)  # rounding leaves less than nothing at t = 1
 
     def alpha_derivative(self, t: Tensor) -> Tensor:
         """d alpha / dt, shape (...)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -94,6 +95,9 @@ class Asked:
         for key, other in (("start_time", "start"), ("crop", "target")):
             if getattr(self, key) != getattr(Asked, key) and getattr(self, other) is None:
                 raise ValueError(f"{key}={getattr(self, key)} says nothing without {other}=")
+        for key in ("compact", "contacts", "packing", "touch"):
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ValueError(f"{key}={getattr(self, key)}: must be 0 (not at all) or more; 1 is gentle")
 
 
 #: Keys that say nothing without another.
@@ -131,12 +135,16 @@ def _bounds(length: int | str | tuple[int, ...] | None) -> tuple[int, int] | Non
     return lengths[0], lengths[-1]
 
 
+_LONGEST_NAME = 255
+
+
 def _letters(text: str) -> str:
     """One-letter codes as they are, or those of the first entry of a FASTA file."""
     if not text.strip():
         raise ValueError("sequence=: is empty; true (found with the backbone), letters or a FASTA file are wanted")
     path = Path(text).expanduser()
-    if not path.suffix and not path.exists():
+    # No file has a name so long; to ask for one is an error of its own.
+    if len(text) > _LONGEST_NAME or (not path.suffix and not path.exists()):
         return _enough(text.upper())
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

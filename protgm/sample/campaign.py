@@ -57,6 +57,10 @@ def read_tasks(spec: str | None, settings: Mapping[str, Any]) -> dict[str, dict[
         raise ValueError(f"spec={where}: needs an entry `tasks` with a name and settings for each")
     for key in loaded.keys() - {"tasks", "defaults"}:
         raise ValueError(f"spec={where}: {key!s} is unknown; it may have `tasks` and `defaults`")
+    parts = {"`defaults`": loaded.get("defaults"), **{f"task {name}": own for name, own in loaded["tasks"].items()}}
+    for key, part in parts.items():
+        if part is not None and not isinstance(part, dict):
+            raise ValueError(f"spec={where}: {printable(key)}: must have settings with their values, as {{num: 4}}")
     defaults, tasks = loaded.get("defaults") or {}, {}
     for name, own in loaded["tasks"].items():
         text = str(name)

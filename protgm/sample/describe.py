@@ -139,5 +139,7 @@ def _segment(sites: Sequence[Site], body: int) -> str:
     if first.part == "new":
         return f"{len(sites)} new"
     name = first.source if len(sites) == 1 else f"{first.source}-{last.source}"
+    if first.file > 1:
+        name = f"{first.file}:{name}"
     moves = f", body {body}, moves" if body > 0 else ""
     return f"{name} ({first.part}{moves})"

@@ -57,7 +57,10 @@ class OwnDesigner:
         if draws < 1:
             raise ValueError(f"draws={draws} must be at least 1")
         self.model = load(checkpoint, device="cpu")
-        self.sampler = SamplerSettings(steps=steps, cogenerate=True, sequence_temperature=temperature)
+        config = self.model.denoiser.config
+        self.sampler = SamplerSettings.fitting(
+            config, steps=steps, cogenerate=True, sequence_temperature=temperature, guidance=1.0
+        )
         self.draws = draws
 
     @property
@@ -105,7 +108,9 @@ class OwnDesigner:
 
     @torch.no_grad()
     def score(self, backbone: Backbone, sequence: str) -> float:
-        """A bound on the negative log-likelihood per residue, nats: the masking path's, at fixed levels of masking.
+        """Negative log-likelihood per residue, nats, by the masking path's integral at fixed levels of masking.
+
+        One order of the residues stands for all, so that it estimates a bound and is none. NaN where no type is known.
 
         Raises
         ------
@@ -121,13 +126,13 @@ class OwnDesigner:
         order = torch.rand((1, len(rows)), generator=source).argsort().argsort() / len(rows)
         # Each level hides the residues last in the order; every share of hidden ones counts alike.
         levels = (torch.arange(self.draws) + 0.5) / self.draws
-        hidden = order >= levels[:, None]
+        hidden = (order >= levels[:, None]) | (order.shape[1] == 1)  # a single one at every level
         shown = torch.where(hidden, MASK_TOKEN, tokens)
         logits = self._logits(layout, shown).log_softmax(-1)
         nll = -logits.gather(-1, tokens.clamp_max(19).expand(self.draws, -1)[..., None])[..., 0]
         counted = hidden & known
         per_level = (nll * counted).sum(1) / counted.sum(1).clamp_min(1)
-        return float(per_level[counted.any(1)].mean())
+        return float(per_level[counted.any(1)].mean()) if bool(counted.any()) else float("nan")
 
     def _logits(self, layout: Layout, tokens: torch.Tensor) -> torch.Tensor:
         batch = Layout.batch([layout] * len(tokens))

@@ -26,6 +26,7 @@ from protgm.matching.generators import (
     Term,
 )
 from protgm.matching.geodesic import RotationGeodesicPath
+from protgm.matching.held import HeldPosterior
 from protgm.matching.kappa import ExponentialKappa
 from protgm.matching.mixture import MixturePath
 from protgm.matching.predictions import FiniteData, Known
@@ -121,6 +122,8 @@ def line(samples: int, steps: int) -> Iterator[Case]:
         ("flow", flow, Midpoint(), fixed),
         ("flow", flow, Heun(), fixed),
         ("flow", flow, Heun(), adaptive),
+        ("flow", flow, HeldPosterior(), fixed),
+        ("diffusion (reverse)", Diffusion(path), HeldPosterior(), fixed),
         ("diffusion (reverse)", Diffusion(path), Midpoint(), fixed),
         ("diffusion, g = 2 (1 - t)", Diffusion(path, lambda t: 2 * (1 - t)), Heun(), fixed),
         ("jump", jump, Euler(), fixed),
@@ -229,6 +232,8 @@ def _turning(
             ("jump", Jump(path), Euler()),
             ("0.3 flow + 0.7 jump", 0.3 * Flow(path) + 0.7 * Jump(path), Midpoint()),
         ]
+        if isinstance(path, AntipodalVMFPath):
+            rows.append(("0.3 flow + 0.7 jump", 0.3 * Flow(path) + 0.7 * Jump(path), HeldPosterior()))
     else:
         rows.append(("boundary jump", Jump(path), Euler()))
 

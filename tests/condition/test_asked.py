@@ -166,13 +166,15 @@ REFUSED = [
     (("target=EX/1CSP_A.pdb.gz", "hotspots=B5"), "hotspots=B5: chain B is not part of the target (A)"),
     (("sequence=ACBA",), "letter 'B' (place 3) is no amino acid's"),
     (("sequence=ACDE", "length=8"), "has 4 letters for 8 new residues"),
+    (("sequence=" + "A" * 2049,), "length=2049 must lie between 4 and 2048 residues"),
+    (("compact=-1", "length=40"), "compact=-1.0: must be 0 (not at all) or more"),
     (("sequence=none.fasta",), "sequence=none.fasta: cannot be read"),
     (("sequence=empty.fasta",), "empty.fasta: there is no sequence in it"),
     (("symmetry=O", "length=200"), "4800 residues in all are more than the 2048 that can be made"),
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words)[:60] for words, _ in REFUSED])
 def test_mistakes_are_told_in_one_line_before_weights_are_loaded(
     words, message, examples, tmp_path, capsys, monkeypatch
 ):

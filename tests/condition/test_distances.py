@@ -135,6 +135,29 @@ def test_it_steers_an_assembly(small_model, quick):
     assert found[1] < max(8.0, found[0])
 
 
+@pytest.mark.parametrize("pair", ["A1-A12:8", "A1-B12:8", "A4-C9:8"])
+def test_an_assembly_goes_as_far_as_one_chain_would(pair):
+    """The pull on one unit, or on two, is not shared out among all of them."""
+    symmetry = Symmetry("C3")
+    asked = symmetry & Distances(parse_distances(pair))
+    layout = Layout.batch([asked.lay_out(Layout.chain(12), NOTHING)])
+    ends = [[site.label for site in layout.each[0]].index(label) for label in pair.split(":")[0].split("-")]
+    prediction, state = stretched(layout)
+    places = 12 * torch.randn(1, 36, 3, generator=torch.Generator().manual_seed(3)) + 15
+    prediction = replace(prediction, frames=Frames(prediction.frames.rotations, places))
+    prediction = symmetry.steer(prediction, state, layout)
+    for _ in range(12):
+        prediction = asked.steer(prediction, state, layout)
+    places = prediction.frames.translations[0]
+    assert float((places[ends[0]] - places[ends[1]]).norm()) < 8.01
+
+
+def test_a_pair_within_one_body_is_refused(barrel):
+    for asked in (Motif(barrel, "5,A20-25@1,5,A40-50@2,5"), Motif(barrel, "5,A20-25,5") & Symmetry("C2")):
+        with pytest.raises(ValueError, match="both residues are given"):
+            (asked & Distances(parse_distances("@A20-@A21:8"))).lay_out(Layout.chain(27), NOTHING)
+
+
 def test_provenance_has_the_pairs():
     told = Distances(parse_distances("A1-A20:8,A3-A9:4-6")).describe()
     assert told == {"condition": "Distances", "pairs": ["A1-A20:8", "A3-A9:4-6"], "until": 1.0}

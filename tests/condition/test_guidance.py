@@ -150,6 +150,15 @@ def test_guidance_goes_beyond_the_first_stage_while_it_is_early():
     torch.testing.assert_close(aim[:, 5:], last.translations[:, 5:] + 1)
 
 
+def test_guidance_does_not_go_beyond_what_an_energy_pulls():
+    prediction, state, layout = case([20], time=0.3)
+    prediction = replace(prediction, intermediate=(prediction.frames,))
+    pull = Potential(lambda frames, layout: 1e3 * frames.translations[..., 0].sum(1), largest=2.0)
+    for asked in (Autoguidance(1.5) & pull, pull & Autoguidance(1.5)):
+        moved = asked.steer(prediction, state, layout).frames.translations - prediction.frames.translations
+        torch.testing.assert_close(moved.norm(dim=-1), torch.full((1, 20), 2.0))
+
+
 def test_a_sample_is_more_compact_for_it(small_model, quick):
     """From noise to the end: the pull of each step adds up in what comes out."""
     options = {"settings": quick, "refine": False, "secondary": None}

@@ -14,12 +14,13 @@ from protgm.matching.ctmc import MaskingPath
 from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump
 from protgm.matching.geodesic import GeodesicPath
+from protgm.matching.held import HeldPosterior
 from protgm.matching.kappa import QuadraticKappa
 from protgm.matching.likelihood import Exact, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.ode import AdaptiveODE
 from protgm.matching.predictions import FiniteData, FiniteProduct, Known, Learned
 from protgm.matching.product import ProductGenerator, ProductPath
-from protgm.matching.schedules import Cosine
+from protgm.matching.schedules import CondOT, Cosine, Polynomial
 from protgm.matching.simulate import Fixed, simulate
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.solvers import Midpoint, RungeKutta4
@@ -193,3 +194,19 @@ def test_likelihood_on_a_product_of_points_and_rotations(divergence, tolerance):
     assert error.abs().max() < tolerance
     with pytest.raises(ValueError, match="tokens have no flow"):
         log_likelihood(MaskingPath(3).space, None, x[0], grids.uniform(2), None)
+
+
+@pytest.mark.parametrize("schedule", [Polynomial(), Cosine(), CondOT()], ids=["polynomial", "cosine", "condot"])
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_a_held_posterior_goes_from_noise_to_data_on_every_schedule(schedule, strength):
+    """From t = 0, where a schedule may begin to move with no velocity, to t = 1, where no noise is left."""
+    path, points, shares = GaussianPath(schedule), torch.tensor([[-1.0], [1.5]]), torch.tensor([0.3, 0.7])
+    generator = (1 - strength) * Flow(path) + strength * Diffusion(path) if strength else Flow(path)
+    source = torch.Generator().manual_seed(0)
+    start = path.prior((3_000, 1), generator=source)
+    end = simulate(
+        generator, FiniteData(path, points, shares), start, grids.uniform(60), solver=HeldPosterior(), source=source
+    )
+    assert end.isfinite().all()
+    assert float((end > 0.25).float().mean()) == pytest.approx(0.7, abs=0.04)
+    assert ((end[:, None] - points).abs().amin(1) < 0.05).float().mean() > 0.97
