@@ -7,15 +7,25 @@ from os import PathLike
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from protgm.condition.base import Condition, Draw
 from protgm.condition.source import chain_places, given, load_source, residues_of
 from protgm.layout import CHAIN_LETTERS, Layout
+from protgm.lie.points import middle
+from protgm.model.state import Prediction
+from protgm.process import State
 from protgm.structure import Backbone
 from protgm.structure.contig import Segment, parse_contig
+from protgm.structure.frames import Frames
 from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["Target"]
+
+#: CA atoms are kept this far from the target's, Angstrom (strands side by side: 4.8); how many moves, and their size.
+_CLOSEST, _SHIFTS, _STRIDE = 4.0, 20, 1.0
+#: Time of the translations from which on that is done.
+_LATE = 0.7
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,6 +126,30 @@ class Target(Condition):
             layout, sites=tuple(replace(s, chain=letter) for s, letter in zip(layout.sites, letters, strict=True))
         )
         return Layout.joined([new, target])
+
+    def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
+        """The new chains, as they are to each other, moved off the target while CA atoms are nearer than 4 A.
+
+        Late, when they are chains: what is blurred lies in everything, and would be moved out of reach.
+        The network may see a part of the target, and what it was not shown is in the way too.
+        """
+        late = (state.time >= _LATE) | layout.known | ~layout.mask
+        new = (layout.mask & ~layout.known & late.all(1, keepdim=True)).to(prediction.frames.translations.dtype)
+        walls = torch.from_numpy(self._source.coords[self._whole, 1])  # type: ignore[attr-defined]
+        walls = walls[walls.isfinite().all(-1)].to(prediction.frames.translations)
+        places = prediction.frames.translations
+        for count in range(_SHIFTS):
+            apart = torch.cdist(places, walls.expand(len(places), -1, -1)).clamp_min(1e-3)
+            overlap = (_CLOSEST - apart).clamp_min(0) * new[..., None]
+            if not bool((overlap > 0).any()):
+                break
+            pull = overlap / apart
+            away = (pull.sum(-1, keepdim=True) * places - pull @ walls).sum(1)
+            if count >= _SHIFTS // 2:  # held between two sides: outward
+                away = (middle(places, new > 0) - walls.mean(0))[:, 0]
+            step = overlap.amax((1, 2)).clamp(max=_STRIDE)[:, None] * F.normalize(away, dim=-1)
+            places = places + step[:, None] * new[..., None]
+        return replace(prediction, frames=Frames(prediction.frames.rotations, places))
 
     def finish(self, backbone: Backbone, layout: Layout) -> Backbone:
         """With the whole target, as the file has it, behind the new chains."""
