@@ -133,7 +133,8 @@ def _histogram(
 
     def shares(values: NDArray[np.float64]) -> list[float]:
         counts, _ = np.histogram(values.clip(low, high), edges)
-        return (counts / len(values)).tolist()
+        part: list[float] = (counts / len(values)).tolist()
+        return part
 
     return {
         "key": key,

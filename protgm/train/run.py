@@ -115,7 +115,8 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     """The settings to be recorded in the run's folder, compared with those recorded there."""
     run, data = Path(config.out), Path(config.data)
     check_apart("out", run, data)
-    settings = json.loads(json.dumps(asdict(config))) | {"data_sha256": Dataset.open(data).info.get("sha256")}
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    settings["data_sha256"] = Dataset.open(data).info.get("sha256")
     path = run / SETTINGS
     if path.exists():
         before = {"optimizer": "adamw", "method": "jump"} | read_json(path)
