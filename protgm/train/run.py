@@ -68,6 +68,17 @@ def _run(config: TrainConfig, world: World) -> None:
             if world.first:  # not before: what cannot be trained leaves no run that the next attempt would be held to
                 write_json(Path(config.out) / SETTINGS, settings)
             trainer.run()
+            if world.first:
+                print(_done(trainer))
+
+
+def _done(trainer: Trainer) -> str:
+    """What a run leaves, in a line."""
+    folder = printable(trainer.folder, 1000)
+    line = f"step {int(trainer.counters['step'])}; weights in {folder}/weights.safetensors"
+    if "val" not in Dataset.open(trainer.config.data).info["splits"]:
+        line += "; nothing was validated: the dataset has no split for it (val_share= of protgm prepare)"
+    return line
 
 
 def _say_stopped(config: TrainConfig) -> None:
