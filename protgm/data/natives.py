@@ -15,6 +15,7 @@ from protgm.checks import check_path
 from protgm.data.folder import structure_files
 from protgm.structure import Backbone
 from protgm.structure.apart import read_each
+from protgm.structure.residues import AMINO_ACIDS
 
 if TYPE_CHECKING:
     from protgm.data.dataset import Dataset
@@ -102,8 +103,6 @@ def _spread(count: int, limit: int | None) -> NDArray[np.int64]:
 
 
 def _of_example(dataset: Dataset, row: int) -> Backbone:
-    from protgm.data.schema import AMINO_ACIDS
-
     example = dataset[row]
     letters = np.array([*AMINO_ACIDS, "X"])
     names = np.array([*"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"])
