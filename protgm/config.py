@@ -184,7 +184,7 @@ def arguments_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dic
     return {key: _convert(hints[key], value, key) for key, value in values.items()}
 
 
-class _Names(dict):
+class _Names(dict[str, Any]):
     """Names of annotations; what is imported for type checkers only may be anything."""
 
     def __missing__(self, name: str) -> Any:

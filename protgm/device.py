@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ def moved(value: T, device: torch.device | str) -> T:
         changed = tuple(moved(item, device) for item in value)
     elif is_dataclass(value) and not isinstance(value, type):
         changed = replace(value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)})
-    return changed
+    return cast(T, changed)
 
 
 def placed(network: Callable[..., T], device: torch.device | str) -> Callable[..., T]:

@@ -8,6 +8,8 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from protgm.version import BUNDLED, __version__
@@ -113,7 +115,7 @@ def _speed() -> list[str]:
     rates = []
     for dtype, size in ((torch.float32, 1024), (torch.bfloat16, 512)):
         a = torch.randn(size, size).to(dtype)
-        rates.append(2 * size**3 / _best(lambda a=a: a @ a) / 1e9)
+        rates.append(2 * size**3 / _best(partial(torch.matmul, a, a)) / 1e9)
     step, residues = step_seconds()
     lines = [
         f"matrix products: {rates[0]:.3g} GFLOP/s in float32, {rates[1]:.3g} in bfloat16",
@@ -130,7 +132,7 @@ def _threads() -> str:
     return "1 thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
 
 
-def _best(job, repeats: int = 3) -> float:
+def _best(job: Callable[[], object], repeats: int = 3) -> float:
     job()
     times = []
     for _ in range(repeats):

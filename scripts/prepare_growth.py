@@ -26,8 +26,8 @@ from _options import options
 from protgm.data import build as build_module
 from protgm.data import prepare
 from protgm.data.extract import Extracted, Extractor
-from protgm.data.schema import AMINO_ACIDS
 from protgm.data.tree import structure_files
+from protgm.structure.residues import AMINO_ACIDS
 
 LETTERS = np.frombuffer(AMINO_ACIDS.encode(), dtype=np.uint8)
 

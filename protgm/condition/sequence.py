@@ -10,6 +10,7 @@ from protgm.condition.base import Condition, Draw
 from protgm.condition.source import letters_to_tokens
 from protgm.layout import Layout
 from protgm.model.state import MASK_TOKEN
+from protgm.structure.residues import AMINO_ACIDS
 
 __all__ = ["Sequence"]
 
@@ -34,7 +35,7 @@ class Sequence(Condition):
 
     def __post_init__(self) -> None:
         check_kind("sequence", self.letters, str)
-        if wrong := re.search(r"[^ACDEFGHIKLMNPQRSTVWYX?]", self.letters):
+        if wrong := re.search(f"[^{AMINO_ACIDS}X?]", self.letters):
             raise ValueError(
                 f"sequence={self.letters}: letter {wrong[0]!r} (place {wrong.start() + 1}) is no amino acid's; "
                 "write X where any will do"

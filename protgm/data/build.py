@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -121,7 +122,7 @@ def _clean(out: Path) -> None:
     (out / _DRAFT).unlink(missing_ok=True)
 
 
-def _finished(out: Path, key: str) -> dict | None:
+def _finished(out: Path, key: str) -> dict[str, Any] | None:
     """The description of the dataset in ``out`` if it is the wanted one, whole."""
     try:
         info = read_json(out / INDEX_FILE)
@@ -152,12 +153,12 @@ def _write(
     out: Path,
     parts: Parts,
     known: Manifest,
-    info: dict,
+    info: dict[str, Any],
     workers: int,
     rejections: list[Rejection],
     listed: Sequence[SourceFile],
     or_kmers: bool,
-) -> dict:
+) -> dict[str, Any]:
     """Cluster the entries and put the dataset in place, its description last; some files are rejected already."""
     entries = Entries()
     for part in parts:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.data.schema import AMINO_ACIDS
+from protgm.structure.residues import AMINO_ACIDS
 
 __all__ = ["cluster_sequences", "split_of"]
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.feather
 from numpy.typing import NDArray
 
-from protgm.data.schema import AMINO_ACIDS, FORMAT, INDEX_FILE, SCHEMA, STATES, UNKNOWN, VERSION
+from protgm.data.schema import FORMAT, INDEX_FILE, SCHEMA, STATES, UNKNOWN, VERSION
+from protgm.structure.residues import AMINO_ACIDS
 
 __all__ = ["AMINO_ACIDS", "Dataset", "DatasetError", "Example"]
 

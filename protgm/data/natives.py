@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from protgm.checks import check_path
 from protgm.data.folder import structure_files
 from protgm.structure import Backbone
 from protgm.structure.apart import read_each
+from protgm.structure.residues import AMINO_ACIDS
+
+if TYPE_CHECKING:
+    from protgm.data.dataset import Dataset
 
 __all__ = ["Natives", "read_natives"]
 
@@ -97,9 +102,7 @@ def _spread(count: int, limit: int | None) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, limit).round().astype(np.int64))
 
 
-def _of_example(dataset: Sequence, row: int) -> Backbone:
-    from protgm.data.schema import AMINO_ACIDS
-
+def _of_example(dataset: Dataset, row: int) -> Backbone:
     example = dataset[row]
     letters = np.array([*AMINO_ACIDS, "X"])
     names = np.array([*"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from protgm.structure.residues import AMINO_ACIDS
 from protgm.structure.secondary import STATES
 
-__all__ = ["AMINO_ACIDS", "FORMAT", "INDEX_FILE", "REJECTED_FILE", "SCHEMA", "SPLITS", "STATES", "UNKNOWN", "VERSION"]
+__all__ = ["FORMAT", "INDEX_FILE", "REJECTED_FILE", "SCHEMA", "SPLITS", "STATES", "UNKNOWN", "VERSION"]
 
-#: One-letter codes in the order of their indices.
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
-#: Index of a residue whose type is not known.
+#: Index of a residue whose type is not known; those of the others are places in ``AMINO_ACIDS``.
 UNKNOWN = len(AMINO_ACIDS)
 
 FORMAT = "protgm-dataset"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protgm.design.base import Design
+from protgm.structure.residues import AMINO_ACIDS
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "ProteinMPNN"]
 
-ALPHABET = "ACDEFGHIKLMNPQRSTVWYX"
+ALPHABET = AMINO_ACIDS + "X"
 
 #: Weights by the name of `ProteinMPNN`'s argument: package and file.
 MODELS = {

@@ -45,7 +45,7 @@ def describe_plots(found: Evaluation, judged: Judged, natives: Judged | None) ->
         "ramachandran": _ramachandran(judged, natives),
         "secondary": {
             "title": "Secondary structure",
-            "note": "Corners: all helix, all strand, all coil. Grey squares: natives. Open points fail the gate.",
+            "note": f"Corners: all helix, all strand, all coil.{_beside(theirs)} Open points fail the gate.",
             "labels": ["helix", "strand", "coil"],
             "natives": [[row["helix"], row["strand"]] for row in theirs],
         },
@@ -57,6 +57,10 @@ def describe_plots(found: Evaluation, judged: Judged, natives: Judged | None) ->
             if one.title and len(_numbers(rows, one.name)) > 1
         ],
     }
+
+
+def _beside(natives: Sequence[dict[str, Any]]) -> str:
+    return " Grey squares: natives." if natives else ""
 
 
 def _numbers(rows: Sequence[dict[str, Any]], key: str) -> NDArray[np.float64]:
@@ -97,7 +101,7 @@ def _size(rows: Sequence[dict[str, Any]], natives: Sequence[dict[str, Any]]) -> 
     bottom = max(0.0, 0.8 * min(float(every[:, 1].min()), globular_radius(max(low, 1))))
     return {
         "title": "Radius of gyration",
-        "note": "Line: 2.2 L^0.38, natives' law. Grey squares: natives. Open points fail the gate.",
+        "note": f"Line: 2.2 L^0.38, natives' law.{_beside(natives)} Open points fail the gate.",
         "labels": ["residues", "radius of gyration (A)"],
         "x": [low, high],
         "y": [bottom, top],
@@ -133,7 +137,8 @@ def _histogram(
 
     def shares(values: NDArray[np.float64]) -> list[float]:
         counts, _ = np.histogram(values.clip(low, high), edges)
-        return (counts / len(values)).tolist()
+        part: list[float] = (counts / len(values)).tolist()
+        return part
 
     return {
         "key": key,

@@ -184,7 +184,7 @@ def _tiles(found: Evaluation, natives: Judged | None) -> list[dict[str, Any]]:
     return tiles
 
 
-def _encoded(array: NDArray) -> str:
+def _encoded(array: NDArray[Any]) -> str:
     little = array.astype(array.dtype.newbyteorder("<"))
     return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode("ascii")
 

@@ -21,7 +21,6 @@ from protgm.matching.euclidean import GaussianPath
 from protgm.matching.generators import Diffusion, Flow, Jump
 from protgm.matching.jumps import jump_or_stay
 from protgm.matching.langevin import metropolis_langevin
-from protgm.matching.predictions import Predictor
 from protgm.matching.product import as_generator
 from protgm.matching.so3_paths import AntipodalVMFPath
 from protgm.matching.superposition import weight_at
@@ -245,7 +244,9 @@ class HeldPosterior:
 
     draws: int = 1
 
-    def step(self, generator: Any, predict: Predictor, x: Tensor, t: Tensor, h: Tensor, source: Source) -> Tensor:
+    def step(
+        self, generator: Any, predict: Callable[[Any, Tensor], Any], x: Any, t: Tensor, h: Tensor, source: Source
+    ) -> Any:
         """The state at t + h; one call of the predictor.
 
         Raises
@@ -272,7 +273,8 @@ class HeldPosterior:
         if isinstance(path, AntipodalVMFPath):
 
             def draw() -> Tensor:
-                return prediction.draw(generator=source)
+                drawn: Tensor = prediction.draw(generator=source)
+                return drawn
 
             return rotation_step(
                 path, x, draw, now, now + h, jump=jump, strength=strength, draws=self.draws, generator=source

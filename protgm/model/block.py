@@ -66,7 +66,8 @@ class Block(nn.Module):
         tokens = tokens + self.out(
             self._attend(self.norm_attention(tokens), bias, pair_values, rotations, translations, edges)
         )
-        return tokens + self.feed_out(F.gelu(self.feed_in(self.norm_feed(tokens))))
+        fed: Tensor = self.feed_out(F.gelu(self.feed_in(self.norm_feed(tokens))))
+        return tokens + fed
 
     def _attend(
         self,

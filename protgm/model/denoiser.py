@@ -157,7 +157,7 @@ class Denoiser(nn.Module):
 
     def _embed(self, protein: NoisyProtein, near: Tensor, near_guess: Tensor) -> Tensor:
         features = torch.cat((noise_features(protein), position_features(protein), near, near_guess), dim=-1)
-        tokens = self.embed_residue(features)
+        tokens: Tensor = self.embed_residue(features)
         if self.config.use_sequence:
             tokens = tokens + self.embed_sequence(protein.sequence)
         if self.config.use_secondary_structure:

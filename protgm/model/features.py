@@ -65,7 +65,8 @@ def relation_features(residue_index: Tensor, chain_index: Tensor, edges: Tensor 
     table = torch.cat((table, torch.zeros_like(table[:1])))  # the last row: another chain
     same = take(chain_index, edges) == chain_index[:, :, None]
     row = torch.where(same, separation + _FAR, 2 * _FAR + 1)
-    return table.t().index_select(1, row.flatten()).unflatten(1, row.shape).transpose(0, 1)
+    looked_up: Tensor = table.t().index_select(1, row.flatten()).unflatten(1, row.shape)
+    return looked_up.transpose(0, 1)
 
 
 def pair_features(rotations: Tensor, translations: Tensor, edges: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -123,7 +124,8 @@ def _harmonics(directions: Tensor) -> Tensor:
     products = torch.stack((x, y, z, x * x, y * y, z * z, x * y, y * z, z * x), dim=1)
     with torch.autocast(directions.device.type, enabled=False):
         harmonics = _monomials_to_harmonics(directions.device).expand(len(products), -1, -1) @ products.flatten(2)
-    return harmonics.unflatten(2, directions.shape[2:])
+    whole: Tensor = harmonics.unflatten(2, directions.shape[2:])
+    return whole
 
 
 @cache

@@ -125,4 +125,5 @@ class TangentHead(nn.Module):
     def forward(self, tokens: Tensor, rotation_step: Tensor) -> Tensor:
         """Tangents in the frame of the noisy rotation, radian, shape (B, L, 3)."""
         # A step is half an angle.
-        return self.linear(tokens).float() * 2 * rotation_step
+        tangents: Tensor = self.linear(tokens).float() * 2 * rotation_step
+        return tangents

@@ -29,7 +29,8 @@ def rotate_points(rotations: Tensor, points: Tensor, *, invert: bool = False) ->
     matrix = rotations.flatten(0, 1)
     with torch.autocast(points.device.type, enabled=False):
         turned = torch.bmm(points.float().flatten(0, 1), matrix if invert else matrix.transpose(1, 2))
-    return turned.unflatten(0, points.shape[:2])
+    rows: Tensor = turned.unflatten(0, points.shape[:2])
+    return rows
 
 
 def compose(first: Tensor, second: Tensor, *, invert_first: bool = False) -> Tensor:

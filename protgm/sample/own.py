@@ -12,7 +12,7 @@ import torch
 from protgm.condition.source import framed, letters_to_tokens, tokens_to_letters
 from protgm.design.base import Design
 from protgm.layout import Layout
-from protgm.model import MASK_TOKEN
+from protgm.model import MASK_TOKEN, Prediction
 from protgm.process import State
 from protgm.sample.generate import load
 from protgm.sample.sampler import sample_frames
@@ -138,7 +138,8 @@ class OwnDesigner:
         batch = Layout.batch([layout] * len(tokens))
         state: State = self.model.process.begin(batch)
         protein = self.model.process.seen(replace(state, sequence=tokens), batch)
-        return self.model.denoiser(protein).sequence_logits
+        prediction: Prediction = self.model.denoiser(protein)
+        return prediction.sequence_logits
 
 
 def own_designer(temperature: float, omit: str) -> OwnDesigner:

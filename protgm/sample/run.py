@@ -214,7 +214,7 @@ def _designer() -> Designer:
 
 def _recipe(config: SampleConfig, conditions: Conditions, model: BackboneModel) -> dict[str, Any]:
     """What, beside length and index, determines a protein."""
-    asked = json.loads(json.dumps(conditions.describe()))
+    asked: dict[str, Any] = json.loads(json.dumps(conditions.describe()))
     settings = config.sampler.to_dict() | {"refine": config.refine}
     recipe = {"seed": config.seed, "checkpoint": model.checkpoint, "version": __version__, "settings": settings}
     return recipe | asked

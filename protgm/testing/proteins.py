@@ -17,6 +17,7 @@ from protgm.process import ProteinProcess, State
 from protgm.sample.sampler import Sampled, sample_frames
 from protgm.sample.settings import SamplerSettings
 from protgm.structure.frames import Frames, centre, kabsch
+from protgm.structure.size import globular_radius
 
 __all__ = ["ExactProteins", "ProteinCase", "held_radii", "protein_cases", "radius", "small_proteins"]
 
@@ -145,7 +146,7 @@ def small_proteins(length: int = 12, count: int = 2) -> tuple[Frames, Tensor]:
     mask = torch.ones(count, length, dtype=torch.bool)
     walks = centre(walks, mask)
     radius = walks.square().sum(-1).mean(-1).sqrt()
-    walks = walks * (2.2 * length**0.38 / radius)[:, None, None]
+    walks = walks * (globular_radius(length) / radius)[:, None, None]
     frames = Frames(so3.random_uniform((count, length), generator=source), walks.float())
     return frames, torch.randint(0, 20, (count, length), generator=source)
 

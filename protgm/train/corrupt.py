@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +19,8 @@ __all__ = ["CorruptionConfig", "Noised", "corrupt"]
 
 #: CA atoms of residues that touch lie nearer than this, Angstrom.
 _TOUCHING = 9.0
+#: Uniform random numbers of a shape.
+_Uniform = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def _layout(batch: Batch, known: Tensor, hotspot: Tensor) -> Layout:
     ).anchored()
 
 
-def _cut(batch: Batch, probability: float, uniform) -> Batch:
+def _cut(batch: Batch, probability: float, uniform: _Uniform) -> Batch:
     """Take 3 residues and up to a tenth of the protein out of its middle, as if they were not resolved.
 
     The residues after the gap may be another chain: two chains that lie on each other as in a native.
@@ -182,7 +185,7 @@ def _cut(batch: Batch, probability: float, uniform) -> Batch:
     return replace(batch, frames=centred, mask=mask, chain_index=chains)
 
 
-def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:
+def _motif(mask: Tensor, translations: Tensor, uniform: _Uniform) -> Tensor:
     """Random residues to give away, (B, L): half of them at most.
 
     One stretch of 5-50 % of a protein, scattered residues, two to six stretches of up to 40 residues, or what lies
@@ -211,7 +214,7 @@ def _motif(mask: Tensor, translations: Tensor, uniform) -> Tensor:
     return torch.where(kind < 0.3, stretch, motif) & mask
 
 
-def _target(batch: Batch, uniform) -> tuple[Tensor, Tensor]:
+def _target(batch: Batch, uniform: _Uniform) -> tuple[Tensor, Tensor]:
     """All chains but a random one, and some of their residues that touch it, both (B, L); empty for single chains."""
     mask, chain, places = batch.mask, batch.chain_index, batch.frames.translations
     count = (chain * mask).amax(1, keepdim=True) + 1
@@ -223,7 +226,7 @@ def _target(batch: Batch, uniform) -> tuple[Tensor, Tensor]:
     return known, known & (nearest < _TOUCHING) & chosen & (uniform(len(mask), 1) < 0.85)
 
 
-def _mask_sequence(sequence: Tensor, known: Tensor, probability: float, uniform) -> Tensor:
+def _mask_sequence(sequence: Tensor, known: Tensor, probability: float, uniform: _Uniform) -> Tensor:
     """Keep tokens: a random share of a protein or all of it, and usually those of a motif; usually mask all others."""
     size, length = sequence.shape
     share = torch.where(uniform(size, 1) < 0.25, 1.0, uniform(size, 1))
@@ -232,7 +235,7 @@ def _mask_sequence(sequence: Tensor, known: Tensor, probability: float, uniform)
     return torch.where(shown, sequence, MASK_TOKEN)
 
 
-def _mask_labels(labels: Tensor, probability: float, uniform) -> Tensor:
+def _mask_labels(labels: Tensor, probability: float, uniform: _Uniform) -> Tensor:
     size, length = labels.shape
     partial = (uniform(size, length) < uniform(size, 1)) | (uniform(size, 1) < 0.5)
     shown = partial & (uniform(size, 1) < probability)

@@ -6,12 +6,16 @@ import csv
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from protgm.files import atomic, unwritable
 from protgm.train.parallel import World
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["KINDS", "Clock", "RunLog", "Window"]
 
@@ -135,7 +139,7 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def _tensorboard(folder: Path, purge_step: int):
+def _tensorboard(folder: Path, purge_step: int) -> SummaryWriter | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -40,7 +40,8 @@ def orthogonalised(matrices: Tensor, rounds: int) -> Tensor:
     for _ in range(rounds):
         gram = wide @ wide.mT
         wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
-    return wide.mT if tall else wide
+    whole: Tensor = wide.mT if tall else wide
+    return whole
 
 
 class Muon(torch.optim.Optimizer):

@@ -91,7 +91,8 @@ class Optimizer:
         """What is remembered of a parameter (moments, counts); empty before its first step."""
         for part in self.parts:
             if parameter in part.state:
-                return part.state[parameter]
+                found: dict[str, Any] = part.state[parameter]
+                return found
         return {}
 
     def restore(self, parameter: Tensor, state: dict[str, Any]) -> None:

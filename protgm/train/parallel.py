@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -225,7 +226,7 @@ class _Team:
         return codes
 
 
-def _end(children: list, patience: float = 5.0) -> None:
+def _end(children: Sequence[BaseProcess], patience: float = 5.0) -> None:
     deadline = time.monotonic() + patience
     for child in children:
         child.join(max(0.0, deadline - time.monotonic()))

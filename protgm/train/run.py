@@ -68,6 +68,17 @@ def _run(config: TrainConfig, world: World) -> None:
             if world.first:  # not before: what cannot be trained leaves no run that the next attempt would be held to
                 write_json(Path(config.out) / SETTINGS, settings)
             trainer.run()
+            if world.first:
+                print(_done(trainer))
+
+
+def _done(trainer: Trainer) -> str:
+    """What a run leaves, in a line."""
+    folder = printable(trainer.folder, 1000)
+    line = f"step {int(trainer.counters['step'])}; weights in {folder}/weights.safetensors"
+    if "val" not in Dataset.open(trainer.config.data).info["splits"]:
+        line += "; nothing was validated: the dataset has no split for it (val_share= of protgm prepare)"
+    return line
 
 
 def _say_stopped(config: TrainConfig) -> None:
@@ -115,7 +126,8 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     """The settings to be recorded in the run's folder, compared with those recorded there."""
     run, data = Path(config.out), Path(config.data)
     check_apart("out", run, data)
-    settings = json.loads(json.dumps(asdict(config))) | {"data_sha256": Dataset.open(data).info.get("sha256")}
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    settings["data_sha256"] = Dataset.open(data).info.get("sha256")
     path = run / SETTINGS
     if path.exists():
         before = {"optimizer": "adamw", "method": "jump"} | read_json(path)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from protgm.data import Dataset, DatasetError
-from protgm.data.schema import AMINO_ACIDS, INDEX_FILE, SCHEMA, STATES
+from protgm.data.schema import INDEX_FILE, SCHEMA, STATES
 from protgm.structure import read_structure
+from protgm.structure.residues import AMINO_ACIDS
 
 
 def test_examples_come_back_as_they_were_read(examples, prepared):

@@ -69,6 +69,13 @@ const ink = (uri) => new Promise((done) => { const image = new Image(); image.on
     $("style").value = value; restyle();
     found[value] = await ink(viewer.pngURI());
   }
+  // The page as it is now, on a telephone.
+  const narrow = document.createElement("iframe"), copy = document.documentElement.cloneNode(true);
+  copy.querySelectorAll("script").forEach((node) => node.remove());
+  narrow.style.width = "390px"; narrow.srcdoc = copy.outerHTML;
+  await new Promise((done) => { narrow.onload = done; document.body.append(narrow); });
+  const small = narrow.contentDocument.documentElement;
+  found.narrow = [small.clientWidth, small.scrollWidth, small.querySelectorAll("#table tbody tr").length];
   found.complaints = complaints;
   const out = document.createElement("pre");
   out.id = "found"; out.textContent = JSON.stringify(found);
@@ -150,6 +157,13 @@ def test_every_structure_is_drawn(seen: dict) -> None:
     assert len(seen["ink"]) == 6
     assert min(seen["ink"]) > 0.003
     assert min(seen["trace"], seen["sticks"]) > 0.001
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(seen: dict) -> None:
+    width, wanted, rows = seen["narrow"]
+    assert rows == 6
+    assert 300 < width <= 390
+    assert wanted <= width
 
 
 def test_trajectory_plays(seen: dict) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 import protgm
+from protgm.data import prepare
 from protgm.lock import locked
 from protgm.model import Denoiser
 from protgm.train import train
@@ -24,9 +26,10 @@ from protgm.train.optim import Schedule
 from protgm.train.trainer import Trainer
 
 
-def test_a_run_leaves_what_is_promised(config, curve):
+def test_a_run_leaves_what_is_promised(config, curve, capfd):
     train(config)
     run = Path(config.out)
+    assert capfd.readouterr().out == f"step 6; weights in {run}/weights.safetensors\n"
     assert [step for step, _ in curve(config.out)] == [2, 4, 6]
     for name in ("validation.csv", "samples.csv", "settings.json", "weights.safetensors"):
         assert (run / name).stat().st_size > 0, name
@@ -34,6 +37,18 @@ def test_a_run_leaves_what_is_promised(config, curve):
     model = protgm.load(run / "weights.safetensors")
     with pytest.warns(UserWarning, match=r"length 16: the weights were trained on \d+ to \d+ residues"):
         assert len(model.sample(length=16, num=1)[0]) == 16
+
+
+def test_a_dataset_without_a_validation_split_is_told(config, tmp_path, capfd):
+    source, data = tmp_path / "few", tmp_path / "dataset"
+    source.mkdir()
+    for name in ("1CSP_A", "1SHG_A", "2CI2_I"):
+        file = f"{name}.pdb.gz"
+        shutil.copy(Path(__file__).parents[2] / "data" / "examples" / file, source / file)
+    prepare(source, data, workers=1, progress=False)
+    train(replace(config, data=str(data), steps=1))
+    assert "nothing was validated" in capfd.readouterr().out
+    assert not (Path(config.out) / "validation.csv").exists()
 
 
 def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path, curve, weights):

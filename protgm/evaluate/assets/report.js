@@ -176,7 +176,7 @@ if (DATA.distances.length) {
   }
   table.append(body);
   $("distances").append(element("h2", {}, "Distances to natives"), element("p", { className: "note" }, "0 is equality. The grey bar is where natives against other natives of the same number and lengths fall (95 %); a point to the right of it tells the samples from natives."), table);
-}
+} else document.querySelector("nav a[href='#distances']").hidden = true;
 for (const [label, value] of DATA.about) $("about-text").append(element("p", {}, element("strong", {}, label + ": "), value));
 $("downloads").append(
   element("button", { onclick: () => download("metrics.csv", DATA.csv, "text/csv") }, "metrics.csv"), " ",
