@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -167,9 +168,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 where something failed, 2 for a wrong command line, 130 after Ctrl-C.
+        Exit status: 0, 1 where something failed, 2 for a wrong command line, 130 after Ctrl-C, 141 where what reads
+        the output has gone (``| head``).
     """
-    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        status = _main(list(sys.argv[1:] if arguments is None else arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # As the documentation of `signal` has it: nothing more is said when Python ends.
+        with suppress(OSError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _main(arguments: list[str]) -> int:
+    command, *rest = arguments or ["--help"]
     if command in ("--version", "version"):
         print(f"protgm {__version__}, weights {sha256(BUNDLED)[:12]}")
         return 0
@@ -183,6 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"--help", "-h"} & set(rest):
         print(describe(COMMANDS[command].settings or command), end="")
         return 0
+    try:
+        os.getcwd()
+    except OSError as error:
+        return _fail(f"the current folder is not there any more ({error.strerror}); change to another one", 1)
     first = COMMANDS[command].first
     bare = [i for i, argument in enumerate(rest) if "=" not in argument and not argument.startswith("-")]
     if first and len(bare) == 1:
@@ -201,6 +220,8 @@ def _execute(command: str, arguments: list[str]) -> int:
         return _fail(str(error), 2)
     try:
         return COMMANDS[command].run(settings)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), 1)
     except (ValueError, ImportError) as error:

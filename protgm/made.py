@@ -7,18 +7,22 @@ run) has a JSON file in it that names them. Whatever else is in that folder is s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from protgm.files import check_folder, read_json, write_json
+from protgm.files import check_folder, read_json, remove_temporary, write_json
+from protgm.lock import locked
 from protgm.version import __version__
 
-__all__ = ["LISTS", "check_apart", "check_outputs", "made_here", "remove_others", "write_list"]
+__all__ = ["LISTS", "UNFINISHED", "check_apart", "check_outputs", "made_here", "making", "remove_others", "write_list"]
+
+#: What a call may have written that has not come to its end.
+UNFINISHED = ".unfinished.json"
 
 #: Names of such lists.
-LISTS = ("designs.json", "refolded.json", "samples.json")
+LISTS = ("designs.json", "refolded.json", "samples.json", UNFINISHED)
 
 
 def write_list(path: Path, files: Iterable[str], **more: Any) -> None:
@@ -30,10 +34,7 @@ def made_here(folder: str | os.PathLike[str]) -> set[str]:
     """Files that lists in a folder name, as paths from that folder, with ``/``."""
     found: set[str] = set()
     for name in LISTS:
-        path = Path(folder, name)
-        if path.is_file():
-            with suppress(OSError, ValueError):
-                found.update(_files(read_json(path)))
+        found.update(_listed(Path(folder, name)))
     return found
 
 
@@ -47,6 +48,58 @@ def remove_others(folder: Path, before: dict[str, Any], now: Iterable[str]) -> N
                 if parent == folder:
                     break
                 parent.rmdir()
+
+
+@contextmanager
+def making(folder: Path, what: str, noted: str, planned: Iterable[str]) -> Iterator[set[str]]:
+    """Make files in a folder, alone, in the place of those that an earlier call has made there.
+
+    What may be made is noted before anything is, in `UNFINISHED`: a call that is killed leaves no file that the next
+    one does not know of, and nothing half-written that it does not clear away.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is not there.
+    what : str
+        Who makes them, for the message to another process: ``protgm design``.
+    noted : str
+        JSON file in the folder that names them, the last one that is written.
+    planned : iterable of str
+        What may be made, as paths below the folder.
+
+    Yields
+    ------
+    set of str
+        For what was made; files of earlier calls that are not in it are removed behind the last of it.
+
+    Raises
+    ------
+    Locked
+        If another process makes files there.
+    ValueError
+        If the folder cannot be made or written to.
+    """
+    with locked(folder, what):
+        before = {name for path in (folder / noted, folder / UNFINISHED) for name in _listed(path)}
+        # A file that is there and in no list is somebody's own until it is replaced.
+        known = before | {name for name in planned if not os.path.lexists(folder / name)}
+        temporary = {PurePosixPath(name).name for name in known} | {noted, UNFINISHED}
+        for parent in {folder, *((folder / name).parent for name in known)}:
+            remove_temporary(parent, keep=lambda name: name.rsplit(".", 2)[0] not in temporary)
+        write_list(folder / UNFINISHED, known)
+        made: set[str] = set()
+        yield made
+        remove_others(folder, {"protgm": __version__, "files": sorted(before)}, made)
+        (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def _listed(path: Path) -> list[str]:
+    """Files that a list names, if it is one."""
+    try:
+        return _files(read_json(path))
+    except (OSError, ValueError):
+        return []
 
 
 def _files(listed: dict[str, Any]) -> list[str]:

@@ -102,7 +102,8 @@ def chunked_map(
     Parameters
     ----------
     job : callable
-        Importable by name; gets a list of items. With one worker it runs in this process.
+        Importable by name; gets a list of items. With one worker, or where this process is itself one of a
+        `multiprocessing.Pool`, it runs in this process.
     items : sequence
     died : callable
         Result for a single item during whose job the worker died (out of memory, a crash in a library).
@@ -116,7 +117,8 @@ def chunked_map(
         If workers cannot even start.
     """
     chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
-    if workers == 1 or len(items) == 1:
+    # A worker of somebody's pool may have no children of its own.
+    if workers == 1 or len(items) == 1 or multiprocessing.current_process().daemon:
         for part in chunks:
             yield len(part), job(part)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -155,3 +156,23 @@ def test_weights_that_are_not_there_leave_no_folder(tmp_path, capsys):
         assert main(["sample", *arguments, given]) == 1
         assert given.partition("=")[2] in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["check", "length=20", f"out={tmp_path}"]) == 1
+    assert capsys.readouterr().err.startswith("protgm: the current folder is not there any more (No such file")
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    """As in ``protgm --help | head -1``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "protgm", "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -212,7 +212,7 @@ def test_a_second_evaluation_leaves_nothing_of_the_first_behind(folder, tmp_path
     (out / "designs" / "mine.pdb").write_text("mine")
     (folder / NAMES[0]).unlink()
     evaluate(folder, out=out, similarity=False, html=False, figures=False, progress=False, workers=1)
-    assert set(contents(out)) == {"metrics.csv", "metrics.json", "notes.txt", "designs/mine.pdb"}
+    assert set(contents(out)) == {".lock", "metrics.csv", "metrics.json", "notes.txt", "designs/mine.pdb"}
 
 
 def test_a_second_design_leaves_nothing_behind_and_does_not_mix_folders(folder, tmp_path):

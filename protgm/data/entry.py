@@ -131,7 +131,9 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
         # One letter that a generator writes everywhere is not a type to be learnt.
         "sequence": "".join(np.where(chosen(chain.sequence), list(chain.sequence), "X")),
         "residue_numbers": chain.residue_numbers,
-        "insertion_codes": "".join(code[:1] or " " for code in chain.insertion_codes),
+        "insertion_codes": "".join(code[:1] or " " for code in chain.insertion_codes)
+        if any(chain.insertion_codes)
+        else " " * length,
         "residue_index": residue_index(chain.residue_numbers, chain_index, breaks, complete),
         "chain_index": chain_index,
         "chain_breaks": breaks,

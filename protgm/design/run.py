@@ -19,7 +19,7 @@ from protgm.design.kept import kept_in
 from protgm.design.mpnn import ProteinMPNN
 from protgm.design.write import by_chain, check_targets, write_designs
 from protgm.files import atomic, read_json, sha256
-from protgm.made import check_apart, remove_others, write_list
+from protgm.made import check_apart, making, write_list
 from protgm.progress import Stage, Stages
 from protgm.structure.assemble import left_out
 from protgm.workers import cores
@@ -31,6 +31,7 @@ __all__ = ["DESIGNS", "DesignReport", "design", "made_of"]
 
 #: In a folder of designs: settings, figures, and what each was made of.
 DESIGNS = "designs.json"
+TABLE = "designs.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,49 +138,53 @@ def design(
     inputs = [
         Path(directory, file) for file in (*(str(b.metadata["file"]) for b in backbones), *(f for f, _ in failed))
     ]
-    check_targets(folder, [b.name for b in backbones], inputs)
-    before = _before(folder, Path(directory))
+    names = [b.name for b in backbones]
+    check_targets(folder, names, inputs)
     if designer is None:
         if model == "protgm":
             raise ValueError("model=protgm: give the network as designer=protgm.sample.own.OwnDesigner()")
         designer = ProteinMPNN(model, temperature=temperature, omit=omit)
-    with Stages(enabled=progress) as stage:
-        found = design_backbones(
-            backbones,
-            num_seqs=num_seqs,
-            seed=seed,
-            designer=designer,
-            kept=kept_in(Path(directory)),
-            workers=workers or cores(),
-            stage=stage,
+    planned = [TABLE, *(f"{name}{ending}" for name in names for ending in (".fasta", ".pdb", ".cif"))]
+    _check_source(folder, Path(directory))
+    with making(folder, "protgm design", DESIGNS, planned) as files:
+        with Stages(enabled=progress) as stage:
+            found = design_backbones(
+                backbones,
+                num_seqs=num_seqs,
+                seed=seed,
+                designer=designer,
+                kept=kept_in(Path(directory)),
+                workers=workers or cores(),
+                stage=stage,
+            )
+            own = alike = None
+            if reference is not None:
+                own, alike = _natives(designer, backbones, reference, natives, num_seqs, seed, stage)
+        failed += [
+            (b.name, f"{b.name}: its atoms do not allow a design")
+            for b, d in zip(backbones, found, strict=True)
+            if not d
+        ]
+        written, unwritten = write_designs(folder, backbones, found)
+        failed += unwritten
+        best = [made[0].nll for made in found if made]
+        report = DesignReport(
+            designs={b.name: made for b, made in zip(backbones, found, strict=True)},
+            failed=failed,
+            mean_nll=float(np.mean(best)) if best else float("nan"),
+            native_own=own,
+            native_designed=alike,
+            out=folder,
+            left_out=[(b.name, what) for b in backbones if (what := left_out(b.metadata))],
         )
-        own = alike = None
-        if reference is not None:
-            own, alike = _natives(designer, backbones, reference, natives, num_seqs, seed, stage)
-    failed += [
-        (b.name, f"{b.name}: its atoms do not allow a design") for b, d in zip(backbones, found, strict=True) if not d
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    files, unwritten = write_designs(folder, backbones, found)
-    failed += unwritten
-    best = [made[0].nll for made in found if made]
-    report = DesignReport(
-        designs={b.name: made for b, made in zip(backbones, found, strict=True)},
-        failed=failed,
-        mean_nll=float(np.mean(best)) if best else float("nan"),
-        native_own=own,
-        native_designed=alike,
-        out=folder,
-        left_out=[(b.name, what) for b in backbones if (what := left_out(b.metadata))],
-    )
-    settings = {**settings_of(designer), "seed": seed}
-    made = {
-        b.name: made_of(Path(directory, str(b.metadata["file"])), settings, len(one))
-        for b, one in zip(backbones, found, strict=True)
-        if one
-    }
-    _write_tables(report, backbones, settings, files, made, os.path.relpath(directory, folder))
-    remove_others(folder, before, files)
+        settings = {**settings_of(designer), "seed": seed}
+        made = {
+            b.name: made_of(Path(directory, str(b.metadata["file"])), settings, len(one))
+            for b, one in zip(backbones, found, strict=True)
+            if one
+        }
+        _write_tables(report, backbones, settings, written, made, os.path.relpath(directory, folder))
+        files.update([*written, TABLE])
     return report
 
 
@@ -188,18 +193,16 @@ def made_of(path: Path, settings: dict[str, object], count: int) -> dict[str, ob
     return {"sha256": sha256(path), "settings": settings, "num_seqs": count}
 
 
-def _before(folder: Path, directory: Path) -> dict[str, Any]:
-    """What an earlier call has noted in a folder of designs; an error if they are of another folder's structures."""
+def _check_source(folder: Path, directory: Path) -> None:
+    """Refuse a folder of designs of another folder's structures."""
     try:
-        noted = read_json(folder / DESIGNS)
+        source = read_json(folder / DESIGNS).get("directory")
     except (OSError, ValueError):
-        return {}
-    source = noted.get("directory")
+        return
     if isinstance(source, str) and not _same(folder / source, directory):
         raise ValueError(
             f"{folder}: has designs of {os.path.normpath(folder / source)}, now {directory}; use another out= folder"
         )
-    return noted
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -239,7 +242,7 @@ def _write_tables(
     made: Mapping[str, object],
     source: str,
 ) -> None:
-    with atomic(report.out / "designs.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
+    with atomic(report.out / TABLE) as path, path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["name", "rank", "nll", "sequence"])
         for backbone in backbones:

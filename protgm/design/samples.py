@@ -12,7 +12,8 @@ from protgm.design.base import settings_of
 from protgm.design.kept import kept_in
 from protgm.design.run import DESIGNS, made_of
 from protgm.design.write import check_targets, write_designs
-from protgm.files import read_json
+from protgm.files import read_json, remove_temporary
+from protgm.lock import locked
 from protgm.made import write_list
 from protgm.progress import Stages
 from protgm.structure import read_structure
@@ -58,8 +59,7 @@ def design_samples(
     """
     out = folder / FOLDER
     settings = {**settings_of(designer), "seed": seed}
-    noted = _noted(out)
-    made = dict(noted.get("made", {}))
+    made = _noted(out).get("made", {})
     wanted = {Path(file).stem: made_of(folder / file, settings, num_seqs) for file in files}
     todo = [folder / file for file in files if not _designed(out, Path(file).stem, made, wanted)]
     if todo:
@@ -69,12 +69,19 @@ def design_samples(
             found = design_backbones(
                 backbones, num_seqs=num_seqs, seed=seed, designer=designer, kept=kept_in(folder), stage=stage
             )
-        out.mkdir(parents=True, exist_ok=True)
-        written, failed = write_designs(out, backbones, found)
-        made |= {b.name: wanted[b.name] for b, one in zip(backbones, found, strict=True) if one}
-        listed = {str(file) for file in noted.get("files", [])} | set(written)
-        rest = {key: value for key, value in noted.items() if key not in ("protgm", "files", "made", "directory")}
-        write_list(out / DESIGNS, listed, **rest, directory="..", made=made)
+        made_now = {b.name: wanted[b.name] for b, one in zip(backbones, found, strict=True) if one}
+        # Parts of one request may end here at once, each with structures of its own.
+        with locked(out, "protgm sample", wait=True):
+            remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in made_now)
+            noted = _noted(out)
+            made = {name: of for name, of in noted.get("made", {}).items() if name not in made_now}
+            rest = {key: value for key, value in noted.items() if key not in ("protgm", "files", "made", "directory")}
+            # Named before they are there: what is left of a call that is killed is known, and made anew.
+            planned = {f"{name}{ending}" for name in made_now for ending in (".fasta", ".pdb")}
+            listed = planned.union(map(str, noted.get("files", [])))
+            write_list(out / DESIGNS, listed, **rest, directory="..", made=made)
+            written, failed = write_designs(out, backbones, found)
+            write_list(out / DESIGNS, listed.union(written), **rest, directory="..", made=made | made_now)
         if failed:
             raise ValueError(failed[0][1])
     return out

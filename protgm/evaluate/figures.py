@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from protgm.evaluate.judge import Judged
     from protgm.evaluate.result import Evaluation
 
-__all__ = ["require_matplotlib", "write_figures"]
+__all__ = ["FIGURES", "require_matplotlib", "write_figures"]
+
+#: What may be drawn.
+FIGURES = ("ramachandran", "secondary", "rg", "tm", "histograms")
 
 _BLUE, _GREY = "#0072b2", "#8a949e"
 

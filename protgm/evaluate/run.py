@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protgm.checks import whole
+from protgm.evaluate.figures import FIGURES, require_matplotlib, write_figures
 from protgm.evaluate.known import known_in
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.sheet import Sheet, named_apart
 from protgm.evaluate.steps import Beside, Distances, Judge, Novelty, Sequences, Similarity, Step
-from protgm.files import check_folder, read_json
-from protgm.made import check_apart, remove_others
+from protgm.evaluate.tables import NOTED, TABLES, write_tables
+from protgm.files import check_folder
+from protgm.made import check_apart, making
 from protgm.metrics.gate import Gate
 from protgm.metrics.given import Conditioned
 from protgm.progress import Stages
@@ -125,24 +128,23 @@ def evaluate(
     if num_seqs:
         steps.append(Sequences(num_seqs, designer, refolder))
     steps.append(Distances())
-    before = {} if sheet.out is None else _before(sheet.out)
-    with Stages(enabled=progress) as sheet.stage:
-        for step in steps:
-            step(sheet)
-    settings = {
+    settings: dict[str, Any] = {
         "directory": f"{len(sheet.backbones)} backbones" if folder is None else printable(folder, limit=4096),
         "reference": None if library is None else library.source,
         "natives": 0 if library is None else len(library),
-        "natives_compared": 0 if sheet.matched is None else len(sheet.matched.judged.rows),
         "candidates": candidates,
         "num_seqs": num_seqs,
         "seed": seed,
         "gate": gate.limits,
     }
-    found = sheet.evaluation()
-    if sheet.out is not None:
-        _write(found, sheet, settings, folder, start=start, html=html, figures=drawn)
-        remove_others(sheet.out, before, sheet.files)
+    with nullcontext(set[str]()) if sheet.out is None else _making(sheet, sheet.out) as made:
+        with Stages(enabled=progress) as sheet.stage:
+            for step in steps:
+                step(sheet)
+        found = sheet.evaluation()
+        if sheet.out is not None:
+            _write(found, sheet, settings, folder, start=start, html=html, figures=drawn)
+        made.update(sheet.files)
     return found
 
 
@@ -151,8 +153,6 @@ def _drawn(figures: bool | None) -> bool:
     if figures is None:
         return find_spec("matplotlib") is not None
     if figures:
-        from protgm.evaluate.figures import require_matplotlib
-
         require_matplotlib()
     return figures
 
@@ -194,14 +194,13 @@ def _check_targets(sheet: Sheet, folder: Path | None) -> None:
         check_targets(sheet.out / part, [b.name for b in sheet.backbones], [folder / name for name in names])
 
 
-def _before(out: Path) -> dict[str, Any]:
-    """What an earlier evaluation has noted in its folder, which is made where it is not there."""
-    try:
-        return read_json(out / "metrics.json")
-    except (OSError, ValueError):
-        return {}
-    finally:
-        out.mkdir(parents=True, exist_ok=True)
+def _making(sheet: Sheet, out: Path) -> AbstractContextManager[set[str]]:
+    """Hold the folder of a report while its files are made."""
+    names = [b.name for b in sheet.backbones]
+    designs = [f"designs/{name}{ending}" for name in names for ending in (".fasta", ".pdb", ".cif")]
+    planned = [*designs, *(f"refolded/{name}.pdb" for name in names), *(f"figures/{name}.png" for name in FIGURES)]
+    lists = ["designs/designs.json", "refolded/refolded.json"]
+    return making(out, "protgm evaluate", NOTED, [*planned, *lists, *TABLES, "report.html"])
 
 
 def _write(
@@ -215,13 +214,10 @@ def _write(
     figures: bool,
 ) -> None:
     """Figures, the report and the tables, into the sheet's folder."""
-    from protgm.evaluate.tables import write_tables
-
     assert sheet.out is not None
     peers = None if sheet.matched is None else sheet.matched.judged
+    settings = {**settings, "natives_compared": 0 if peers is None else len(peers.rows)}
     if figures:
-        from protgm.evaluate.figures import write_figures
-
         sheet.files += [f"figures/{name}" for name in write_figures(found, sheet.verdict, peers, sheet.out / "figures")]
     if html:
         from protgm.evaluate.report import write_report

@@ -15,7 +15,11 @@ from protgm.files import atomic, write_json
 if TYPE_CHECKING:
     from protgm.evaluate.result import Evaluation
 
-__all__ = ["csv_text", "plain", "write_tables"]
+__all__ = ["NOTED", "TABLES", "csv_text", "plain", "write_tables"]
+
+#: What names all files of an evaluation, the last one written; and all tables.
+NOTED = "metrics.json"
+TABLES = ("metrics.csv", NOTED, "tm.npz")
 
 
 def plain(value: Any) -> Any:
@@ -68,10 +72,10 @@ def write_tables(
         names = np.array([row["name"] for row in found.samples])
         with atomic(out / "tm.npz") as path, path.open("wb") as stream:
             np.savez_compressed(stream, names=names, tm=found.matrix)
-    tables = ["metrics.csv", "metrics.json"] + ["tm.npz"] * (found.matrix is not None)
+    tables = TABLES if found.matrix is not None else TABLES[:2]
     written = sorted({*files, *tables})
     write_json(
-        out / "metrics.json",
+        out / NOTED,
         {
             "protgm": __version__,
             "seconds": round(seconds, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping
 
 import numpy as np
@@ -44,8 +45,8 @@ def assemble(rows: AtomRows, header: Header, source: str, name: str, chain: str 
     """
     residues = residues_of(rows)
     of_comp = {comp: letter_of(comp, header.parents) for comp in set(residues.comps)}
-    letters = list(map(of_comp.__getitem__, residues.comps))
-    known = np.array([letter is not None for letter in letters], dtype=bool)
+    unknown = {comp for comp, letter in of_comp.items() if letter is None}
+    known = ~np.fromiter(map(unknown.__contains__, residues.comps), bool, len(residues.comps))
     polymer = np.array(residues.runs.polymer, dtype=bool)
     _check(rows, residues, np.flatnonzero(known))
     with_ca = np.isfinite(residues.coords[:, 1]).all(axis=-1)
@@ -71,14 +72,15 @@ def assemble(rows: AtomRows, header: Header, source: str, name: str, chain: str 
         "renamed_chains": {c.name: c.author for c in chains if c.name != c.author},
         "renumbered_chains": [c.name for c in chains if c.renumbered],
     }
+    letters = {comp: letter or "X" for comp, letter in of_comp.items()}
     b_factors = residues.b_factors[order].astype(np.float32)
     stated = bool(np.isfinite(b_factors).any())
     return Backbone(
         coords=residues.coords[order].astype(np.float32),
-        sequence="".join(letters[i] or "X" for i in order.tolist()),
-        chain_ids=tuple(name for c in chains for name in [c.name] * len(c.residues)),
-        residue_numbers=np.array([number for c in chains for number in c.numbers], dtype=np.int64),
-        insertion_codes=tuple(code for c in chains for code in c.codes),
+        sequence="".join(map(letters.__getitem__, map(residues.comps.__getitem__, order.tolist()))),
+        chain_ids=tuple(itertools.chain.from_iterable(itertools.repeat(c.name, len(c.residues)) for c in chains)),
+        residue_numbers=np.array([*itertools.chain.from_iterable(c.numbers for c in chains)], dtype=np.int64),
+        insertion_codes=tuple(itertools.chain.from_iterable(c.codes for c in chains)),
         name=name,
         metadata=header.metadata | {key: count for key, count in counts.items() if count},
         confidence=np.float32(0.01) * b_factors if header.confident and stated else None,
@@ -118,9 +120,10 @@ def _protein(
     if keep.all():
         return keep
     coords, names = residues.coords[which], [residues.comps[i] for i in which.tolist()]
-    runs = list(residues.runs.subset(which))
+    runs = residues.runs.subset(which)
+    chains, found = runs.chain, runs.number
     whole: NDArray[np.bool_] = np.asarray(np.isfinite(coords[:, (0, 2)]).all(axis=(1, 2)))
-    linked = bonds(coords, np.array([run.chain for run in runs], dtype=object))
+    linked = bonds(coords, np.array(chains, dtype=object))
     # Where a model has nothing but CA, that is all there is to judge by.
     sparse = ~whole & polymer
     before, behind = np.zeros_like(whole), np.zeros_like(whole)
@@ -129,29 +132,30 @@ def _protein(
     numbered: dict[tuple[str, int | None], int] = {}
     span: dict[str, tuple[int, int]] = {}
     for i in np.flatnonzero(keep).tolist():
-        run = runs[i]
-        numbered[run.chain, run.number] = i
-        low, high = span.get(run.chain, (run.number or 0, run.number or 0))
-        span[run.chain] = min(low, run.number or 0), max(high, run.number or 0)
+        chain, number = chains[i], found[i]
+        numbered[chain, number] = i
+        low, high = span.get(chain, (number or 0, number or 0))
+        span[chain] = min(low, number or 0), max(high, number or 0)
     open_chains: set[tuple[str, Hashable]] = set()
-    for i in range(len(runs) - 1, -1, -1):
-        run = runs[i]
+    attached = before | behind
+    for i in range(len(chains) - 1, -1, -1):
+        chain, number, block = chains[i], found[i], runs.block[i]
         if keep[i]:
-            open_chains.add((run.chain, run.block))
-        elif before[i] or behind[i]:
+            open_chains.add((chain, block))
+        elif attached[i]:
             keep[i] = True
-        elif whole[i] and run.number is not None:
-            previous, following = (numbered.get((run.chain, run.number + step), i) for step in (-1, 1))
-            low, high = span.get(run.chain, (1, 0))
+        elif whole[i] and number is not None:
+            previous, following = (numbered.get((chain, number + step), i) for step in (-1, 1))
+            low, high = span.get(chain, (1, 0))
             keep[i] = bool(
-                (known[i] and (run.chain, run.block) in open_chains)
+                (known[i] and (chain, block) in open_chains)
                 or (previous != i and are_bonded(coords[previous], coords[i]))
                 or (following != i and are_bonded(coords[i], coords[following]))
                 or (
                     known[i]
                     and canonical(names[i]) not in _STANDARD
-                    and low < run.number < high
-                    and (run.chain, run.number) not in numbered
+                    and low < number < high
+                    and (chain, number) not in numbered
                 )
             )
     return keep
@@ -162,7 +166,7 @@ def letters_of(names: Mapping[str, list[str]], parents: Mapping[str, str]) -> di
     sequences = {}
     for chain, residue_names in names.items():
         known = {name: letter_of(name, parents) for name in set(residue_names)}
-        letters = list(map(known.__getitem__, residue_names))
-        if len(letters) - letters.count(None) > len(letters) / 2:
-            sequences[chain] = "".join(letter or "X" for letter in letters)
+        if list(map(known.__getitem__, residue_names)).count(None) < len(residue_names) / 2:
+            shown = {name: letter or "X" for name, letter in known.items()}
+            sequences[chain] = "".join(map(shown.__getitem__, residue_names))
     return sequences

@@ -178,7 +178,8 @@ def atom_rows(
         # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
         alpha = np.logical_or.reduceat(columns["atom"] == ATOM_CODES["CA"], starts)
         kept = alpha | np.fromiter(map(known.__getitem__, names), bool, len(names))
-        kept &= np.fromiter((name != "CA" for name in names), bool, len(names))
+        if "CA" in known:
+            kept &= ~np.fromiter(map("CA".__eq__, names), bool, len(names))
         chosen = np.flatnonzero(np.repeat(kept, ends - starts))
         lengths = (ends - starts)[kept]
         begins, starts = starts[kept], np.cumsum(lengths) - lengths

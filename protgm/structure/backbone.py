@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.checks import points
+from protgm.checks import points, whole
 from protgm.structure.bonds import chain_breaks
 from protgm.structure.contig import chain_prefix
 
@@ -137,7 +137,16 @@ class Backbone:
         return np.asarray(np.isfinite(self.coords[:, :3]).all(axis=(1, 2)))
 
     def label(self, i: int) -> str:
-        """What residue ``i`` is called: chain, number and insertion code, as in ``A95``, or ``1_95`` of a chain 1."""
+        """What residue ``i`` is called: chain, number and insertion code, as in ``A95``, or ``1_95`` of a chain 1.
+
+        Raises
+        ------
+        ValueError
+            If there is no such residue.
+        """
+        i = whole("i", i, -len(self))
+        if i >= len(self):
+            raise ValueError(f"{self.name}: i={i}: there are {len(self)} residues, counted from 0")
         return f"{chain_prefix(self.chain_ids[i])}{self.residue_numbers[i]}{self.insertion_codes[i]}"
 
     @property
@@ -159,15 +168,27 @@ class Backbone:
         return digest.hexdigest()[:12]
 
     def select(self, index: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Self:
-        """The residues at ``index`` (mask, integers or slice), in that order."""
-        rows = np.arange(len(self))[index]
+        """The residues at ``index`` (mask, integers or slice), in that order.
+
+        Raises
+        ------
+        ValueError
+            If it is none of these, or names residues that are not there.
+        """
+        try:
+            rows = np.arange(len(self))[index]
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.name}: index={index!r:.60} of {len(self)} residues ({error})") from None
+        if rows.ndim != 1:
+            raise ValueError(f"{self.name}: index={index!r:.60} must be a mask, a list of whole numbers or a slice")
+        places = rows.tolist()
         return replace(
             self,
             coords=self.coords[rows],
-            sequence="".join(self.sequence[i] for i in rows),
-            chain_ids=tuple(self.chain_ids[i] for i in rows),
+            sequence="".join(map(self.sequence.__getitem__, places)),
+            chain_ids=tuple(map(self.chain_ids.__getitem__, places)),
             residue_numbers=self.residue_numbers[rows],
-            insertion_codes=tuple(self.insertion_codes[i] for i in rows),
+            insertion_codes=tuple(map(self.insertion_codes.__getitem__, places)),
             confidence=None if self.confidence is None else self.confidence[rows],
             b_factors=None if self.b_factors is None else self.b_factors[rows],
         )

@@ -53,8 +53,10 @@ def chains_of(runs: Runs, coords: NDArray[np.float64], taken: frozenset[str]) ->
         Names that new ones must not be.
     """
     by_name: dict[str, list[int]] = defaultdict(list)
-    for i, name in enumerate(runs.chain):
-        by_name[name].append(i)
+    end = 0
+    for name, stretch in itertools.groupby(runs.chain):
+        start, end = end, end + len([*stretch])
+        by_name[name] += range(start, end)
     names = _names(taken | by_name.keys())
     chains = []
     for author, listed in by_name.items():
@@ -76,7 +78,7 @@ def _names(taken: frozenset[str]) -> Iterator[str]:
 def _in_place(runs: Runs, coords: NDArray[np.float64], listed: list[int]) -> list[int]:
     """The residues of one name along the chain: modified ones that are listed behind its TER at their place in it."""
     number, block, polymer = runs.number, runs.block, runs.polymer
-    if all(polymer[i] for i in listed):
+    if all(map(polymer.__getitem__, listed)):
         return listed
     follows = dict(zip(listed, bonds(coords[listed]).tolist(), strict=False))
     before: dict[int, int] = {}

@@ -226,9 +226,12 @@ def _names(columns: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.
 
     Column 21, which the format leaves blank, holds the fourth letter of a residue name or the first one of a chain's.
     """
-    entries = columns.tolist()
+    changes = np.append(True, columns[1:] != columns[:-1])
+    entries = columns[changes].tolist()
     split = {text: _split_names(text.decode("latin-1").ljust(5)) for text in set(entries)}
-    comps, chains = (np.array([split[text][k].encode("latin-1") for text in entries], dtype=bytes) for k in (0, 1))
+    # Atoms of one residue have one entry: there are many times fewer of these.
+    at = np.cumsum(changes) - 1
+    comps, chains = (np.array([split[text][k].encode("latin-1") for text in entries], dtype=bytes)[at] for k in (0, 1))
     return comps, chains
 
 

@@ -37,18 +37,19 @@ def pdb_header(records: Iterable[bytes]) -> Header:
     """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error."""
     header = Header()
     metadata = header.metadata
-    seqres: dict[str, list[str]] = {}
+    seqres: dict[bytes, list[bytes]] = {}
     missing: dict[str, list[str]] = {}
     resolutions: list[str | None] = [None] * len(_RESOLUTIONS)
     methods = ""
     for raw in islice(records, _MAX_RECORDS):
         record = raw[:6]
+        if record == b"SEQRES":
+            seqres.setdefault(raw[11:12], []).append(raw[19:70])
+            continue
         if record == b"REMARK" and not _REMARK.match(raw):
             continue
         line = printable(raw.decode("latin-1").rstrip())
-        if record == b"SEQRES":
-            seqres.setdefault(line[11:12].strip(), []).extend(line[19:70].split())
-        elif record == b"MODRES":
+        if record == b"MODRES":
             header.parents[line[12:15].strip()] = line[24:27].strip()
         elif record == b"EXPDTA":
             methods += " " + line[10:79].strip()
@@ -65,8 +66,13 @@ def pdb_header(records: Iterable[bytes]) -> Header:
         metadata.setdefault("resolution", float(number))
     if methods:
         metadata["method"] = _BLANKS.sub(" ", methods).strip()
-    if sequences := letters_of(seqres, header.parents):
+    names = {_text(chain).strip(): _text(b" ".join(parts)).split() for chain, parts in seqres.items()}
+    if sequences := letters_of(names, header.parents):
         metadata["seqres"] = sequences
     if missing:
         metadata["missing_residues"] = missing
     return header
+
+
+def _text(columns: bytes) -> str:
+    return printable(columns.decode("latin-1"), limit=len(columns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from protgm.checks import check_path
+from protgm.checks import check_path, whole
 from protgm.structure.assemble import assemble
 from protgm.structure.backbone import Backbone
 from protgm.structure.bcif import parse_bcif
@@ -59,8 +59,9 @@ def read_structure(
     """
     check_path("path", path)
     source = os.fspath(path)
-    if model < 0:
+    if whole("model", model, -(2**31)) < 0:
         raise malformed(source, f"model must be 0 or more, got {model}")
+    whole("max_bytes", max_bytes, 0)
     data = read_bytes(path, max_bytes)
     kind = sniff(data, source)
     rows, header = _PARSERS[kind](data, source, model)

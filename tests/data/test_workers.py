@@ -127,5 +127,20 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_items(tmp_path):
     assert any(line.endswith("or use workers=1") for line in done.stderr.splitlines())
 
 
+def test_a_worker_of_somebody_elses_pool_does_the_work_itself(tmp_path):
+    """Such a process may have no children."""
+    script = tmp_path / "pipeline.py"
+    script.write_text(
+        "import multiprocessing\nfrom protgm.workers import chunked_map\n"
+        "def job(n):\n    return list(chunked_map(len, [[n], [2]], len, workers=2, chunk=2))\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.map(job, [1, 5]))\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": ROOT})
+    assert (done.stdout, done.returncode) == ("[[(2, 2)], [(2, 2)]]\n", 0), done.stderr
+
+
 def test_cores_is_what_this_process_may_use():
     assert 1 <= cores() <= (os.cpu_count() or 1)

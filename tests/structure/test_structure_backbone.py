@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from protgm.structure import Backbone
+from protgm.structure import Backbone, read_structure
 from protgm.structure.geometry import frames_from_atoms
 
 
@@ -84,3 +84,28 @@ def test_complete_and_frames(backbone):
     expected = frames_from_atoms(torch.from_numpy(coords))
     torch.testing.assert_close((rotations, translations), expected, equal_nan=True)
     assert torch.isfinite(rotations).all(dim=(1, 2)).tolist() == holes.complete.tolist()
+
+
+@pytest.mark.parametrize(
+    "index", ["A", None, 3, 1.5, [1.5], [8], [-9], np.array([True]), [[0, 1]], "", {}, (1, 2)], ids=repr
+)
+def test_what_selects_no_residues_is_named(backbone, index):
+    with pytest.raises(ValueError, match="index="):
+        backbone.select(index)
+
+
+def test_residues_that_are_not_there_have_no_label(backbone):
+    assert backbone.label(-1) == backbone.labels[-1]
+    for i in (8, -9, "A", 1.0, None, True):
+        with pytest.raises(ValueError, match="i="):
+            backbone.label(i)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"model": "1"}, {"model": 0.5}, {"model": None}, {"max_bytes": "1 MB"}, {"max_bytes": -1}]
+)
+def test_numbers_of_reading_that_are_none(cases, tmp_path, arguments):
+    path = tmp_path / "a.pdb"
+    path.write_bytes(cases.pdb_bytes(cases.atoms_of(cases.helix())))
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}="):
+        read_structure(path, **arguments)
