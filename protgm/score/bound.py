@@ -26,7 +26,7 @@ def mixture_jump_divergence(
     t: Tensor,
     posterior: RotationPosterior,
     *,
-    draws: int = 16,
+    draws: int = 64,
     source: Source = None,
 ) -> Tensor:
     """Divergence of the conditional jump toward z from the marginal one of a predicted mixture.

@@ -88,7 +88,7 @@ def orientation_bound(
     frames: Frames,
     times: Tensor,
     *,
-    draws: int = 16,
+    draws: int = 64,
     source: Source = None,
 ) -> Tensor:
     """Lower bound on the mean log density of orientations at ``times[-1]`` under the jump, given positions there.
