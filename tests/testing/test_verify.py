@@ -37,7 +37,7 @@ def test_every_row_is_accepted_and_printed(monkeypatch):
 def test_a_broken_path_fails_the_table(monkeypatch):
     monkeypatch.setattr(GaussianPath, "velocity", lambda self, x, z, t: (z - x).expand_as(x + z))
     monkeypatch.setattr(verify, "CASES", (cases.line,))
-    monkeypatch.setattr(verify, "PROTEINS", list)
+    monkeypatch.setattr(verify, "PROTEINS", ())
     out = io.StringIO()
     assert not verify.verify_table(samples=2_000, steps=60, console=Console(file=out, width=120))
     assert "FAILED" in out.getvalue()
