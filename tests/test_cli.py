@@ -116,6 +116,7 @@ def test_what_computes_nothing_needs_no_library(arguments):
     assert done.stdout.rpartition("|")[2].split() == []
 
 
+@pytest.mark.slow
 def test_sampling_needs_neither_the_compiler_nor_libraries_of_other_commands(tmp_path):
     arguments = ["sample", "length=10", "num=1", "steps=2", "workers=1", f"out={tmp_path}"]
     heavy = ["torch._dynamo", "sympy", "e3nn", "geomstats", "pyarrow", "matplotlib", "transformers"]

@@ -57,6 +57,7 @@ def test_the_precision_that_a_processor_gets_is_told(has, precision, told, quick
     assert Execution().on(torch.device("cpu")).precision == precision
 
 
+@pytest.mark.slow
 def test_costs_are_measured(small_config):
     seconds, residues = step_seconds(TrainConfig(data="", out="", steps=1, tokens=130, model=small_config))
     assert residues == 128

@@ -17,10 +17,12 @@ from protgm.data.folder import read_folder, structure_files
 from protgm.data.natives import read_natives
 from protgm.design import design, design_backbones
 from protgm.evaluate import evaluate
+from protgm.lie import so3
 from protgm.metrics import register, unregister
 from protgm.metrics.distributions import compare, frechet, jensen_shannon, match_lengths
 from protgm.metrics.features import distance_features
 from protgm.metrics.prefilter import smooth
+from protgm.metrics.ramachandran import kinds_of
 from protgm.metrics.secondary import assign_backbone, assign_ca, assign_frames, bridges, segments
 from protgm.metrics.similarity import clusters, clusters_among, tm_matrix, tm_pairs, tm_score
 from protgm.metrics.torsions import torsions
@@ -29,9 +31,11 @@ from protgm.score import score
 from protgm.structure import Backbone, write_cif, write_pdb
 from protgm.structure.bonds import chain_breaks
 from protgm.structure.contig import parse_contig
+from protgm.structure.ideal import beta_carbons
+from protgm.structure.letters import chosen
 from protgm.structure.models import write_models
 from protgm.structure.secondary import assign
-from protgm.structure.size import radius_of_gyration
+from protgm.structure.size import globular_radius, radius_of_gyration
 
 #: Every function, and what its first argument is called.
 PATHS = {
@@ -42,14 +46,17 @@ ARRAYS = {
     assign_ca: "ca", distance_features: "ca", smooth: "ca", clusters: "matrix", assign_frames: "frames",
     assign: "coords", chain_breaks: "coords", radius_of_gyration: "positions", frechet: "x",
     tm_score: "CA positions", tm_pairs: "pairs", tm_matrix: "structures", tm_scores: "chains",
-    match_lengths: "lengths", clusters_among: "matrix",
+    match_lengths: "lengths", clusters_among: "matrix", beta_carbons: "coords", so3.exp: "vector", so3.log: "rotation",
 }  # fmt: skip
 OBJECTS = {
     assign_backbone: "backbone", bridges: "backbone", torsions: "backbone", design_backbones: "backbones",
     write_models: "frames", write_pdb: "backbone", write_cif: "backbone", register: "one", compare: "samples",
     sample: "config", BackboneModel: "denoiser", collate: "examples",
 }  # fmt: skip
-TEXTS = {segments: "states", parse_contig: "contig", Symmetry: "symmetry", Types: "sequence", unregister: "name"}
+TEXTS = {
+    segments: "states", parse_contig: "contig", Symmetry: "symmetry", Types: "sequence", unregister: "name",
+    chosen: "sequence", kinds_of: "sequence",
+}  # fmt: skip
 MORE = {
     frechet: 1, write_models: "x.pdb", write_pdb: "x.pdb", write_cif: "x.cif", compare: None,
     Motif: "5", tm_score: np.zeros((9, 3)),
@@ -97,6 +104,12 @@ def test_evaluate_says_what_it_judges(value: object, tmp_path: Path, monkeypatch
         evaluate(value, progress=False)
     with pytest.raises(ValueError, match="natives='x': must be a whole number"):
         evaluate([Backbone.from_coords(np.zeros((3, 4, 3)))], natives="x")
+
+
+@pytest.mark.parametrize("value", ["x", None, [None], -1, float("nan")])
+def test_lengths_that_are_none(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^length"):
+        globular_radius(value)
 
 
 @pytest.mark.parametrize("value", ["x", None, [None], [np.nan], [1, 2, 3]])

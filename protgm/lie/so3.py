@@ -34,8 +34,10 @@ def _small(dtype: torch.dtype) -> float:
 
 
 def _check(value: Tensor, shape: tuple[int, ...], what: str) -> None:
+    expected = ", ".join(str(n) for n in shape)
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{what}: a torch tensor of shape (..., {expected}) is wanted, got {type(value).__name__}")
     if tuple(value.shape[-len(shape) :]) != shape:
-        expected = ", ".join(str(n) for n in shape)
         raise ValueError(f"{what} must have shape (..., {expected}), got {tuple(value.shape)}")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from protgm.checks import check_kind
 from protgm.structure.letters import chosen
 
 __all__ = ["ALLOWED", "FAVOURED", "KINDS", "Regions", "estimate", "kinds_of", "regions"]
@@ -75,6 +76,7 @@ def kinds_of(sequence: str) -> NDArray[np.int64]:
     Where a type was not chosen (`protgm.structure.letters.chosen`) it is not said: generated backbones are written as
     glycine.
     """
+    check_kind("sequence", sequence, str)
     letters = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)
     kind = np.ones(len(letters), dtype=np.int64)
     for letter, index in (("G", 2), ("P", 3)):

@@ -104,6 +104,11 @@ class Backbone:
     def __len__(self) -> int:
         return len(self.sequence)
 
+    def __repr__(self) -> str:
+        """One line: coordinates of a protein would fill pages."""
+        chains = ", ".join(chain or "' '" for chain in dict.fromkeys(self.chain_ids))
+        return f"<{type(self).__name__} {self.name}: {len(self)} residues, chains {chains:.60}>"
+
     @classmethod
     def from_coords(
         cls,

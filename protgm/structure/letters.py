@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from protgm.checks import check_kind
+
 __all__ = ["chosen"]
 
 _WINDOW = 15  # residues around each that are looked at, at the ends of a chain to one side
@@ -16,7 +18,13 @@ def chosen(sequence: str) -> NDArray[np.bool_]:
 
     It was not where it is unknown (X), or where most of the residues around have the same letter: the glycines or
     alanines of a scaffold, but not the residues of a motif in it, nor those of its partner.
+
+    Raises
+    ------
+    ValueError
+        If the sequence is no text.
     """
+    check_kind("sequence", sequence, str)
     letters = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)
     length = len(letters)
     found: NDArray[np.bool_] = letters != ord("X")

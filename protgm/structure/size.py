@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.checks import points
+from protgm.checks import number, points
 
 __all__ = ["globular_radius", "radius_of_gyration"]
 
@@ -16,7 +16,14 @@ def globular_radius(length: Any) -> Any:
     """Radius of gyration of a globular protein of so many residues (a number or array), Angstrom: 2.2 L^0.38.
 
     Skolnick et al. 1997.
+
+    Raises
+    ------
+    ValueError
+        If it is no number or array, or a number below zero.
     """
+    if not hasattr(length, "shape") and number("length", length) < 0:
+        raise ValueError(f"length={length}: must be 0 or more residues")
     return 2.2 * length**0.38
 
 

@@ -117,6 +117,7 @@ def test_copies_of_different_lengths_do_not_mix(small_model, quick):
     np.testing.assert_allclose(alone.backbone.coords, made[33].backbone.coords, atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_motif_lies_in_every_unit(small_model, barrel, quick, rmsd):
     conditions = Motif(barrel, "2,A20-25,3,A40-42@2,2") & Symmetry("C3")
     for made in small_model.generate([Item(48, 0)], conditions=conditions, settings=quick):

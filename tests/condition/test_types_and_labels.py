@@ -56,6 +56,7 @@ def test_types_are_found_everywhere_and_given_ones_kept(small_model, barrel, qui
         assert len({letters[i] for i in range(17) if i not in kept}) > 2
 
 
+@pytest.mark.slow
 def test_a_fixed_backbone_gets_types(small_model, barrel, quick):
     """Inverse folding: frames known, types open."""
     open_ = tuple(f"A{n}" for n in range(1, 68))

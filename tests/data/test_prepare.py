@@ -152,6 +152,7 @@ def test_a_member_beyond_the_limit_is_not_copied(few, tmp_path, monkeypatch):
     assert "more than the limit of 6,000" in rejected(tmp_path / "out")["few/2TRX_A.pdb.gz", ""][1]
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_the_result(examples, tmp_path):
     quiet(examples, tmp_path / "one")
     quiet(examples, tmp_path / "two", workers=2)

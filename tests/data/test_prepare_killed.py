@@ -95,6 +95,7 @@ def undisturbed(source, tmp_path_factory) -> dict[str, bytes]:
     return contents(out)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_at_every_stage(source, tmp_path, undisturbed):
     out = tmp_path / "out"
     stages = [

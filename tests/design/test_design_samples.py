@@ -39,6 +39,7 @@ class Counting:
         return 1.0
 
 
+@pytest.mark.slow
 def test_samples_get_sequences_and_structures_that_carry_the_best(config: SampleConfig) -> None:
     pytest.importorskip("protein_mpnn_utils")
     sample(config)

@@ -19,6 +19,8 @@ import torch
 
 from protgm.cli import COMMANDS, main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: Run by tests of their own, with a small network or with their figures compared.

@@ -20,6 +20,8 @@ from protgm.sample import SamplerSettings, load
 from protgm.sample.manifest import read_manifest
 from protgm.structure import Backbone, read_structure
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "data" / "examples"
 
 

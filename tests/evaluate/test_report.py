@@ -19,6 +19,8 @@ from protgm.files import atomic
 from protgm.structure import read_structure
 from protgm.structure.write import format_pdb
 
+pytestmark = pytest.mark.slow
+
 NATIVES = Path(__file__).parent / "natives"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><img src=x onerror=alert(1)>"

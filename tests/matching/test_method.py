@@ -232,6 +232,7 @@ def test_a_product_keeps_its_components_together(method, perceptron):
     assert (torch.bincount(letter, minlength=3) / len(letter) - SHARES).abs().max() < 0.06
 
 
+@pytest.mark.slow
 def test_point_sets_and_geodesics_flow(perceptron):
     torch.manual_seed(7)
     shapes = torch.randn(3, 4, 3, generator=source(10))

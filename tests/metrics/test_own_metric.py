@@ -39,6 +39,7 @@ def natives() -> list[Backbone]:
     return [read_structure(path) for path in sorted(NATIVES.glob("*.pdb.gz"))]
 
 
+@pytest.mark.slow
 def test_own_metric_is_everywhere(disulphides: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     most = max(geometry(b).disulphides for b in natives())

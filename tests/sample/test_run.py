@@ -52,6 +52,7 @@ def test_files_and_manifest_agree(config, form):
     assert read_manifest(out) == sorted(rows, key=lambda row: (-row["length"], row["index"]))
 
 
+@pytest.mark.slow
 def test_a_request_is_continued_not_repeated(config):
     first = sample(replace(config, length=(20,)))
     out = Path(config.out)
@@ -62,6 +63,7 @@ def test_a_request_is_continued_not_repeated(config):
     assert len(read_manifest(out)) == 4
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_made_again_the_same(config):
     sample(config)
     out = Path(config.out)
@@ -170,6 +172,7 @@ def test_a_wrong_shard_is_refused(shard):
         SampleConfig(shard=shard)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision",
     ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not bfloat16_is_fast(), reason="no such instructions"))],

@@ -91,6 +91,7 @@ def exact_density(exact: ExactProteins, frames: Frames, time: float) -> torch.Te
     return torch.logsumexp(torch.stack(logs), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "count"), [("flow", 1), ("jump", 2)])
 def test_the_likelihood_of_exact_proteins_is_their_density(method, count):
     process, time, batch, length = ProteinProcess(), 0.8, 6, 4
@@ -118,6 +119,7 @@ def test_the_likelihood_of_exact_proteins_is_their_density(method, count):
     assert ((found.mean(0) - wanted).abs() < 5 * error + 0.15 * length**0.5).all()
 
 
+@pytest.mark.slow
 def test_a_free_protein_is_as_likely_wherever_it_lies(small_denoiser):
     process, length = ProteinProcess(), 7
     layout, source = Layout.unconditional([length]), torch.Generator().manual_seed(1)
@@ -189,6 +191,7 @@ def folder(tmp_path_factory):
     return where
 
 
+@pytest.mark.slow
 def test_a_folder_is_scored(folder, capsys):
     assert main(["score", str(folder), "steps=2", "draws=2", "until=0.9", "progress=false", "workers=1"]) == 0
     said = capsys.readouterr().out

@@ -94,10 +94,14 @@ def test_what_selects_no_residues_is_named(backbone, index):
         backbone.select(index)
 
 
+def test_it_is_shown_in_one_line(backbone):
+    assert repr(backbone) == "<Backbone it: 8 residues, chains A, B>"
+
+
 def test_residues_that_are_not_there_have_no_label(backbone):
     assert backbone.label(-1) == backbone.labels[-1]
     for i in (8, -9, "A", 1.0, None, True):
-        with pytest.raises(ValueError, match="i="):
+        with pytest.raises(ValueError, match=r"\bi="):
             backbone.label(i)
 
 

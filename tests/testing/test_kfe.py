@@ -55,6 +55,7 @@ def all_terms(path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(all_terms(GAUSSIAN[0])))
 def test_gaussian_generators(name):
     assert_satisfies_kfe(all_terms(GAUSSIAN[0])[name], POINT, (0.3, 0.7))
@@ -74,6 +75,7 @@ def test_every_gaussian_schedule_with_flow_and_jump(path):
     assert_satisfies_kfe(0.5 * Flow(path) + 0.5 * Jump(path), POINT, (0.5,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(all_terms(GAUSSIAN[0])))
 @pytest.mark.parametrize("path", [AntipodalVMFPath(QuadraticKappa()), HeatKernelPath()], ids=["vmf", "heat"])
 def test_rotation_generators(path, name):
