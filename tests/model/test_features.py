@@ -13,10 +13,8 @@ from protgm.model.features import (
     local_features,
     pair_features,
     relation_features,
-    rotate,
-    rotate_back,
-    rotate_points,
 )
+from protgm.model.products import rotate, rotate_back, rotate_points
 
 
 def frames(size: int = 2, length: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
