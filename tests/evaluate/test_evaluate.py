@@ -162,7 +162,7 @@ def test_figures_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest
         evaluate(source, out=tmp_path / "out", figures=True)
     monkeypatch.setattr("protgm.evaluate.run.find_spec", lambda name: None)
     evaluate(source, out=tmp_path / "out", html=False, workers=1, progress=False)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["metrics.csv", "metrics.json", "tm.npz"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["metrics.csv", "metrics.json", "tm.npz"]
 
 
 def test_copies_of_natives_are_not_new_and_form_clusters(tmp_path: Path) -> None:
