@@ -118,7 +118,7 @@ def test_a_run_says_nothing_where_that_is_asked(example_dataset, small_config, t
     train(config)
     train(replace(config, steps=2, progress=True))
     told = capsys.readouterr()
-    assert told.out == ""
+    assert told.out == f"step 2; weights in {tmp_path}/run/weights.safetensors\n"
     assert "step 1" not in told.err
     assert "100.0 % step 2" in told.err
     assert "progress" not in told.err

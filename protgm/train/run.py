@@ -68,7 +68,7 @@ def _run(config: TrainConfig, world: World) -> None:
             if world.first:  # not before: what cannot be trained leaves no run that the next attempt would be held to
                 write_json(Path(config.out) / SETTINGS, settings)
             trainer.run()
-            if world.first:
+            if world.first and config.progress:
                 print(_done(trainer))
 
 
