@@ -13,7 +13,7 @@ from protgm.condition.base import Condition, Draw
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.lie import so3
 from protgm.lie.point_groups import point_group
-from protgm.lie.points import middle
+from protgm.lie.points import about_z, middle
 from protgm.model.state import Prediction
 from protgm.process import State
 from protgm.streams import Source
@@ -103,29 +103,21 @@ class Symmetry(Condition):
         """
         units = _Units.of(layout.mask, self.units)
         first, second = (middle(noise, layout.mask & (units.number == number)) for number in (0, 1))
-        return self._about(noise - first + (first - second) / math.sqrt(2), units)
+        places = self._spread_points(noise - first + (first - second) / math.sqrt(2), units)
+        return centre(places, layout.mask) if self._one_axis else places
 
     def couple(self, deviation: Tensor, clean: Tensor, layout: Layout) -> Tensor:
         """Noise turned onto the assembly by what leaves a group of one axis as it is: turns about that axis.
 
         Others would take noise off the orbit, and groups of several axes allow none.
         """
-        mask = layout.mask[..., None]
         if not self._one_axis:
             return deviation
-        along = (deviation * clean * mask)[..., :2].sum((1, 2))
-        across = ((deviation[..., 0] * clean[..., 1] - deviation[..., 1] * clean[..., 0]) * layout.mask).sum(1)
-        axis = torch.nn.functional.pad(torch.atan2(across, along)[:, None], (2, 0))
-        return torch.einsum("bij,blj->bli", so3.exp(axis), deviation)
+        return torch.einsum("bij,blj->bli", about_z(deviation, clean, layout.mask), deviation)
 
     @property
     def _one_axis(self) -> bool:
         return self.group.strip().upper().startswith("C")
-
-    def _about(self, places: Tensor, units: _Units) -> Tensor:
-        """The first unit of points about the axes, centred along a single one."""
-        places = self._spread_points(places, units)
-        return centre(places, units.mask) if self._one_axis else places
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The mean of what is predicted for the units, turned onto the first, on all of them."""

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from protgm.checks import check_tensor
+from protgm.lie import so3
 
-__all__ = ["centre", "kabsch", "middle"]
+__all__ = ["about_z", "centre", "kabsch", "middle"]
 
 
 def centre(points: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -41,6 +42,14 @@ def middle(points: Tensor, mask: Tensor) -> Tensor:
     weight = mask.unsqueeze(-1).to(points.dtype)
     total: Tensor = (points * weight).sum(-2, keepdim=True)
     return total / weight.sum(-2, keepdim=True).clamp_min(1)
+
+
+def about_z(mobile: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The rotation about z that lays points (..., N, 3) on others best, shape (..., 3, 3); weights are (..., N)."""
+    over = mobile if weight is None else mobile * weight[..., None]
+    along = (over * target)[..., :2].sum((-1, -2))
+    across = (over[..., 0] * target[..., 1] - over[..., 1] * target[..., 0]).sum(-1)
+    return so3.exp(torch.nn.functional.pad(torch.atan2(across, along)[..., None], (2, 0)))
 
 
 def kabsch(mobile: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from protgm.condition.base import Draw
 from protgm.layout import Layout
 from protgm.lie import so3, vmf
 from protgm.lie.point_groups import point_group
+from protgm.lie.points import about_z
 from protgm.model import NoisyProtein, Prediction, RotationPosterior
 from protgm.process import ProteinProcess, State
 from protgm.sample.sampler import sample_frames
@@ -62,7 +63,7 @@ class ExactAssemblies:
         log_p = torch.log(self.weights.double()).expand(size, count)
         if self.group.startswith("C"):
             seen = x[:, None, :unit]
-            turn = _about_axis(places[:, :, :unit], seen)[:, :, None]
+            turn = about_z(places[:, :, :unit], seen)[:, :, None]
             rotations, places = turn @ rotations, (turn @ places[..., None])[..., 0]
             noise = (seen - t[:, None] * places[:, :, :unit]) / (1 - t[:, None])
             share, whole = (_along(points, places[:, :, :unit]) for points in (noise, seen))
@@ -86,12 +87,6 @@ class ExactAssemblies:
 
 def _along(points: Tensor, clean: Tensor) -> Tensor:
     return (points * clean)[..., :2].sum((-1, -2))
-
-
-def _about_axis(mobile: Tensor, target: Tensor) -> Tensor:
-    """The turn about z that lays points on others best, shape (..., 3, 3)."""
-    across = (mobile[..., 0] * target[..., 1] - mobile[..., 1] * target[..., 0]).sum(-1)
-    return so3.exp(torch.nn.functional.pad(torch.atan2(across, _along(mobile, target))[..., None], (2, 0)))
 
 
 @dataclass(frozen=True)
