@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import Net, arguments, source, table, train, write
+from _common import LENGTH, Net, arguments, complementary, sliced, source, table, train, words, write
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -19,7 +19,7 @@ chance on the series (.050, where data get .048); on digits the even mixture is 
 strokes are paler), on strings the jump of coordinates obeys the rule as often as the jump of tokens (.85 and
 .87, with standard errors of .016). One network each and one seed: differences of the kind between flow and
 diffusion on series are not told from chance."""
-LETTERS, LENGTH = "ACGT", 8
+LETTERS = "ACGT"
 PATH = GaussianPath()
 GENERATORS = {
     "flow": Flow(PATH),
@@ -46,12 +46,6 @@ def series(count: int, generator: torch.Generator) -> Tensor:
     return wave + noise
 
 
-def words(count: int, generator: torch.Generator) -> Tensor:
-    """Strings of eight letters whose second half mirrors the first by the pairs A-T and C-G, (count, 8): 256 in all."""
-    half = torch.randint(4, (count, LENGTH // 2), generator=generator)
-    return torch.cat((half, 3 - half.flip(1)), 1)
-
-
 def one_hot(strings: Tensor) -> Tensor:
     """As points of R^32 whose coordinates have mean 0, (count, 32)."""
     return 2 * torch.nn.functional.one_hot(strings, 4).float().flatten(1) - 0.5
@@ -60,18 +54,6 @@ def one_hot(strings: Tensor) -> Tensor:
 def letters(points: Tensor) -> Tensor:
     """The nearest strings, (count, 8)."""
     return points.reshape(len(points), LENGTH, 4).argmax(-1)
-
-
-def complementary(strings: Tensor) -> float:
-    """Share of strings whose halves are each other's mirror."""
-    return float((strings[:, : LENGTH // 2] == 3 - strings.flip(1)[:, : LENGTH // 2]).all(1).float().mean())
-
-
-def sliced(x: Tensor, y: Tensor) -> float:
-    """Sliced Wasserstein distance over 256 directions, of equally many points."""
-    directions = torch.nn.functional.normalize(torch.randn(256, x.shape[1], generator=source(99)), dim=-1)
-    a, b = ((v @ directions.T).sort(0).values for v in (x, y))
-    return float((a - b).abs().mean())
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 DATA_COLOUR, NOISE_COLOUR = "0.6", "0.85"
 FLOOR_LABEL = "chance (95 %)"
+LENGTH = 8  # of the strings
 
 
 class Net(nn.Module):
@@ -61,6 +62,24 @@ def train(model: nn.Module, loss: Callable[[], Tensor], steps: int, rate: float 
 def ks(values: Tensor, cdf: Callable[[np.ndarray], np.ndarray]) -> float:
     """Kolmogorov-Smirnov distance of numbers from a distribution function."""
     return float(kstest(values.detach().double().flatten().numpy(), cdf).statistic)
+
+
+def sliced(x: Tensor, y: Tensor) -> float:
+    """Sliced Wasserstein distance over 256 directions, of equally many points."""
+    directions = torch.nn.functional.normalize(torch.randn(256, x.shape[1], generator=source(99)), dim=-1)
+    a, b = ((v @ directions.T).sort(0).values for v in (x, y))
+    return float((a - b).abs().mean())
+
+
+def words(count: int, generator: torch.Generator) -> Tensor:
+    """Strings of eight letters whose second half mirrors the first by the pairs A-T and C-G, (count, 8): 256 in all."""
+    half = torch.randint(4, (count, LENGTH // 2), generator=generator)
+    return torch.cat((half, 3 - half.flip(1)), 1)
+
+
+def complementary(strings: Tensor) -> float:
+    """Share of strings whose halves are each other's mirror."""
+    return float((strings[:, : LENGTH // 2] == 3 - strings.flip(1)[:, : LENGTH // 2]).all(1).float().mean())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
