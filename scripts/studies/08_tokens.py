@@ -11,10 +11,10 @@ from protgm.matching.predictions import Learned
 from protgm.matching.simulate import Euler, simulate
 
 #: What was read off the table at the defaults named on the page.
-FINDING = """With a learned posterior it does not help either: strings
-break as often (masking, 64 steps: .055 without, .056 and .082 with strengths 2 and 10; uniform .128, .129 and .136), and
-more often in few steps, since what limits them is letters that appear together, then the network, which a
-corrector asks no better question. The masking chain breaks half as many strings as the uniform one."""
+FINDING = """With a learned posterior it does not help either: strings break as often (masking, 64 steps: .055 without,
+.056 and .082 with strengths 2 and 10; uniform .128, .129 and .136), and more often in few steps, since what limits them
+is letters that appear together, then the network, which a corrector asks no better question. The masking chain breaks
+half as many strings as the uniform one."""
 #: Two tokens of four values, and a little of every pair: knowing one token says much about the other.
 JOINT = torch.tensor([[4.0, 1, 0, 3], [0, 5, 2, 0], [2, 0, 6, 1], [1, 0, 0, 7]]) + 0.1
 JOINT = JOINT / JOINT.sum()
