@@ -137,7 +137,8 @@ class Target(Condition):
         new = (layout.mask & ~layout.known & late.all(1, keepdim=True)).to(prediction.frames.translations.dtype)
         walls = torch.from_numpy(self._source.coords[self._whole, 1])  # type: ignore[attr-defined]
         walls = walls[walls.isfinite().all(-1)].to(prediction.frames.translations)
-        places = prediction.frames.translations
+        places, hot = prediction.frames.translations, layout.hotspot
+        front = layout.anchor[:, :1] - middle(layout.frames.translations, hot)
         for count in range(_SHIFTS):
             apart = torch.cdist(places, walls.expand(len(places), -1, -1)).clamp_min(1e-3)
             overlap = (_CLOSEST - apart).clamp_min(0) * new[..., None]
@@ -145,8 +146,9 @@ class Target(Condition):
                 break
             pull = overlap / apart
             away = (pull.sum(-1, keepdim=True) * places - pull @ walls).sum(1)
-            if count >= _SHIFTS // 2:  # held between two sides: outward
-                away = (middle(places, new > 0) - walls.mean(0))[:, 0]
+            if count >= _SHIFTS // 2:  # held between two sides: out, where the hotspots look, or as the whole lies
+                out = middle(places, new > 0) - walls.mean(0)
+                away = torch.where(hot.any(1)[:, None, None], front, out)[:, 0]
             step = overlap.amax((1, 2)).clamp(max=_STRIDE)[:, None] * F.normalize(away, dim=-1)
             places = places + step[:, None] * new[..., None]
         return replace(prediction, frames=Frames(prediction.frames.rotations, places))

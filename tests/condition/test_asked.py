@@ -70,10 +70,14 @@ def test_a_start(ask, tmp_path):
 
 
 def test_an_assembly(ask, tmp_path):
-    (row,) = ask("symmetry=C3", "length=8", "compact=1", "contacts=1")
+    (row,) = ask("symmetry=C3", "length=8", "compact=1", "contacts=1", "window=.2-0.9")
     assert row["length"] == 8
     assert set(read_structure(tmp_path / "out" / row["file"]).chain_ids) == {"A", "B", "C"}
     assert [one["condition"] for one in row["conditions"]][:2] == ["SecondaryStructure", "Symmetry"]
+    assert [(one["name"], one["after"], one["until"]) for one in row["conditions"][2:]] == [
+        ("compact", 0.2, 0.9),
+        ("contacts", 0.2, 0.9),
+    ]
 
 
 def test_distances(ask, tmp_path):
@@ -168,6 +172,9 @@ REFUSED = [
     (("sequence=ACDE", "length=8"), "has 4 letters for 8 new residues"),
     (("sequence=" + "A" * 2049,), "length=2049 must lie between 4 and 2048 residues"),
     (("compact=-1", "length=40"), "compact=-1.0: must be 0 (not at all) or more"),
+    (("compact=1", "window=.9-.2", "length=40"), "window=.9-.2: must be two times between 0 (noise) and 1"),
+    (("compact=1", "window=soon", "length=40"), "window=soon: must be two times between 0 (noise) and 1"),
+    (("window=0-1", "length=40"), "window=0-1 says nothing without compact=, contacts=, packing=, touch="),
     (("sequence=none.fasta",), "sequence=none.fasta: cannot be read"),
     (("sequence=empty.fasta",), "empty.fasta: there is no sequence in it"),
     (("symmetry=O", "length=200"), "4800 residues in all are more than the 2048 that can be made"),

@@ -12,6 +12,7 @@ import protgm
 from protgm.condition import Draw, Motif, Partial, SecondaryStructure, Target
 from protgm.layout import Layout
 from protgm.sample.lengths import Item
+from protgm.structure.frames import Frames
 
 
 def test_the_target_stays_as_it_is_and_a_new_chain_comes_before_it(small_model, complex_, quick, tmp_path):
@@ -62,9 +63,21 @@ def test_noise_lies_in_front_of_the_hotspots(complex_):
     known = layout.frames.translations[layout.known]
     spot = layout.frames.translations[layout.hotspot].mean(0)
     anchor = layout.anchor[0]
-    assert (anchor - spot).norm() == pytest.approx(8.0, abs=1e-3)
-    outwards = torch.nn.functional.normalize(spot - known.mean(0), dim=-1)
+    assert (anchor - spot).norm() == pytest.approx(12.0, abs=1e-3)
+    weight = (-(known - spot).square().sum(-1) / 128).exp()
+    outwards = torch.nn.functional.normalize(spot - weight @ known / weight.sum(), dim=-1)
     assert float(torch.nn.functional.normalize(anchor - spot, dim=-1) @ outwards) > 0.999
+
+
+def test_noise_lies_before_the_surface_that_is_near_and_not_before_the_whole():
+    """A plate with a long tail to one side: the noise lies above the plate, not away from the tail."""
+    plate = torch.cartesian_prod(torch.arange(5) * 5.0 - 10, torch.arange(5) * 5.0 - 10, torch.tensor([0.0, -5.0]))
+    tail = torch.tensor([60.0, 0.0, 0.0]) + torch.arange(200)[:, None] * torch.tensor([0.2, 0.0, 0.0])
+    places = torch.cat((plate, tail))
+    layout = Layout.chain(len(places))
+    hot = torch.arange(len(places)) == 24  # the middle of the upper layer
+    layout = replace(layout, frames=Frames(layout.frames.rotations, places), time=torch.ones(len(places)), hotspot=hot)
+    torch.testing.assert_close(layout.anchored().anchor[0], torch.tensor([0.0, 0.0, 12.0]), atol=0.05, rtol=0)
 
 
 def test_residues_that_lack_atoms_are_not_seen_but_written(small_model, barrel, quick):
