@@ -11,6 +11,8 @@ import torch
 import protgm
 from protgm.condition import Draw, Motif, Partial, SecondaryStructure, Target
 from protgm.layout import Layout
+from protgm.model import Prediction
+from protgm.process import State
 from protgm.sample.lengths import Item
 from protgm.structure.frames import Frames
 
@@ -78,6 +80,38 @@ def test_noise_lies_before_the_surface_that_is_near_and_not_before_the_whole():
     hot = torch.arange(len(places)) == 24  # the middle of the upper layer
     layout = replace(layout, frames=Frames(layout.frames.rotations, places), time=torch.ones(len(places)), hotspot=hot)
     torch.testing.assert_close(layout.anchored().anchor[0], torch.tensor([0.0, 0.0, 12.0]), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("front", [0.0, 0.3, 1.0, 2.5])
+@pytest.mark.parametrize("hotspots", [("A14", "A32"), ()])
+def test_late_in_a_walk_a_binder_is_as_near_as_native_partners_are(barrel, front, hotspots):
+    """A plate as a binder, in the target or out of its reach."""
+    target = Target(barrel, hotspots=hotspots)
+    layout = Layout.batch([target.lay_out(Layout.chain(9), Draw(0, 0)).anchored()])
+    plate = torch.cartesian_prod(torch.arange(3) * 3.8, torch.arange(3) * 3.8, torch.zeros(1))
+    spot = layout.frames.translations[0, [9 + 13, 9 + 31]].mean(0)
+    outward = torch.nn.functional.normalize(spot - layout.frames.translations[0, 9:].mean(0), dim=0)
+    rotations, places = layout.frames.rotations, layout.frames.translations.clone()
+    places[0, :9] = spot + 12.0 * front * outward + plate - plate.mean(0)
+    shape = layout.mask.shape
+    prediction = Prediction(Frames(rotations, places), None, torch.zeros(*shape, 20), torch.ones(shape), ())
+
+    def steered(time: float) -> torch.Tensor:
+        times = torch.where(layout.known, 1.0, time)
+        state = State(prediction.frames, layout.sequence, times, times, times)
+        return target.steer(prediction, state, layout).frames.translations[0]
+
+    assert torch.equal(steered(0.6), places[0])
+    moved = steered(0.7)
+    assert torch.equal(moved[9:], places[0, 9:])
+    torch.testing.assert_close(torch.cdist(moved[:9], moved[:9]), torch.cdist(places[0, :9], places[0, :9]))
+    nearest = torch.cdist(moved[:9], moved[9:]).min()
+    assert nearest > 4 - 1e-3
+    before = torch.cdist(places[0, :9], places[0, 9:]).min()
+    if hotspots:
+        assert nearest < 5 + 1e-3
+    elif before > 4:
+        assert torch.equal(moved, places[0])
 
 
 def test_residues_that_lack_atoms_are_not_seen_but_written(small_model, barrel, quick):
