@@ -207,6 +207,12 @@ class Layout:
         bonded = (self.residue_index.diff(dim=-1) == 1) & (self.chain_index.diff(dim=-1) == 0) & self.mask[..., 1:]
         return torch.cat((~bonded, last), dim=-1)
 
+    def freed(self) -> Layout:
+        """With what was fixed in space as a body of its own, whose place is found."""
+        fixed = self.body == FIXED
+        body = torch.where(fixed, int(self.body.max()) + 1, self.body)
+        return replace(self, body=body, time=torch.where(fixed, 0.0, self.time), oriented=torch.tensor(False))
+
     def anchored(self) -> Layout:
         """With noise about the known residues; or before the hotspots, away from what is known near them."""
         places, known = self.frames.translations, self.known

@@ -70,7 +70,7 @@ class Symmetry(Condition):
         chains = int(layout.chain_index.max()) + 1
         if chains * self.units > len(CHAIN_LETTERS):
             raise ValueError(f"symmetry={self.group}: {chains * self.units} chains are more than there are letters")
-        unit = self._free(layout)
+        unit = layout.freed()
         # As far apart as chains of one unit are.
         step = int(unit.residue_index.max()) + 1 + CHAIN_STEP
         copies = []
@@ -85,12 +85,6 @@ class Symmetry(Condition):
                 )
             )
         return replace(Layout.joined(copies), units=self.units)
-
-    def _free(self, layout: Layout) -> Layout:
-        """The unit with what was fixed in space as a body of its own."""
-        fixed = layout.body == FIXED
-        body = torch.where(fixed, int(layout.body.max()) + 1, layout.body)
-        return replace(layout, body=body, time=torch.where(fixed, 0.0, layout.time), oriented=torch.tensor(False))
 
     def ask(self, network: Network, layout: Layout) -> Network:
         """Of large assemblies the first unit with its neighbours, and what is predicted for it on all units."""

@@ -33,6 +33,8 @@ _LATE = 0.7
 class Target(Condition):
     """Chains that are there already, and stay as they are; what else is laid out is built against them.
 
+    A motif in a new chain moves as a body: where it lies to the target is found.
+
     Parameters
     ----------
     structure : path or Backbone
@@ -105,10 +107,7 @@ class Target(Condition):
             raise ValueError(
                 "target=: cannot be combined with a start; give the complex as start=, its target as fixed="
             )
-        if bool(layout.known.any()):
-            raise ValueError(
-                "target=: the new chains may hold no residue fixed in space; name them in one contig with it"
-            )
+        layout = layout.freed()
         target = given(source, seen, part="target")
         chains = list(dict.fromkeys(target.sites[i].chain for i in range(len(target))))
         used = set(source.chain_ids)

@@ -14,7 +14,7 @@ from protgm.layout import Layout
 from protgm.model import Prediction
 from protgm.process import State
 from protgm.sample.lengths import Item
-from protgm.structure.frames import Frames
+from protgm.structure.frames import Frames, kabsch
 
 
 def test_the_target_stays_as_it_is_and_a_new_chain_comes_before_it(small_model, complex_, quick, tmp_path):
@@ -150,10 +150,28 @@ def test_what_cannot_be_is_refused_in_one_line(complex_, options, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_motif_in_a_new_chain_keeps_its_shape_and_finds_its_place(small_model, barrel, complex_, quick, refine):
+    """A binder about a motif of another file: the motif moves as a body, the target stays."""
+    asked = Motif(barrel, "3,A20-27,2-4,A46-50,2") & Target(complex_, chains=("C",), hotspots=("C20", "C24"), crop=40)
+    (made,) = small_model.sample(conditions=asked, settings=quick, refine=refine)
+    own = complex_.select(np.array([chain == "C" for chain in complex_.chain_ids]))
+    assert np.array_equal(made.coords[-len(own) :], own.coords)
+    assert dict.fromkeys(made.chain_ids) == dict.fromkeys("EC")
+    source = barrel.select(np.r_[19:27, 45:50])
+    held = np.flatnonzero(made.given.parts == "motif")
+    assert made.sequence[held[0] : held[0] + 8] == source.sequence[:8]
+    found, wanted = (torch.from_numpy(x.reshape(-1, 3)).double() for x in (made.coords[held], source.coords))
+    turn = kabsch(found - found.mean(0), wanted - wanted.mean(0))
+    off = (found - found.mean(0)) @ turn.mT - (wanted - wanted.mean(0))
+    assert off.norm(dim=-1).max() < 0.01
+    assert (found.mean(0) - wanted.mean(0)).norm() > 1
+    assert set(made.given.bodies[held]) == {1}
+    assert set(made.given.bodies[-len(own) :]) == {0}
+
+
 def test_other_conditions_that_fix_residues_are_refused(small_model, barrel, quick):
     target = Target(barrel)
-    with pytest.raises(ValueError, match="target=: the new chains may hold no residue fixed in space"):
-        small_model.sample(conditions=Motif(barrel, "5,A5-9,5") & target, settings=quick)
     for fixed in (None, "A5-9"):
         with pytest.raises(ValueError, match="target=: cannot be combined with a start; give the complex as start="):
             small_model.sample(conditions=Partial(barrel, 0.0, fixed) & target, settings=quick)
