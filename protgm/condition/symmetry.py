@@ -25,6 +25,9 @@ __all__ = ["Symmetry"]
 
 #: CA atoms of two units are kept this far apart, Angstrom (strands side by side: 4.8); moves there, and their size.
 _CLOSEST, _SHIFTS, _STRIDE = 4.5, 20, 2.0
+#: CA pairs within 8 A that a unit makes with one on its side, a residue of it (docs/studies/conditions.md), and how many
+#: of them hold an assembly together.
+_CONTACTS, _HELD = 0.9, 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,18 @@ class Symmetry(Condition):
     def units(self) -> int:
         """How many copies there are."""
         return len(point_group(self.group))
+
+    def doubt(self, residues: int) -> str | None:
+        """A word where units of so many residues are too small to hold on to one another."""
+        sides = min(self.units - 1, 2)
+        least = math.ceil(_HELD / (_CONTACTS * sides))
+        if residues >= least:
+            return None
+        found = _CONTACTS * sides * residues
+        return (
+            f"symmetry={self.group}: units of {residues} residues make about {found:.0f} contacts with their "
+            f"neighbours, too few to hold together; {least} or more residues make {_HELD}"
+        )
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """The unit as often as the group has elements, chains under new letters."""

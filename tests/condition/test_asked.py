@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from protgm.cli import main
+from protgm.condition import Symmetry
 from protgm.sample.manifest import read_manifest
 from protgm.structure import read_structure
 from protgm.weights import save_weights
@@ -201,3 +202,30 @@ def test_mistakes_are_told_in_one_line_before_weights_are_loaded(
     assert len(told.splitlines()) == 1
     assert "Traceback" not in told
     assert not (tmp_path / "samples").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "few"),
+    [
+        (
+            ("symmetry=C2", "length=8,40"),
+            "symmetry=C2: units of 8 residues make about 7 contacts with their neighbours",
+        ),
+        (("symmetry=C3", "length=5"), "6 or more residues make 10"),
+        (("symmetry=C2", "length=12"), None),
+        (("symmetry=O", "length=6"), None),
+        (("length=8",), None),
+    ],
+)
+def test_units_too_small_to_hold_together_are_told_of_beforehand(words, few, tmp_path, capsys):
+    assert main(["check", "num=20", f"out={tmp_path / 'x'}", *words]) == 0
+    told = capsys.readouterr().out
+    assert ("too few to hold together" in told) == (few is not None)
+    assert few is None or few in told.splitlines()[-1]
+
+
+def test_a_sample_says_so_too(ask, capsys, small_model, quick):
+    ask("symmetry=C2", "length=8")
+    assert "symmetry=C2: units of 8 residues make about 7 contacts" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="units of 8 residues make about 7 contacts"):
+        small_model.sample(8, conditions=Symmetry("C2"), settings=quick)
