@@ -25,8 +25,8 @@ __all__ = ["Symmetry"]
 
 #: CA atoms of two units are kept this far apart, Angstrom (strands side by side: 4.8); moves there, and their size.
 _CLOSEST, _SHIFTS, _STRIDE = 4.5, 20, 2.0
-#: CA pairs within 8 A that a unit makes with one on its side, a residue of it (docs/studies/conditions.md), and how many
-#: of them hold an assembly together.
+#: CA pairs within 8 A that a unit makes with one on its side, a residue of it (docs/studies/conditions.md); how many of
+#: them hold an assembly together.
 _CONTACTS, _HELD = 0.9, 10
 
 
