@@ -107,7 +107,8 @@ class Potential(Condition):
 
     def _bounded(self, slope: Tensor) -> Tensor:
         step = -self.scale * slope.nan_to_num()
-        return step * (self.largest / step.norm(dim=-1, keepdim=True).clamp_min(self.largest))
+        bounded: Tensor = step * (self.largest / step.norm(dim=-1, keepdim=True).clamp_min(self.largest))
+        return bounded
 
     def describe(self) -> dict[str, object]:
         """Name and numbers, those of the energy too where it is one of the package's."""

@@ -154,9 +154,8 @@ class Target(Condition):
             if count >= _SIDEWAYS:  # held between two sides: out, where the hotspots look, or as the whole lies
                 front = torch.where(bound[:, None, None], layout.anchor[:, :1] - spots, centre - walls.mean(0))
                 away = front[:, 0]
-            step = inside[:, None] * F.normalize(away, dim=-1) + gap[:, None] * F.normalize(
-                (spots - centre)[:, 0], dim=-1
-            )
+            towards = (spots - centre)[:, 0]
+            step = inside[:, None] * F.normalize(away, dim=-1) + gap[:, None] * F.normalize(towards, dim=-1)
             places = places + step[:, None] * new[..., None]
         return replace(prediction, frames=Frames(prediction.frames.rotations, places))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from protgm.condition.base import Network
 from protgm.layout import Layout
 from protgm.lie.points import middle
-from protgm.model.state import NoisyProtein, Prediction
+from protgm.model.state import NoisyProtein, Prediction, RotationPosterior
 from protgm.structure.frames import Frames
 
 __all__ = ["Units", "beside"]
@@ -70,8 +71,9 @@ def beside(network: Network, layout: Layout, group: Tensor, seen: int) -> Networ
 
     def ask(protein: NoisyProtein, guess: Frames | None = None) -> Prediction:
         rows, there = _nearest(protein, units, group, seen)
-        shown = {one.name: _taken(getattr(protein, one.name), rows) for one in fields(protein)}
-        prediction = network(NoisyProtein(**shown | {"mask": there}), None if guess is None else _taken(guess, rows))
+        shown: dict[str, Any] = {one.name: _taken(getattr(protein, one.name), rows) for one in fields(protein)}
+        shown["mask"] = there
+        prediction = network(NoisyProtein(**shown), None if guess is None else _taken(guess, rows))
         turn = group.to(protein.frames.translations)[units.number]
         return _spread(prediction, units.place, turn)
 
@@ -92,8 +94,8 @@ def _nearest(protein: NoisyProtein, units: Units, group: Tensor, seen: int) -> t
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), there
 
 
-def _taken(values: Frames | Tensor, rows: Tensor) -> Frames | Tensor:
-    """Values (B, L, ...) in these rows (B, L')."""
+def _taken(values: Any, rows: Tensor) -> Any:
+    """Frames or tensors (B, L, ...) in these rows (B, L')."""
     if isinstance(values, Frames):
         return values.map(lambda value: _taken(value, rows))
     return torch.take_along_dim(values, rows.reshape(*rows.shape, *(1,) * (values.dim() - 2)), dim=1)
@@ -108,15 +110,18 @@ def _spread(prediction: Prediction, place: Tensor, turn: Tensor) -> Prediction:
 
     posterior = prediction.posterior
     if posterior is not None:
-        taken = {one.name: _taken(getattr(posterior, one.name), place) for one in fields(posterior)}
-        posterior = replace(posterior, **taken | {"rotations": turn[:, :, None] @ taken["rotations"]})
+        taken = (_taken(values, place) for values in (posterior.logits, posterior.rotations, posterior.concentration))
+        logits, rotations, concentration = taken
+        posterior = RotationPosterior(logits, turn[:, :, None] @ rotations, concentration)
     # Velocity and score are told in the frames of the noisy rotations, which lie on the orbit too.
-    local = ("sequence_logits", "confidence", "velocity", "score")
-    values = {name: getattr(prediction, name) for name in local}
+    velocity, score = (None if v is None else _taken(v, place) for v in (prediction.velocity, prediction.score))
     return replace(
         prediction,
         frames=frames(prediction.frames),
         posterior=posterior,
         intermediate=tuple(frames(stage) for stage in prediction.intermediate),
-        **{name: value if value is None else _taken(value, place) for name, value in values.items()},
+        sequence_logits=_taken(prediction.sequence_logits, place),
+        confidence=_taken(prediction.confidence, place),
+        velocity=velocity,
+        score=score,
     )

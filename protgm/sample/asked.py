@@ -10,7 +10,7 @@ from pathlib import Path
 
 from protgm.condition import Condition, Conditions, Distances, Motif, Partial, Potential, Sequence, Symmetry, Target
 from protgm.condition.distances import parse_distances
-from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
+from protgm.condition.energies import Contacts, Energy, HotspotContacts, RadiusOfGyration
 from protgm.sample.lengths import MIN_LENGTH, parse_length
 
 __all__ = ["Asked"]
@@ -100,7 +100,7 @@ class Asked:
 
 
 #: Energies that pull on a backbone, by their keys.
-_ENERGIES = {
+_ENERGIES: dict[str, Energy] = {
     "compact": RadiusOfGyration(),
     "contacts": Contacts(),
     "packing": Contacts(between=False),
