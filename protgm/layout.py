@@ -20,8 +20,9 @@ __all__ = ["CHAIN_LETTERS", "FIXED", "FREE", "MAX_LENGTH", "Layout", "Site"]
 
 #: `Layout.body` of residues that belong to no rigid body, and of those whose place in space is given.
 FREE, FIXED = -1, 0
-#: How far in front of the hotspots the noise of what shall bind there lies, Angstrom.
-OUTWARD = 8.0
+#: How far in front of the hotspots the noise of what shall bind there lies, and how far around them the surface is
+#: looked at, Angstrom: so the middle of 172 native partners was missed by least (9.2 A; docs/studies/conditions.md).
+OUTWARD, _AROUND = 12.0, 8.0
 #: Longer proteins are refused: pair features of one such protein already take gigabytes.
 MAX_LENGTH = 2048
 #: Chain identifiers of what is made, in order.
@@ -206,11 +207,19 @@ class Layout:
         bonded = (self.residue_index.diff(dim=-1) == 1) & (self.chain_index.diff(dim=-1) == 0) & self.mask[..., 1:]
         return torch.cat((~bonded, last), dim=-1)
 
+    def freed(self) -> Layout:
+        """With what was fixed in space as a body of its own, whose place is found."""
+        fixed = self.body == FIXED
+        body = torch.where(fixed, int(self.body.max()) + 1, self.body)
+        return replace(self, body=body, time=torch.where(fixed, 0.0, self.time), oriented=torch.tensor(False))
+
     def anchored(self) -> Layout:
-        """With noise about the known residues; or about a place in front of the hotspots, away from what is known."""
+        """With noise about the known residues; or before the hotspots, away from what is known near them."""
         places, known = self.frames.translations, self.known
         between, spots = middle(places, known), middle(places, self.hotspot)
-        front = spots + OUTWARD * F.normalize(spots - between, dim=-1)
+        apart = (places - spots).square().sum(-1).masked_fill(~known, 1e9)
+        around = torch.softmax(-apart / (2 * _AROUND**2), dim=-1)[..., None, :] @ places
+        front = spots + OUTWARD * F.normalize(spots - around, dim=-1)
         anchor = torch.where(self.hotspot.any(-1)[..., None, None], front, between)
         anchor = torch.where(known.any(-1)[..., None, None], anchor, 0.0)
         return replace(self, anchor=anchor.expand(places.shape).clone())

@@ -123,11 +123,9 @@ class ProteinProcess:
         noise = self.noise(layout, source)
         quaternion = torch.nn.functional.normalize(randn((*mask.shape, 4), source, device=mask.device), dim=-1)
         rotations = from_quaternion(torch.where(mask[..., None], quaternion, quaternion.new_tensor([1.0, 0, 0, 0])))
-        frames = Frames(rotations, noise)
+        frames = Frames(rotations, noise + layout.anchor)
         if bool((time > 0).any()):
             frames = self.noised(layout, time, noise, time, source).where(time > 0, frames)
-        else:
-            frames = Frames(rotations, noise + layout.anchor)
         frames = Frames(frames.rotations, frames.translations * mask[..., None])
         return State(frames, layout.sequence, time, time, (layout.sequence != MASK_TOKEN).to(time.dtype))
 

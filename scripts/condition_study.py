@@ -8,7 +8,7 @@ python scripts/condition_study.py what=target complexes=../shared/complexes num=
 geometry gate, largest deviation from the orbit (Angstrom), share of assemblies whose units touch (10 CA pairs below 8 A
 or more for each) and do not clash (no CA pair of two units below 3.6 A). `target`: the same of binder and target, and
 hotspots touched (the metric `hotspots_touched`), for hetero complexes of the test split: the shorter chain is built
-anew, the six of the other's residues that were nearest to it are the hotspots.
+anew, the six of the other's residues that were nearest to it are the hotspots (`only=1AY7,1BRS`: of these).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def symmetry(model: BackboneModel, groups: Sequence[str], length: str, num: int,
         print(f"| {name} | {units} | {cells} |", flush=True)
 
 
-def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int) -> None:
+def target(model: BackboneModel, folder: Path, only: Sequence[str], num: int, steps: int) -> None:
     """Binders against chains of complexes."""
     print("| complex | binder | gate | hotspots touched | two or more, no clash |\n|---|---|---|---|---|")
     with open(folder / "manifest.csv", encoding="utf-8") as table:
@@ -89,7 +89,7 @@ def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int)
             r for r in csv.DictReader(table) if r["split"] == "test" and r["kind"] == "hetero" and r["n_chains"] == "2"
         ]
     shares = []
-    for row in rows[:count]:
+    for row in [r for r in rows if not only or r["pdb_id"] in only][:8]:
         whole = read_structure(folder / row["file"])
         chains = {c: np.array([x == c for x in whole.chain_ids]) for c in dict.fromkeys(whole.chain_ids)}
         short, long = sorted(chains, key=lambda c: chains[c].sum())
@@ -115,7 +115,7 @@ def target(model: BackboneModel, folder: Path, count: int, num: int, steps: int)
 def main(arguments: Sequence[str]) -> None:
     """Run one of the studies."""
     defaults = {"what": "partial", "natives": "11", "num": "4", "steps": "40", "groups": "C2,C3,C6,D2", "length": "60"}
-    defaults |= {"complexes": "../shared/complexes", "folder": "data/examples", "count": "8", "checkpoint": ""}
+    defaults |= {"complexes": "../shared/complexes", "folder": "data/examples", "only": "", "checkpoint": ""}
     asked = options(arguments, defaults)
     torch.set_num_threads(1)
     model, num, steps = load(asked["checkpoint"] or None), int(asked["num"]), int(asked["steps"])
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str]) -> None:
     elif asked["what"] == "symmetry":
         symmetry(model, asked["groups"].split(","), asked["length"], num, steps)
     elif asked["what"] == "target":
-        target(model, Path(asked["complexes"]), int(asked["count"]), num, steps)
+        target(model, Path(asked["complexes"]), asked["only"].split(",") if asked["only"] else (), num, steps)
     else:
         raise SystemExit(f"what={asked['what']}: must be partial, symmetry or target")
 

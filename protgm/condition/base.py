@@ -11,7 +11,7 @@ A condition never holds the state of a walk: what differs between the proteins o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -24,7 +24,10 @@ from protgm.seeds import mix
 from protgm.streams import Source
 from protgm.structure.backbone import Backbone
 
-__all__ = ["Condition", "Conditions", "Draw"]
+__all__ = ["Condition", "Conditions", "Draw", "Network"]
+
+#: From a noisy protein and the frames guessed before (None at first) to what is predicted.
+Network = Callable[..., Prediction]
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,10 @@ class Condition:
     def show(self, protein: NoisyProtein, layout: Layout) -> NoisyProtein:
         """What the network is told, changed."""
         return protein
+
+    def ask(self, network: Network, layout: Layout) -> Network:
+        """The network of a walk, asked in another way: of a part of what there is, say."""
+        return network
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """What the step aims at, changed."""
@@ -158,6 +165,12 @@ class Conditions(Condition):
         for part in self.parts:
             protein = part.show(protein, layout)
         return protein
+
+    def ask(self, network: Network, layout: Layout) -> Network:
+        """As each asks in turn."""
+        for part in self.parts:
+            network = part.ask(network, layout)
+        return network
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """As each steers in turn."""

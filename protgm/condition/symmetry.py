@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from protgm.checks import check_kind
-from protgm.condition.base import Condition, Draw
+from protgm.checks import check_kind, whole
+from protgm.condition.base import Condition, Draw, Network
+from protgm.condition.units import Units, beside
 from protgm.layout import CHAIN_LETTERS, FIXED, Layout, Site
 from protgm.lie import so3
 from protgm.lie.point_groups import point_group
@@ -24,6 +25,9 @@ __all__ = ["Symmetry"]
 
 #: CA atoms of two units are kept this far apart, Angstrom (strands side by side: 4.8); moves there, and their size.
 _CLOSEST, _SHIFTS, _STRIDE = 4.5, 20, 2.0
+#: CA pairs within 8 A that a unit makes with one on its side, a residue of it (docs/studies/conditions.md); how many of
+#: them hold an assembly together.
+_CONTACTS, _HELD = 0.9, 10
 
 
 @dataclass(frozen=True)
@@ -38,20 +42,38 @@ class Symmetry(Condition):
     ----------
     group : str
         As for `point_group`.
+    seen : int, optional
+        Of a larger assembly the network sees so many residues: the first unit and those nearest to it, six at least.
+        None: always all.
     """
 
     group: str
+    seen: int | None = 512
     rank: int = field(default=3, init=False, repr=False)
     once = True
 
     def __post_init__(self) -> None:
         check_kind("symmetry", self.group, str)
         point_group(self.group)
+        if self.seen is not None:
+            whole("seen", self.seen, least=1)
 
     @property
     def units(self) -> int:
         """How many copies there are."""
         return len(point_group(self.group))
+
+    def doubt(self, residues: int) -> str | None:
+        """A word where units of so many residues are too small to hold on to one another."""
+        sides = min(self.units - 1, 2)
+        least = math.ceil(_HELD / (_CONTACTS * sides))
+        if residues >= least:
+            return None
+        found = _CONTACTS * sides * residues
+        return (
+            f"symmetry={self.group}: units of {residues} residues make about {found:.0f} contacts with their "
+            f"neighbours, too few to hold together; {least} or more residues make {_HELD}"
+        )
 
     def lay_out(self, layout: Layout, draw: Draw) -> Layout:
         """The unit as often as the group has elements, chains under new letters."""
@@ -63,7 +85,7 @@ class Symmetry(Condition):
         chains = int(layout.chain_index.max()) + 1
         if chains * self.units > len(CHAIN_LETTERS):
             raise ValueError(f"symmetry={self.group}: {chains * self.units} chains are more than there are letters")
-        unit = self._free(layout)
+        unit = layout.freed()
         # As far apart as chains of one unit are.
         step = int(unit.residue_index.max()) + 1 + CHAIN_STEP
         copies = []
@@ -79,15 +101,15 @@ class Symmetry(Condition):
             )
         return replace(Layout.joined(copies), units=self.units)
 
-    def _free(self, layout: Layout) -> Layout:
-        """The unit with what was fixed in space as a body of its own."""
-        fixed = layout.body == FIXED
-        body = torch.where(fixed, int(layout.body.max()) + 1, layout.body)
-        return replace(layout, body=body, time=torch.where(fixed, 0.0, layout.time), oriented=torch.tensor(False))
+    def ask(self, network: Network, layout: Layout) -> Network:
+        """Of large assemblies the first unit with its neighbours, and what is predicted for it on all units."""
+        if self.seen is None or len(layout) <= self.seen:
+            return network
+        return beside(network, layout, point_group(self.group), self.seen)
 
     def constrain(self, state: State, layout: Layout) -> State:
         """The state with all units as the first one's copies."""
-        units = _Units.of(layout.mask, self.units)
+        units = Units.of(layout.mask, self.units)
         return replace(state, frames=self._spread(state.frames, units), sequence=units.first(state.sequence))
 
     def start(self, state: State, layout: Layout, source: Source = None) -> State:
@@ -101,7 +123,7 @@ class Symmetry(Condition):
         Draws that were centred over all units have lost some of where the first unit lies; its distance to the second
         has it.
         """
-        units = _Units.of(layout.mask, self.units)
+        units = Units.of(layout.mask, self.units)
         first, second = (middle(noise, layout.mask & (units.number == number)) for number in (0, 1))
         places = self._spread_points(noise - first + (first - second) / math.sqrt(2), units)
         return centre(places, layout.mask) if self._one_axis else places
@@ -121,7 +143,7 @@ class Symmetry(Condition):
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
         """The mean of what is predicted for the units, turned onto the first, on all of them."""
-        units, group = _Units.of(layout.mask, self.units), point_group(self.group).to(prediction.frames.translations)
+        units, group = Units.of(layout.mask, self.units), point_group(self.group).to(prediction.frames.translations)
         places = torch.zeros_like(prediction.frames.translations)
         # An equivariant network predicts alike units but for rounding: their mean is a rotation but for that.
         turned = torch.zeros_like(prediction.frames.rotations)
@@ -133,7 +155,7 @@ class Symmetry(Condition):
         mean = self._apart(Frames(so3.orthonormalize(turned), places / self.units), units)
         return replace(prediction, frames=self._spread(mean, units).where(layout.mask, prediction.frames))
 
-    def _apart(self, unit: Frames, units: _Units) -> Frames:
+    def _apart(self, unit: Frames, units: Units) -> Frames:
         """The unit (in the places of all) moved away from the others until no CA of theirs is too near.
 
         Units begin in each other, and a network that was shown single chains makes one globule of them.
@@ -152,13 +174,13 @@ class Symmetry(Condition):
             unit = Frames(unit.rotations, unit.translations + away)
         return unit
 
-    def _spread(self, frames: Frames, units: _Units) -> Frames:
+    def _spread(self, frames: Frames, units: Units) -> Frames:
         """The first unit of frames (B, L) about the axes."""
         turn = point_group(self.group).to(frames.translations)[units.number]
         places = self._spread_points(frames.translations, units)
         return Frames(turn @ units.first(frames.rotations), places).where(units.mask, frames)
 
-    def _spread_points(self, places: Tensor, units: _Units) -> Tensor:
+    def _spread_points(self, places: Tensor, units: Units) -> Tensor:
         """The first unit of points (B, L, 3) about the axes; padding stays."""
         turn = point_group(self.group).to(places)[units.number]
         turned = (turn @ units.first(places)[..., None])[..., 0]
@@ -166,41 +188,7 @@ class Symmetry(Condition):
 
     def describe(self) -> dict[str, object]:
         """The group."""
-        return {"condition": "Symmetry", "group": self.group}
-
-
-@dataclass(frozen=True)
-class _Units:
-    """Where the units of each protein of a batch are: proteins of different lengths have units of different lengths.
-
-    Parameters
-    ----------
-    mask : Tensor of bool, shape (B, L)
-    number, place, size : Tensor of int64, shapes (B, L), (B, L) and (B, 1)
-        Which unit a residue belongs to, its place in it, and the unit's length; padding counts to unit 0.
-    """
-
-    mask: Tensor
-    number: Tensor
-    place: Tensor
-    size: Tensor
-
-    @classmethod
-    def of(cls, mask: Tensor, units: int) -> _Units:
-        size = mask.sum(-1, keepdim=True) // units
-        index = torch.arange(mask.shape[-1], device=mask.device).expand(mask.shape)
-        number = torch.where(mask, index // size.clamp_min(1), 0)
-        return cls(mask, number, torch.where(mask, index - number * size, 0), size)
-
-    def nth(self, values: Tensor, number: int) -> Tensor:
-        """Values (B, L, ...) of the unit with this number, in the places of all units."""
-        index = self.place + number * self.size
-        return torch.take_along_dim(values, index.reshape(*index.shape, *(1,) * (values.dim() - 2)), dim=1)
-
-    def first(self, values: Tensor) -> Tensor:
-        """Values (B, L, ...) of the first unit in all; padding keeps its own."""
-        mask = self.mask.reshape(*self.mask.shape, *(1,) * (values.dim() - 2))
-        return torch.where(mask, self.nth(values, 0), values)
+        return {"condition": "Symmetry", "group": self.group, "seen": self.seen}
 
 
 def _renamed(unit: Layout, number: int, chains: int) -> tuple[Site, ...]:

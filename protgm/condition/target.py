@@ -22,8 +22,9 @@ from protgm.structure.places import CHAIN_STEP
 
 __all__ = ["Target"]
 
-#: CA atoms are kept this far from the target's, Angstrom (strands side by side: 4.8); how many moves, and their size.
-_CLOSEST, _SHIFTS, _STRIDE = 4.0, 20, 1.0
+#: How near the nearest CA atoms of a new chain and its target are, Angstrom (native partners: 4.6, half of them 4.1 to
+#: 4.9); how many moves, those of them that are tried the shortest way, and their size.
+_CLOSEST, _FARTHEST, _SHIFTS, _SIDEWAYS, _STRIDE = 4.0, 5.0, 40, 10, 1.0
 #: Time of the translations from which on that is done.
 _LATE = 0.7
 
@@ -31,6 +32,8 @@ _LATE = 0.7
 @dataclass(frozen=True, repr=False)
 class Target(Condition):
     """Chains that are there already, and stay as they are; what else is laid out is built against them.
+
+    A motif in a new chain moves as a body: where it lies to the target is found.
 
     Parameters
     ----------
@@ -104,10 +107,7 @@ class Target(Condition):
             raise ValueError(
                 "target=: cannot be combined with a start; give the complex as start=, its target as fixed="
             )
-        if bool(layout.known.any()):
-            raise ValueError(
-                "target=: the new chains may hold no residue fixed in space; name them in one contig with it"
-            )
+        layout = layout.freed()
         target = given(source, seen, part="target")
         chains = list(dict.fromkeys(target.sites[i].chain for i in range(len(target))))
         used = set(source.chain_ids)
@@ -128,26 +128,34 @@ class Target(Condition):
         return Layout.joined([new, target])
 
     def steer(self, prediction: Prediction, state: State, layout: Layout) -> Prediction:
-        """The new chains, as they are to each other, moved off the target while CA atoms are nearer than 4 A.
+        """The new chains, as they are to each other, brought as near to the target as native partners are.
 
-        Late, when they are chains: what is blurred lies in everything, and would be moved out of reach.
-        The network may see a part of the target, and what it was not shown is in the way too.
+        Off it while CA atoms are nearer than 4 A; with hotspots also towards them while all are further than 5 A from
+        the target. Late, when they are chains: what is blurred lies in everything, and would be moved out of reach. The
+        network may see a part of the target, and what it was not shown is in the way too.
         """
         late = (state.time >= _LATE) | layout.known | ~layout.mask
-        new = (layout.mask & ~layout.known & late.all(1, keepdim=True)).to(prediction.frames.translations.dtype)
+        new = layout.mask & ~layout.known & late.all(1, keepdim=True)
         walls = torch.from_numpy(self._source.coords[self._whole, 1])  # type: ignore[attr-defined]
         walls = walls[walls.isfinite().all(-1)].to(prediction.frames.translations)
-        places = prediction.frames.translations
+        places, bound = prediction.frames.translations, layout.hotspot.any(1)
+        spots = middle(layout.frames.translations, layout.hotspot)
         for count in range(_SHIFTS):
             apart = torch.cdist(places, walls.expand(len(places), -1, -1)).clamp_min(1e-3)
-            overlap = (_CLOSEST - apart).clamp_min(0) * new[..., None]
-            if not bool((overlap > 0).any()):
+            apart = apart.masked_fill(~new[..., None], torch.inf)
+            nearest = apart.amin((1, 2))
+            inside = (_CLOSEST - nearest).clamp(0, _STRIDE)
+            gap = torch.where(bound & new.any(1), nearest - _FARTHEST, 0.0).clamp(0, _STRIDE)
+            if not bool((inside + gap > 0).any()):
                 break
-            pull = overlap / apart
+            pull = (_CLOSEST - apart).clamp_min(0) / apart
             away = (pull.sum(-1, keepdim=True) * places - pull @ walls).sum(1)
-            if count >= _SHIFTS // 2:  # held between two sides: outward
-                away = (middle(places, new > 0) - walls.mean(0))[:, 0]
-            step = overlap.amax((1, 2)).clamp(max=_STRIDE)[:, None] * F.normalize(away, dim=-1)
+            centre = middle(places, new)
+            if count >= _SIDEWAYS:  # held between two sides: out, where the hotspots look, or as the whole lies
+                front = torch.where(bound[:, None, None], layout.anchor[:, :1] - spots, centre - walls.mean(0))
+                away = front[:, 0]
+            towards = (spots - centre)[:, 0]
+            step = inside[:, None] * F.normalize(away, dim=-1) + gap[:, None] * F.normalize(towards, dim=-1)
             places = places + step[:, None] * new[..., None]
         return replace(prediction, frames=Frames(prediction.frames.rotations, places))
 

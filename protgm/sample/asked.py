@@ -10,7 +10,7 @@ from pathlib import Path
 
 from protgm.condition import Condition, Conditions, Distances, Motif, Partial, Potential, Sequence, Symmetry, Target
 from protgm.condition.distances import parse_distances
-from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
+from protgm.condition.energies import Contacts, Energy, HotspotContacts, RadiusOfGyration
 from protgm.sample.lengths import MIN_LENGTH, parse_length
 
 __all__ = ["Asked"]
@@ -43,6 +43,7 @@ class Asked:
     contacts: float = 0.0
     packing: float = 0.0
     touch: float = 0.0
+    window: str | None = None
     distances: str | None = None
 
     def conditions(self, length: int | str | tuple[int, ...] | None) -> Conditions:
@@ -63,14 +64,10 @@ class Asked:
             parts.append(Target(self.target, tuple(_words(self.chains)), tuple(_words(self.hotspots)), self.crop))
         if self.symmetry is not None:
             parts.append(Symmetry(self.symmetry))
-        if self.compact:
-            parts.append(Potential(RadiusOfGyration(), self.compact, name="compact"))
-        if self.contacts:
-            parts.append(Potential(Contacts(), self.contacts, name="contacts"))
-        if self.packing:
-            parts.append(Potential(Contacts(between=False), self.packing, name="packing"))
-        if self.touch:
-            parts.append(Potential(HotspotContacts(), self.touch, name="touch"))
+        after, until = _window(self.window)
+        for name, energy in _ENERGIES.items():
+            if scale := getattr(self, name):
+                parts.append(Potential(energy, scale, after=after, until=until, name=name))
         if self.distances is not None:
             parts.append(Distances(parse_distances(self.distances)))
         return Conditions(tuple(parts))
@@ -95,11 +92,20 @@ class Asked:
         for key, other in (("start_time", "start"), ("crop", "target")):
             if getattr(self, key) != getattr(Asked, key) and getattr(self, other) is None:
                 raise ValueError(f"{key}={getattr(self, key)} says nothing without {other}=")
-        for key in ("compact", "contacts", "packing", "touch"):
+        for key in _ENERGIES:
             if not 0 <= getattr(self, key) < math.inf:
                 raise ValueError(f"{key}={getattr(self, key)}: must be 0 (not at all) or more; 1 is gentle")
+        if self.window is not None and not any(getattr(self, key) for key in _ENERGIES):
+            raise ValueError(f"window={self.window} says nothing without {'=, '.join(_ENERGIES)}=")
 
 
+#: Energies that pull on a backbone, by their keys.
+_ENERGIES: dict[str, Energy] = {
+    "compact": RadiusOfGyration(),
+    "contacts": Contacts(),
+    "packing": Contacts(between=False),
+    "touch": HotspotContacts(),
+}
 #: Keys that say nothing without another.
 _NEEDS = (
     ("contig", "motif"),
@@ -133,6 +139,16 @@ def _bounds(length: int | str | tuple[int, ...] | None) -> tuple[int, int] | Non
     if not isinstance(lengths, range) and len(lengths) > 1:
         raise ValueError(f"length={length}: a motif's scaffold takes one length or a range such as 60-80, not a list")
     return lengths[0], lengths[-1]
+
+
+def _window(text: str | None) -> tuple[float, float]:
+    """Times between which energies pull."""
+    if text is None:
+        return Potential.after, Potential.until
+    found = re.fullmatch(r"(\d*\.?\d+)-(\d*\.?\d+)", text.replace(" ", ""))
+    if found is None or not 0 <= float(found[1]) < float(found[2]) <= 1:
+        raise ValueError(f"window={text}: must be two times between 0 (noise) and 1 (the protein), such as 0-0.8")
+    return float(found[1]), float(found[2])
 
 
 _LONGEST_NAME = 255

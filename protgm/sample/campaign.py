@@ -22,7 +22,7 @@ from protgm.config import build
 from protgm.device import usable_device
 from protgm.files import check_folder
 from protgm.sample.describe import layout_lines
-from protgm.sample.request import lay_out
+from protgm.sample.request import doubt, lay_out
 from protgm.sample.run import SampleConfig, sample
 from protgm.text import printable
 from protgm.weights import load_model
@@ -144,4 +144,6 @@ def check(spec: str | None, settings: Mapping[str, Any]) -> int:
         print(f"{first.name}:")
         for line in layout_lines(lay_out(conditions, first, config.seed)):
             print(f"  {line}")
+        if (word := doubt(conditions, items)) is not None:
+            print(word)
     return status

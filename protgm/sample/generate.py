@@ -17,7 +17,7 @@ from protgm.process import ProteinProcess
 from protgm.sample.batch import Generated, Job, made
 from protgm.sample.describe import knowing
 from protgm.sample.lengths import Item
-from protgm.sample.request import batches, requested, with_labels
+from protgm.sample.request import batches, doubt, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.structure import Backbone
 from protgm.weights import load_model, weights_id
@@ -121,7 +121,7 @@ class BackboneModel:
         seed = whole("seed", seed, least=0)
         conditions = with_labels(conditions, secondary)
         items = requested(conditions, length, num, seed)
-        if (word := self.beyond(item.length for item in items)) is not None:
+        for word in filter(None, (self.beyond(item.length for item in items), doubt(conditions, items))):
             warnings.warn(word, stacklevel=2)
         found = self.generate(
             items, conditions=conditions, seed=seed, settings=settings, execution=execution, refine=refine

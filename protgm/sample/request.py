@@ -12,11 +12,12 @@ import torch
 from protgm.condition.base import Condition, Conditions, Draw
 from protgm.condition.secondary import NATIVE, SecondaryStructure, check_secondary
 from protgm.condition.sequence import Sequence
+from protgm.condition.symmetry import Symmetry
 from protgm.layout import Layout
 from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
 from protgm.sample.settings import Execution
 
-__all__ = ["batches", "lay_out", "requested", "with_labels"]
+__all__ = ["batches", "doubt", "lay_out", "requested", "with_labels"]
 
 #: Residues denoised together when nobody says how many proteins: enough to keep a core busy, few enough to go round.
 _TOKENS = 512
@@ -72,6 +73,12 @@ def requested(conditions: Conditions, length: int | str | Several[int] | None, n
     # Chains that conditions add are the same for all samples of a length.
     residues = {item.length: len(lay_out(conditions, item, seed)) for item in items}
     return [replace(item, residues=residues[item.length]) for item in items]
+
+
+def doubt(conditions: Condition, items: Several[Item]) -> str | None:
+    """A word where what is asked can be made, and will hardly be good."""
+    rings = [part for part in Conditions() & conditions if isinstance(part, Symmetry)]
+    return rings[0].doubt(min(item.residues for item in items) // rings[0].units) if rings else None
 
 
 def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:

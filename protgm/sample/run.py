@@ -21,7 +21,7 @@ from protgm.sample.export import EXPORTS, write_motifbench
 from protgm.sample.generate import BackboneModel, load
 from protgm.sample.lengths import Item, Shard, parse_length, work_list
 from protgm.sample.manifest import MANIFEST, append, merge, only_writer, read_manifest
-from protgm.sample.request import batches, lay_out, requested, with_labels
+from protgm.sample.request import batches, doubt, lay_out, requested, with_labels
 from protgm.sample.settings import Execution, SamplerSettings
 from protgm.sample.work import Work, made, remember
 from protgm.structure.contig import Break, parse_contig
@@ -156,7 +156,7 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
     with only_writer(out, shard):
         own = {item.name for item in items}
         remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in own)
-        if (word := model.beyond(item.length for item in request)) is not None:
+        for word in filter(None, (model.beyond(item.length for item in request), doubt(conditions, request))):
             console.print(word, highlight=False, soft_wrap=True)
         recipe = _recipe(config, conditions, model)
         rows = {row["name"]: row for row in read_manifest(out)}

@@ -72,7 +72,7 @@ def sample_frames(
         Called with the step's number (from 1), the state that the network saw, and what it predicted, as steered.
     """
     both = Autoguidance(settings.guidance, settings.guidance_until) & (conditions or Conditions())
-    walk = _Walk(model, process, layout, settings, both, source, on_step)
+    walk = _Walk(both.ask(model, layout), process, layout, settings, both, source, on_step)
     state, guess = both.start(process.begin(layout, source), layout, source), None
     # Residues that start on the way wait for the others: what moves none is not evaluated.
     grid = settings.grid()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from protgm.cli import main
+from protgm.condition import Symmetry
 from protgm.sample.manifest import read_manifest
 from protgm.structure import read_structure
 from protgm.weights import save_weights
@@ -70,10 +71,14 @@ def test_a_start(ask, tmp_path):
 
 
 def test_an_assembly(ask, tmp_path):
-    (row,) = ask("symmetry=C3", "length=8", "compact=1", "contacts=1")
+    (row,) = ask("symmetry=C3", "length=8", "compact=1", "contacts=1", "window=.2-0.9")
     assert row["length"] == 8
     assert set(read_structure(tmp_path / "out" / row["file"]).chain_ids) == {"A", "B", "C"}
     assert [one["condition"] for one in row["conditions"]][:2] == ["SecondaryStructure", "Symmetry"]
+    assert [(one["name"], one["after"], one["until"]) for one in row["conditions"][2:]] == [
+        ("compact", 0.2, 0.9),
+        ("contacts", 0.2, 0.9),
+    ]
 
 
 def test_distances(ask, tmp_path):
@@ -168,6 +173,9 @@ REFUSED = [
     (("sequence=ACDE", "length=8"), "has 4 letters for 8 new residues"),
     (("sequence=" + "A" * 2049,), "length=2049 must lie between 4 and 2048 residues"),
     (("compact=-1", "length=40"), "compact=-1.0: must be 0 (not at all) or more"),
+    (("compact=1", "window=.9-.2", "length=40"), "window=.9-.2: must be two times between 0 (noise) and 1"),
+    (("compact=1", "window=soon", "length=40"), "window=soon: must be two times between 0 (noise) and 1"),
+    (("window=0-1", "length=40"), "window=0-1 says nothing without compact=, contacts=, packing=, touch="),
     (("sequence=none.fasta",), "sequence=none.fasta: cannot be read"),
     (("sequence=empty.fasta",), "empty.fasta: there is no sequence in it"),
     (("symmetry=O", "length=200"), "4800 residues in all are more than the 2048 that can be made"),
@@ -194,3 +202,30 @@ def test_mistakes_are_told_in_one_line_before_weights_are_loaded(
     assert len(told.splitlines()) == 1
     assert "Traceback" not in told
     assert not (tmp_path / "samples").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "few"),
+    [
+        (
+            ("symmetry=C2", "length=8,40"),
+            "symmetry=C2: units of 8 residues make about 7 contacts with their neighbours",
+        ),
+        (("symmetry=C3", "length=5"), "6 or more residues make 10"),
+        (("symmetry=C2", "length=12"), None),
+        (("symmetry=O", "length=6"), None),
+        (("length=8",), None),
+    ],
+)
+def test_units_too_small_to_hold_together_are_told_of_beforehand(words, few, tmp_path, capsys):
+    assert main(["check", "num=20", f"out={tmp_path / 'x'}", *words]) == 0
+    told = capsys.readouterr().out
+    assert ("too few to hold together" in told) == (few is not None)
+    assert few is None or few in told.splitlines()[-1]
+
+
+def test_a_sample_says_so_too(ask, capsys, small_model, quick):
+    ask("symmetry=C2", "length=8")
+    assert "symmetry=C2: units of 8 residues make about 7 contacts" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="units of 8 residues make about 7 contacts"):
+        small_model.sample(8, conditions=Symmetry("C2"), settings=quick)

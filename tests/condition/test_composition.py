@@ -73,7 +73,7 @@ def test_conditions_compose_in_their_order_whatever_the_order_of_asking(barrel):
     assert len(layout) == 33
     described = (ring & motif & pull).describe()["conditions"]
     assert [one["condition"] for one in described] == ["Motif", "Symmetry", "Potential"]
-    assert repr(ring & motif) == "Motif(1CSP_A, contig='2,A20-25,3') & Symmetry(group='C3')"
+    assert repr(ring & motif) == "Motif(1CSP_A, contig='2,A20-25,3') & Symmetry(group='C3', seen=512)"
 
 
 def test_what_contradicts_is_refused_in_one_line(barrel):

@@ -125,13 +125,13 @@ def test_a_given_residue_stays_and_the_other_goes_all_of_the_way(barrel):
 def test_it_steers_an_assembly(small_model, quick):
     """Between units too; the orbit is kept, and the pair comes nearer than it was."""
     found = []
-    for pairs in (None, "A1-B9:4-8"):
+    for pairs in (None, "A1-B12:4-8"):
         asked = Symmetry("C2") if pairs is None else Symmetry("C2") & Distances(parse_distances(pairs), until=1.0)
-        (made,) = small_model.sample(9, conditions=asked, settings=quick, refine=False, secondary=None)
+        (made,) = small_model.sample(12, conditions=asked, settings=quick, refine=False, secondary=None)
         places = torch.from_numpy(made.coords[:, 1])
-        turned = places[9:] * torch.tensor([-1.0, -1.0, 1.0])
-        torch.testing.assert_close(turned, places[:9], atol=2e-3, rtol=0)
-        found.append(float((places[0] - places[17]).norm()))
+        turned = places[12:] * torch.tensor([-1.0, -1.0, 1.0])
+        torch.testing.assert_close(turned, places[:12], atol=2e-3, rtol=0)
+        found.append(float((places[0] - places[23]).norm()))
     assert found[1] < max(8.0, found[0])
 
 

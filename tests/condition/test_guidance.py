@@ -11,6 +11,7 @@ import torch
 from protgm.condition import Autoguidance, Draw, Motif, Potential
 from protgm.condition.energies import Contacts, HotspotContacts, RadiusOfGyration
 from protgm.layout import Layout
+from protgm.lie import so3
 from protgm.model import Prediction, RotationPosterior
 from protgm.process import State
 from protgm.structure.frames import Frames
@@ -126,6 +127,53 @@ def test_it_pulls_in_its_window(time, pulls):
     prediction, state, layout = case([20], time=time)
     moved = Potential(RadiusOfGyration(), after=0.2, until=0.8).steer(prediction, state, layout)
     assert bool((moved.frames.translations != prediction.frames.translations).any()) == pulls
+
+
+def upright(frames: Frames, layout: Layout) -> torch.Tensor:
+    """How little the x axes of residues point along z: of rotations alone."""
+    return -4.0 * (frames.rotations[..., 2, 0] * layout.mask).sum(1)
+
+
+def test_what_is_predicted_of_rotations_is_turned_as_one():
+    prediction, state, layout = case([20])
+    layout = replace(layout, time=(torch.arange(20) < 5).float()[None])
+    generator = torch.Generator().manual_seed(1)
+    here, there, other = so3.random_uniform((3, 1, 20), generator=generator)
+    state = replace(state, frames=Frames(here, state.frames.translations))
+    posterior = RotationPosterior(torch.zeros(1, 20, 2), torch.stack((there, other), 2), torch.ones(1, 20, 2))
+    way = so3.log(here.mT @ there)
+    frames = Frames(there, prediction.frames.translations)
+    prediction = replace(prediction, frames=frames, posterior=posterior, velocity=way, score=0.5 * way)
+    moved = Potential(upright, scale=0.1).steer(prediction, state, layout)
+    assert torch.equal(moved.frames.translations, prediction.frames.translations)
+    turn = moved.frames.rotations @ there.mT
+    still = layout.known
+    assert (so3.angle(turn[still]) < 1e-3).all()
+    # E = -4 cos(angle): the slope by an arc of 1.5 A a radian is 4 sin(angle) / 1.5.
+    sine = (1 - there[..., 2, 0].square()).sqrt()
+    torch.testing.assert_close(so3.angle(turn)[~still], (0.4 * sine / 1.5**2)[~still], atol=1e-3, rtol=1e-3)
+    assert (moved.frames.rotations[..., 2, 0] > there[..., 2, 0])[~still].all()
+    torch.testing.assert_close(moved.posterior.rotations, turn[:, :, None] @ posterior.rotations)
+    torch.testing.assert_close(here @ so3.exp(moved.velocity), moved.frames.rotations, atol=1e-4, rtol=0)
+    torch.testing.assert_close(here @ so3.exp(moved.score), turn @ here @ so3.exp(0.5 * way), atol=1e-4, rtol=0)
+
+
+def test_an_energy_of_places_leaves_rotations_to_the_bit_and_turns_are_bounded():
+    prediction, state, layout = case([20])
+    assert Potential(RadiusOfGyration()).steer(prediction, state, layout).posterior is prediction.posterior
+    turned = Potential(upright, scale=1e6, largest=0.3).steer(prediction, state, layout).frames.rotations
+    torch.testing.assert_close(so3.angle(turned @ prediction.frames.rotations.mT), torch.full((1, 20), 0.2))
+
+
+@pytest.mark.parametrize("generator", ["flow", "jump", "superposition", "diffusion"])
+def test_residues_of_a_sample_point_where_an_energy_of_rotations_wants_them(small_model, quick, generator):
+    settings = replace(quick, generator=generator, steps=12)
+    options = {"settings": settings, "refine": False, "secondary": None}
+    means = []
+    for conditions in (None, Potential(upright, scale=1.0, until=0.8)):
+        (made,) = small_model.sample(40, conditions=conditions, **options)
+        means.append(float(Frames.from_atoms(torch.from_numpy(made.coords)).rotations[:, 2, 0].mean()))
+    assert means[1] > means[0] + 0.3
 
 
 def test_an_energy_is_one_number_a_protein():

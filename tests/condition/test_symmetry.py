@@ -11,11 +11,14 @@ import torch
 
 from protgm.condition import Motif, Partial, SecondaryStructure, Sequence, Symmetry, Target
 from protgm.condition.base import Draw
+from protgm.condition.units import Units
 from protgm.layout import Layout
 from protgm.lie import so3
 from protgm.lie.point_groups import point_group
-from protgm.process import ProteinProcess
+from protgm.model import Prediction, RotationPosterior
+from protgm.process import ProteinProcess, State
 from protgm.sample.lengths import Item
+from protgm.structure.frames import Frames
 
 ORDERS = {**{f"C{n}": n for n in range(2, 13)}, **{f"D{n}": 2 * n for n in range(2, 7)}, "T": 12, "O": 24}
 
@@ -115,6 +118,63 @@ def test_copies_of_different_lengths_do_not_mix(small_model, quick):
     assert off_orbit(made[33].backbone.coords, "C3") < 1e-3
     (alone,) = small_model.generate(items[1:], conditions=Symmetry("C3"), settings=quick, refine=False)
     np.testing.assert_allclose(alone.backbone.coords, made[33].backbone.coords, atol=0.01)
+
+
+@pytest.mark.parametrize(("group", "lengths"), [("T", [9, 7]), ("O", [5])])
+def test_of_a_large_assembly_the_network_sees_a_unit_and_those_beside_it(group, lengths):
+    """An oracle that knows where each residue ends: what it says of what it is shown is what it would say of all."""
+    rotations, order = point_group(group).float(), len(point_group(group))
+    whole = Layout.batch([Symmetry(group).lay_out(Layout.chain(n), Draw(0, 0)) for n in lengths])
+    units = Units.of(whole.mask, order)
+    source = torch.Generator().manual_seed(0)
+    shape = whole.mask.shape
+    places = 20 * torch.randn(*shape, 3, generator=source) + torch.tensor([30.0, 12.0, 5.0])
+    frames = Frames(so3.random_uniform(shape, generator=source), places)
+    condition = Symmetry(group, seen=40)
+    state = condition.constrain(State(frames, whole.sequence, *[torch.zeros(shape)] * 3), whole)
+    protein = ProteinProcess().seen(state, whole)
+    shown = []
+
+    def oracle(protein, guess=None):
+        shown.append(protein)
+        ends = Frames(protein.frames.rotations @ rotations[2], protein.frames.translations * 0.5)
+        own = protein.residue_index.float()
+        posterior = RotationPosterior(own[..., None], ends.rotations[:, :, None], own[..., None])
+        way = own[..., None].expand(*own.shape, 3)
+        return Prediction(ends, posterior, own[..., None].expand(*own.shape, 20), own, (ends, ends), way, way)
+
+    found = condition.ask(oracle, whole)(protein, protein.frames)
+    for row, length in enumerate(lengths):
+        seen = shown[0].mask[row]
+        assert seen.sum() == length * max(40 // length, 7)
+        numbers = units.number[row][torch.isin(whole.residue_index[row], shown[0].residue_index[row][seen])].unique()
+        centres = torch.stack([state.frames.translations[row, units.number[row] == k].mean(0) for k in range(order)])
+        apart = (centres - centres[0]).norm(dim=-1)
+        assert 0 in numbers
+        others = torch.tensor([k for k in range(order) if k not in numbers])
+        assert apart[others].min() > apart[numbers].max() - 0.02
+    wanted = oracle(protein)
+    mask = whole.mask
+    for one, other in (
+        (found.frames.translations, wanted.frames.translations),
+        (found.frames.rotations, wanted.frames.rotations),
+        (found.intermediate[1].translations, wanted.intermediate[1].translations),
+        (found.posterior.rotations, wanted.posterior.rotations),
+    ):
+        torch.testing.assert_close(one[mask], other[mask], atol=1e-3, rtol=1e-4)
+    for values in (found.confidence, found.velocity[..., 0], found.sequence_logits[..., 0], found.score[..., 2]):
+        assert torch.equal(values[mask], units.first(whole.residue_index.float())[mask])
+    assert Symmetry(group, seen=None).ask(oracle, whole) is oracle
+    assert Symmetry(group, seen=len(whole)).ask(oracle, whole) is oracle
+
+
+def test_a_large_assembly_of_which_a_part_is_seen_lies_on_its_orbit_whatever_its_batch(small_model, quick):
+    asked = {"conditions": Symmetry("O", seen=40), "settings": quick}
+    items = [Item(6, 0, 144), Item(5, 0, 120)]
+    both = {len(g.backbone): g.backbone.coords for g in small_model.generate(items, **asked)}
+    assert all(off_orbit(coords, "O") < 1e-3 for coords in both.values())
+    (alone,) = small_model.generate(items[1:], **asked)
+    np.testing.assert_allclose(alone.backbone.coords, both[120], atol=0.01)
 
 
 @pytest.mark.slow

@@ -11,7 +11,10 @@ import torch
 import protgm
 from protgm.condition import Draw, Motif, Partial, SecondaryStructure, Target
 from protgm.layout import Layout
+from protgm.model import Prediction
+from protgm.process import State
 from protgm.sample.lengths import Item
+from protgm.structure.frames import Frames, kabsch
 
 
 def test_the_target_stays_as_it_is_and_a_new_chain_comes_before_it(small_model, complex_, quick, tmp_path):
@@ -62,9 +65,53 @@ def test_noise_lies_in_front_of_the_hotspots(complex_):
     known = layout.frames.translations[layout.known]
     spot = layout.frames.translations[layout.hotspot].mean(0)
     anchor = layout.anchor[0]
-    assert (anchor - spot).norm() == pytest.approx(8.0, abs=1e-3)
-    outwards = torch.nn.functional.normalize(spot - known.mean(0), dim=-1)
+    assert (anchor - spot).norm() == pytest.approx(12.0, abs=1e-3)
+    weight = (-(known - spot).square().sum(-1) / 128).exp()
+    outwards = torch.nn.functional.normalize(spot - weight @ known / weight.sum(), dim=-1)
     assert float(torch.nn.functional.normalize(anchor - spot, dim=-1) @ outwards) > 0.999
+
+
+def test_noise_lies_before_the_surface_that_is_near_and_not_before_the_whole():
+    """A plate with a long tail to one side: the noise lies above the plate, not away from the tail."""
+    plate = torch.cartesian_prod(torch.arange(5) * 5.0 - 10, torch.arange(5) * 5.0 - 10, torch.tensor([0.0, -5.0]))
+    tail = torch.tensor([60.0, 0.0, 0.0]) + torch.arange(200)[:, None] * torch.tensor([0.2, 0.0, 0.0])
+    places = torch.cat((plate, tail))
+    layout = Layout.chain(len(places))
+    hot = torch.arange(len(places)) == 24  # the middle of the upper layer
+    layout = replace(layout, frames=Frames(layout.frames.rotations, places), time=torch.ones(len(places)), hotspot=hot)
+    torch.testing.assert_close(layout.anchored().anchor[0], torch.tensor([0.0, 0.0, 12.0]), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("front", [0.0, 0.3, 1.0, 2.5])
+@pytest.mark.parametrize("hotspots", [("A14", "A32"), ()])
+def test_late_in_a_walk_a_binder_is_as_near_as_native_partners_are(barrel, front, hotspots):
+    """A plate as a binder, in the target or out of its reach."""
+    target = Target(barrel, hotspots=hotspots)
+    layout = Layout.batch([target.lay_out(Layout.chain(9), Draw(0, 0)).anchored()])
+    plate = torch.cartesian_prod(torch.arange(3) * 3.8, torch.arange(3) * 3.8, torch.zeros(1))
+    spot = layout.frames.translations[0, [9 + 13, 9 + 31]].mean(0)
+    outward = torch.nn.functional.normalize(spot - layout.frames.translations[0, 9:].mean(0), dim=0)
+    rotations, places = layout.frames.rotations, layout.frames.translations.clone()
+    places[0, :9] = spot + 12.0 * front * outward + plate - plate.mean(0)
+    shape = layout.mask.shape
+    prediction = Prediction(Frames(rotations, places), None, torch.zeros(*shape, 20), torch.ones(shape), ())
+
+    def steered(time: float) -> torch.Tensor:
+        times = torch.where(layout.known, 1.0, time)
+        state = State(prediction.frames, layout.sequence, times, times, times)
+        return target.steer(prediction, state, layout).frames.translations[0]
+
+    assert torch.equal(steered(0.6), places[0])
+    moved = steered(0.7)
+    assert torch.equal(moved[9:], places[0, 9:])
+    torch.testing.assert_close(torch.cdist(moved[:9], moved[:9]), torch.cdist(places[0, :9], places[0, :9]))
+    nearest = torch.cdist(moved[:9], moved[9:]).min()
+    assert nearest > 4 - 1e-3
+    before = torch.cdist(places[0, :9], places[0, 9:]).min()
+    if hotspots:
+        assert nearest < 5 + 1e-3
+    elif before > 4:
+        assert torch.equal(moved, places[0])
 
 
 def test_residues_that_lack_atoms_are_not_seen_but_written(small_model, barrel, quick):
@@ -103,10 +150,28 @@ def test_what_cannot_be_is_refused_in_one_line(complex_, options, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_motif_in_a_new_chain_keeps_its_shape_and_finds_its_place(small_model, barrel, complex_, quick, refine):
+    """A binder about a motif of another file: the motif moves as a body, the target stays."""
+    asked = Motif(barrel, "3,A20-27,2-4,A46-50,2") & Target(complex_, chains=("C",), hotspots=("C20", "C24"), crop=40)
+    (made,) = small_model.sample(conditions=asked, settings=quick, refine=refine)
+    own = complex_.select(np.array([chain == "C" for chain in complex_.chain_ids]))
+    assert np.array_equal(made.coords[-len(own) :], own.coords)
+    assert dict.fromkeys(made.chain_ids) == dict.fromkeys("EC")
+    source = barrel.select(np.r_[19:27, 45:50])
+    held = np.flatnonzero(made.given.parts == "motif")
+    assert made.sequence[held[0] : held[0] + 8] == source.sequence[:8]
+    found, wanted = (torch.from_numpy(x.reshape(-1, 3)).double() for x in (made.coords[held], source.coords))
+    turn = kabsch(found - found.mean(0), wanted - wanted.mean(0))
+    off = (found - found.mean(0)) @ turn.mT - (wanted - wanted.mean(0))
+    assert off.norm(dim=-1).max() < 0.01
+    assert (found.mean(0) - wanted.mean(0)).norm() > 1
+    assert set(made.given.bodies[held]) == {1}
+    assert set(made.given.bodies[-len(own) :]) == {0}
+
+
 def test_other_conditions_that_fix_residues_are_refused(small_model, barrel, quick):
     target = Target(barrel)
-    with pytest.raises(ValueError, match="target=: the new chains may hold no residue fixed in space"):
-        small_model.sample(conditions=Motif(barrel, "5,A5-9,5") & target, settings=quick)
     for fixed in (None, "A5-9"):
         with pytest.raises(ValueError, match="target=: cannot be combined with a start; give the complex as start="):
             small_model.sample(conditions=Partial(barrel, 0.0, fixed) & target, settings=quick)

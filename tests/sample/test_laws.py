@@ -223,6 +223,18 @@ def partly_known() -> tuple[Layout, torch.Tensor]:
     return replace(layout, frames=frames, time=time, oriented=torch.ones(2, dtype=torch.bool)).anchored(), known
 
 
+def test_a_walk_about_known_residues_begins_about_them():
+    """Noise lies about its anchor beside residues that are known from the start, as training shows it."""
+    layout = Layout.unconditional([2_000])
+    known = torch.arange(2_000)[None] < 5
+    frames = Frames(layout.frames.rotations, layout.frames.translations + 80.0)
+    layout = replace(layout, frames=frames, time=known.float(), oriented=torch.tensor([True])).anchored()
+    begun = ProteinProcess().begin(layout, seeded(2)).frames.translations
+    assert torch.equal(begun[known], frames.translations[known])
+    assert (begun[~known].mean(0) - 80.0).abs().max() < 1.0  # 4 standard errors
+    assert begun[~known].std() == pytest.approx(10.0, rel=0.05)
+
+
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_known_residues_do_not_move_at_all(small_denoiser, generator):
     """To the bit, in every state and in the result, under every generator; and nothing is NaN."""
