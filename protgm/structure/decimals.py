@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,13 @@ __all__ = ["plain_decimals", "read_number", "read_numbers"]
 #: Digits that float64 holds exactly, and powers of ten that it does.
 _MAX_DIGITS = 15
 _POWERS = 10.0 ** np.arange(_MAX_DIGITS + 1)
+
+#: Characters that are one number of 64 bits, and what makes neighbouring digits of such a number one.
+_WORD = 8
+_JOINS = [
+    (np.uint64(10**k * 2 ** (8 * k) + 1), np.uint64(8 * k), np.uint64(mask))
+    for k, mask in ((1, 0x00FF00FF00FF00FF), (2, 0x0000FFFF0000FFFF), (4, 0x00000000FFFFFFFF))
+]
 
 #: A number as files have it, perhaps with its uncertainty in brackets. Python's own syntax allows more.
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?)(?:\(\d*\))?", re.ASCII | re.I)
@@ -68,8 +74,8 @@ def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
     """
     width = texts.dtype.itemsize
     places = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), width)
-    if (aligned := _aligned(places)) is not None:
-        return aligned
+    if width <= _WORD and (found := _words(places)) is not None:
+        return found
     # One row per place of the texts: what follows works on whole rows.
     places = places.T.copy()
     digits = places - ord("0")
@@ -93,29 +99,50 @@ def plain_decimals(texts: NDArray[np.bytes_]) -> NDArray[np.float64] | None:
     return np.negative(value, out=value, where=minus.any(axis=0))
 
 
-@lru_cache(maxsize=100)
-def _weights(width: int, point: int) -> NDArray[np.float64]:
-    """What a digit counts at each place of a number without its point."""
-    return np.insert(_POWERS[width - 2 :: -1], point, 0.0)
+def _bytes(byte: int) -> np.uint64:
+    """The word of eight times one byte."""
+    return np.uint64(byte * 0x0101010101010101)
 
 
-def _aligned(places: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    """`plain_decimals` of texts (n, width) that have their points below each other, and digits to their ends."""
-    width = places.shape[1]
-    point = int((places[0] == ord(".")).argmax())
-    digits = places - ord("0")
-    are_digits = digits < 10
-    head, blank, minus = are_digits[:, :point], places[:, :point] == ord(" "), places[:, :point] == ord("-")
-    if (
-        not point < width - 1 <= _MAX_DIGITS
-        or np.count_nonzero(places[:, point] == ord(".")) < len(places)
-        or not are_digits[:, point + 1 :].all()
-        or not (head | blank | minus).all()
-        # Blanks, a sign, digits: behind the first that is no blank come digits alone.
-        or (~blank[:, :-1] & ~head[:, 1:]).any()
-    ):
+def _words(places: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """`plain_decimals` of texts (n, <=8) whose points stand below each other, counted from their ends.
+
+    Eight characters are one number, the first one its lowest byte: what holds of characters is asked of all at once.
+    """
+    length, width = places.shape
+    padded = places
+    if width < _WORD:
+        padded = np.full((length, _WORD), ord(" "), dtype=np.uint8)
+        padded[:, _WORD - width :] = places
+    words = np.ascontiguousarray(padded).view("<u8")[:, 0]
+    if not length or (words & _bytes(0x80)).any():
         return None
-    digits *= are_digits
-    value: NDArray[np.float64] = digits @ _weights(width, point)
-    value /= _POWERS[width - 1 - point]
-    return np.negative(value, out=value, where=minus.any(axis=1))
+    # Digits to the ends.
+    for _ in range(width):
+        blank = words >> np.uint64(56) == ord(" ")
+        if not blank.any():
+            break
+        words = np.where(blank, words << np.uint64(8) | np.uint64(ord(" ")), words)
+    point = words[:1].tobytes().find(b".")
+    if not 0 <= point < _WORD - 1:
+        return None
+    head = np.uint64(256**point - 1)
+    tail = ~(head << np.uint64(8) | np.uint64(0xFF))
+    # Of each byte the highest bit: whether it is no digit.
+    digits = words ^ _bytes(ord("0"))
+    others = (digits + _bytes(0x80 - 10)) & _bytes(0x80)
+    # All bits of bytes before the point that are no digits: blanks, the last one perhaps a sign.
+    front = ((others & head) >> np.uint64(7)) * np.uint64(0xFF)
+    signs = (words ^ _bytes(ord(" "))) & front
+    minus = signs != 0
+    wrong = (words >> np.uint64(8 * point)) & np.uint64(0xFF) != ord(".")
+    wrong |= (others & tail) | (front & (front + np.uint64(1))) != 0
+    wrong |= minus & (signs != _bytes(ord("-") ^ ord(" ")) & (front ^ (front >> np.uint64(8))))
+    if wrong.any():
+        return None
+    digits = (digits & ~front & head) << np.uint64(8) | (digits & tail)
+    # Pairs of digits, pairs of these, and pairs of these.
+    for factor, bits, mask in _JOINS:
+        digits = ((digits * factor) >> bits) & mask
+    value: NDArray[np.float64] = digits / _POWERS[_WORD - 1 - point]
+    return np.negative(value, out=value, where=minus)
