@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, atom_rows, text_of
+from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, Rows, atom_rows, texts_of
 from protgm.structure.errors import malformed
 from protgm.structure.pdb_header import HEADER_WORDS, REMARK_NUMBERS, REMARK_WORD, pdb_header
 from protgm.structure.residues import canonical, letter_of
@@ -16,11 +17,14 @@ from protgm.structure.source import check_lines
 
 __all__ = ["parse_pdb"]
 
-#: Bytes behind the last line, so that columns can be cut out of a short one.
-_MARGIN = 128
-#: Lines that columns are cut out of at once.
-_PIECE = 50_000
-_FIRST, _LAST = 17, 78
+#: First and last column.
+_PLACES = {
+    "altloc": (17, 17), "number": (23, 26), "code": (27, 27), "x": (31, 38), "y": (39, 46), "z": (47, 54),
+    "occupancy": (55, 60), "b_factor": (61, 66), "segment": (73, 76),
+}  # fmt: skip
+
+#: What is put behind the last line, so that columns can be cut out of a short one.
+_MARGIN = b"\n" + b" " * 128
 
 
 def _word(text: bytes) -> int:
@@ -61,13 +65,13 @@ class _Lines:
 
     @classmethod
     def of(cls, data: bytes) -> _Lines:
-        buffer = np.frombuffer(data + b"\n" + b" " * _MARGIN, dtype=np.uint8)
+        buffer = np.frombuffer(data + _MARGIN, dtype=np.uint8)
         ends = np.flatnonzero(buffer == ord("\n"))
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1] + 1
         return cls(buffer, starts, ends, _words(buffer, starts))
 
-    def at(self, which: NDArray[np.integer]) -> _Lines:
+    def at(self, which: Rows) -> _Lines:
         return _Lines(self.buffer, self.starts[which], self.ends[which], self.words[which])
 
     def are(self, words: tuple[int, int]) -> NDArray[np.bool_]:
@@ -83,24 +87,44 @@ class _Lines:
         """Four bytes of each line as a number; blanks where it ends before."""
         return np.where(self.ends - self.starts < place + 4, _word(b"    "), _words(self.buffer, self.starts + place))
 
-    def cut(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Columns ``first`` to ``last`` of each line, counted from 1 as the format does; blanks behind its end."""
-        parts = []
-        for start in range(0, len(self.starts) or 1, _PIECE):
-            starts, ends = self.starts[start : start + _PIECE], self.ends[start : start + _PIECE]
-            # All rows that begin at any byte, without a copy.
-            rows = np.ndarray((len(self.buffer) - last + first, last - first + 1), np.uint8, self.buffer, 0, (1, 1))
-            part = rows[starts + first - 1]
-            if len(starts) and int((ends - starts).min()) < last:
-                part[np.arange(first - 1, last) >= (ends - starts)[:, None]] = ord(" ")
-            parts.append(part)
-        return np.concatenate(parts)
+    def cut(self, first: int, last: int, rows: Rows = slice(None)) -> NDArray[np.bytes_]:
+        """Columns ``first`` to ``last`` of lines, counted from 1 as the format does; blanks behind their ends."""
+        width, starts, ends = last - first + 1, self.starts[rows], self.ends[rows]
+        # All texts that begin at any byte, without a copy.
+        every = np.ndarray((len(self.buffer) - width + 1, width), np.uint8, self.buffer, 0, (1, 1))
+        found = every[starts + first - 1]
+        if len(found) and int((ends - starts).min()) < last:
+            found[np.arange(first - 1, last) >= (ends - starts)[:, None]] = ord(" ")
+        return found.view(f"S{width}")[:, 0]
 
 
 def _words(buffer: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.uint32]:
     # The four bytes that begin at each byte, as numbers, without a copy.
     every: NDArray[np.uint32] = np.ndarray(len(buffer) - 3, "<u4", buffer, 0, (1,))
     return every[places]
+
+
+class _Records(Columns):
+    """Backbone atoms whose columns are cut out of their lines where they are asked for."""
+
+    def __init__(self, lines: _Lines, codes: NDArray[np.int64], blocks: NDArray[np.int64]) -> None:
+        none = np.zeros(len(codes), dtype="S1")
+        super().__init__({"atom": codes, "polymer": lines.words == _ATOM, "block": blocks, "position": none})
+        self.lines = lines
+
+    def take(self, name: str, rows: Rows) -> NDArray[Any]:
+        if name in self.table:
+            return self.table[name][rows]
+        if name in ("comp", "chain"):
+            return _names(self.lines.cut(18, 22, rows))[name == "chain"]
+        if name == "end":
+            return (self.lines.ends - self.lines.starts)[rows]
+        return self.lines.cut(*_PLACES[name], rows)
+
+    def changes(self) -> NDArray[np.bool_]:
+        names = [_words(self.lines.buffer, self.lines.starts + k) for k in (16, 20, 23)]
+        columns = [*names, self.table["polymer"], self.table["block"]]
+        return np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
 
 
 def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
@@ -125,7 +149,7 @@ def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     if span is None:
         return AtomRows(source), header
     chosen = np.flatnonzero(is_atom[span]) + span.start
-    chosen, columns = _columns(lines, chosen, np.flatnonzero(lines.are(_TER)))
+    chosen, columns = _atoms(lines, chosen, np.flatnonzero(lines.are(_TER)))
     return atom_rows(columns, chosen + 1, source, header.parents), header
 
 
@@ -170,7 +194,7 @@ def _model(lines: _Lines, is_atom: NDArray[np.bool_], model: int) -> tuple[slice
     return (slice(start, line) if start >= 0 else None), first, count
 
 
-def _columns(lines: _Lines, chosen: NDArray[np.int64], ters: NDArray[np.int64]) -> tuple[NDArray[np.int64], Columns]:
+def _atoms(lines: _Lines, chosen: NDArray[np.int64], ters: NDArray[np.int64]) -> tuple[NDArray[np.int64], Columns]:
     """The lines of backbone atoms, of those that are ``chosen``, and their columns."""
     atoms = lines.at(chosen)
     # Where a serial number of six digits has pushed everything to the right, the decimal points show it.
@@ -180,45 +204,19 @@ def _columns(lines: _Lines, chosen: NDArray[np.int64], ters: NDArray[np.int64]) 
     names = atoms.word(12)
     places = np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)
     index = np.flatnonzero(_NAMES[places] == names)
-    atoms, chosen, places = atoms.at(index), chosen[index], places[index]
-    codes, exact = _CODES[places], _EXACT[places]
-    cut = atoms.cut(_FIRST, _LAST)
-
-    def columns(first: int, last: int) -> NDArray[np.bytes_]:
-        """Columns of the format, counted from 1."""
-        kind = f"S{last - first + 1}"
-        return np.ndarray(len(cut), kind, cut, first - _FIRST, cut.strides[:1]) if len(cut) else np.empty(0, kind)
-
-    table = {
-        "atom": codes,
-        "comp": columns(18, 20),
-        "chain": columns(22, 22),
-        "site": columns(17, 27),
-        "number": columns(23, 26),
-        "code": columns(27, 27),
-        "altloc": columns(17, 17),
-        "polymer": atoms.words == _ATOM,
-        "position": np.zeros(len(codes), dtype="S1"),
-        "block": np.searchsorted(ters, chosen),
-        "segment": columns(73, 76),
-        "x": columns(31, 38),
-        "y": columns(39, 46),
-        "z": columns(47, 54),
-        "occupancy": columns(55, 60),
-        "b_factor": columns(61, 66),
-        "end": atoms.ends - atoms.starts,
-    }
-    if not (cut[:, 21 - _FIRST] == ord(" ")).all():
-        table["comp"], table["chain"] = _names(columns(18, 22))
+    codes, exact = _CODES[places[index]], _EXACT[places[index]]
     if not exact.all():
         # Names that do not keep to their columns are believed inside amino acids; calcium is no CA there either.
-        comps = table["comp"].tolist()
-        known = {comp: letter_of(text_of(comp)) is not None for comp in set(comps)}
+        others = atoms.at(index[~exact])
+        comps = texts_of(_names(others.cut(18, 22))[0])
+        known = {comp: letter_of(comp) is not None for comp in set(comps)}
         believed = np.array([known[comp] for comp in comps], dtype=bool)
-        believed &= (codes != ATOM_CODES["CA"]) | (columns(77, 78) != b"CA")
-        index = np.flatnonzero(exact | believed)
-        chosen, table = chosen[index], {name: values[index] for name, values in table.items()}
-    return chosen, table
+        believed &= (codes[~exact] != ATOM_CODES["CA"]) | (others.cut(77, 78) != b"CA")
+        exact = exact.copy()
+        exact[~exact] = believed
+        index, codes = index[exact], codes[exact]
+    chosen = chosen[index]
+    return chosen, _Records(atoms.at(index), codes, np.searchsorted(ters, chosen))
 
 
 def _names(columns: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.bytes_]]:
@@ -226,12 +224,12 @@ def _names(columns: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.
 
     Column 21, which the format leaves blank, holds the fourth letter of a residue name or the first one of a chain's.
     """
-    changes = np.append(True, columns[1:] != columns[:-1])
-    entries = columns[changes].tolist()
+    fourth = columns.view(np.uint8).reshape(-1, 5)[:, 3]
+    if (fourth == ord(" ")).all():
+        return columns.astype("S3"), columns.view("S1")[4::5]
+    entries = columns.tolist()
     split = {text: _split_names(text.decode("latin-1").ljust(5)) for text in set(entries)}
-    # Atoms of one residue have one entry: there are many times fewer of these.
-    at = np.cumsum(changes) - 1
-    comps, chains = (np.array([split[text][k].encode("latin-1") for text in entries], dtype=bytes)[at] for k in (0, 1))
+    comps, chains = (np.array([split[text][k].encode("latin-1") for text in entries], dtype=bytes) for k in (0, 1))
     return comps, chains
 
 
