@@ -166,7 +166,8 @@ def letters_of(names: Mapping[str, list[str]], parents: Mapping[str, str]) -> di
     sequences = {}
     for chain, residue_names in names.items():
         known = {name: letter_of(name, parents) for name in set(residue_names)}
-        if list(map(known.__getitem__, residue_names)).count(None) < len(residue_names) / 2:
-            shown = {name: letter or "X" for name, letter in known.items()}
-            sequences[chain] = "".join(map(shown.__getitem__, residue_names))
+        shown = "".join(map({name: letter or "X" for name, letter in known.items()}.__getitem__, residue_names))
+        unknown = sum(map(residue_names.count, (name for name, letter in known.items() if letter is None)))
+        if unknown < len(residue_names) / 2:
+            sequences[chain] = shown
     return sequences

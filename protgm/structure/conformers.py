@@ -249,10 +249,11 @@ def _choose(rows: AtomRows, site: _Site) -> tuple[str, _Atoms, int]:
 def _places(rows: AtomRows, picked: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coordinates (R, 4, 3) and B factors of CA (R,) of the picked atoms, -1 for none."""
     points = np.concatenate((rows.points, np.full((1, 3), np.nan)))
-    coords = points[picked]
+    coords = points[picked[:, :4]]
+    # O by another name, where there is none of its own.
+    named = np.flatnonzero((picked[:, 4] >= 0) & np.isnan(coords[:, 3]).any(-1))
+    others = points[picked[named, 4]]
     with np.errstate(invalid="ignore"):
-        near = np.linalg.norm(coords[:, 4] - coords[:, 2], axis=-1) <= _MAX_C_O
-    other = near & np.isnan(coords[:, 3]).any(-1)
-    coords[other, 3] = coords[other, 4]
-    b_factors = np.append(rows.b_factors, np.nan)[picked[:, 1]]
-    return coords[:, :4], b_factors
+        near = np.linalg.norm(others - coords[named, 2], axis=-1) <= _MAX_C_O
+    coords[named[near], 3] = others[near]
+    return coords, np.append(rows.b_factors, np.nan)[picked[:, 1]]

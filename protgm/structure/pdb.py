@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, Rows, atom_rows, texts_of
 from protgm.structure.errors import malformed
-from protgm.structure.pdb_header import HEADER_WORDS, REMARK_NUMBERS, REMARK_WORD, pdb_header
+from protgm.structure.pdb_header import HEADER_WORDS, MAX_RECORDS, REMARK_NUMBERS, REMARK_WORD, pdb_header
 from protgm.structure.residues import canonical, letter_of
 from protgm.structure.source import check_lines
 
@@ -33,6 +34,7 @@ def _word(text: bytes) -> int:
 
 
 _ATOM, _HETATM, _MODEL, _ENDMDL = (_word(text) for text in (b"ATOM", b"HETA", b"MODE", b"ENDM"))
+_SEQRES = _word(b"SEQR"), _word(b"QRES")
 _TER, _END = ((_word(text + b" "), _word(text + b"\n")) for text in (b"TER", b"END"))
 
 
@@ -85,7 +87,11 @@ class _Lines:
 
     def word(self, place: int) -> NDArray[np.uint32]:
         """Four bytes of each line as a number; blanks where it ends before."""
-        return np.where(self.ends - self.starts < place + 4, _word(b"    "), _words(self.buffer, self.starts + place))
+        return np.where(self.ends - self.starts < place + 4, _word(b"    "), self.from_byte(place))
+
+    def from_byte(self, place: int) -> NDArray[np.uint32]:
+        """As `word`, perhaps with what stands behind the line's end."""
+        return _words(self.buffer, self.starts + place)
 
     def cut(self, first: int, last: int, rows: Rows = slice(None)) -> NDArray[np.bytes_]:
         """Columns ``first`` to ``last`` of lines, counted from 1 as the format does; blanks behind their ends."""
@@ -122,7 +128,7 @@ class _Records(Columns):
         return self.lines.cut(*_PLACES[name], rows)
 
     def changes(self) -> NDArray[np.bool_]:
-        names = [_words(self.lines.buffer, self.lines.starts + k) for k in (16, 20, 23)]
+        names = [self.lines.from_byte(k) for k in (16, 20, 23)]
         columns = [*names, self.table["polymer"], self.table["block"]]
         return np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
 
@@ -145,7 +151,7 @@ def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     span, first, count = _model(lines, is_atom, model)
     if span is None and count:
         raise malformed(source, f"no model {model}: there are {count}, counted from 0")
-    header = pdb_header(_before(data, lines, first))
+    header = _header(data, lines.at(slice(first)))
     if span is None:
         return AtomRows(source), header
     chosen = np.flatnonzero(is_atom[span]) + span.start
@@ -153,13 +159,25 @@ def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
     return atom_rows(columns, chosen + 1, source, header.parents), header
 
 
-def _before(data: bytes, lines: _Lines, first: int) -> Iterator[bytes]:
-    """The records before a line that may say something."""
-    words = lines.words[:first]
-    wanted = (words[:, None] == HEADER_WORDS).any(axis=1)
-    remarks = np.flatnonzero(words == REMARK_WORD)
-    of_remark = _words(lines.buffer, lines.starts[remarks] + 6)
-    wanted[remarks] = (of_remark[:, None] == REMARK_NUMBERS).any(axis=1)
+def _header(data: bytes, lines: _Lines) -> Header:
+    """What the records say that stand before the atoms."""
+    polymers = lines.at(np.flatnonzero((lines.words == _SEQRES[0]) & (lines.from_byte(2) == _SEQRES[1]))[:MAX_RECORDS])
+    names = polymers.cut(19, 70).view(np.uint8).reshape(-1, 52)
+    names[:, 0] = ord(" ")  # between the names of one line and the next
+    seqres: dict[bytes, bytes] = {}
+    chains = polymers.cut(12, 12)
+    begins = np.flatnonzero(np.append(True, chains[1:] != chains[:-1])[: len(chains)]).tolist()
+    for begin, end in itertools.pairwise([*begins, len(chains)]):
+        chain = chains[begin : begin + 1].tobytes()
+        seqres[chain] = seqres.get(chain, b"") + names[begin:end].tobytes()
+    return pdb_header(_before(data, lines), seqres)
+
+
+def _before(data: bytes, lines: _Lines) -> Iterator[bytes]:
+    """The records before the atoms that may say something, but for those of sequences."""
+    wanted = (lines.words[:, None] == HEADER_WORDS).any(axis=1)
+    remarks = np.flatnonzero(lines.words == REMARK_WORD)
+    wanted[remarks] = (lines.at(remarks).from_byte(6)[:, None] == REMARK_NUMBERS).any(axis=1)
     which = np.flatnonzero(wanted)
     for start, end in zip(lines.starts[which].tolist(), lines.ends[which].tolist(), strict=True):
         record = data[start : min(end, start + 80)]

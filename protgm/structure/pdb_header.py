@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import numpy as np
@@ -12,10 +12,10 @@ from protgm.structure.assemble import letters_of
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, Header
 from protgm.text import printable
 
-__all__ = ["HEADER_WORDS", "REMARK_NUMBERS", "REMARK_WORD", "pdb_header"]
+__all__ = ["HEADER_WORDS", "MAX_RECORDS", "REMARK_NUMBERS", "REMARK_WORD", "pdb_header"]
 
 #: First four bytes of the records that are read, as numbers.
-HEADER_WORDS = np.frombuffer(b"HEADEXPDREMASEQRMODR", dtype="<u4")
+HEADER_WORDS = np.frombuffer(b"HEADEXPDREMAMODR", dtype="<u4")
 REMARK_WORD = HEADER_WORDS[2]
 #: Columns 7 to 10 of the remarks that are read, as numbers: most files have hundreds of others.
 REMARK_NUMBERS = np.frombuffer(b"   2  2  2   2 R   3  3  3   3 R   6 465", dtype="<u4")
@@ -30,22 +30,23 @@ _RESOLUTIONS = (
 )
 _CONFIDENT = f"REMARK   6 PROTGM {B_FACTORS}: {CONFIDENCE}"
 _BLANKS = re.compile(r"\s+")
-_MAX_RECORDS = 200_000
+
+#: Records that are read, of sequences and of anything else.
+MAX_RECORDS = 200_000
 
 
-def pdb_header(records: Iterable[bytes]) -> Header:
-    """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error."""
+def pdb_header(records: Iterable[bytes], seqres: Mapping[bytes, bytes]) -> Header:
+    """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error.
+
+    ``seqres`` has the names of residues that the SEQRES records give of each chain.
+    """
     header = Header()
     metadata = header.metadata
-    seqres: dict[bytes, list[bytes]] = {}
     missing: dict[str, list[str]] = {}
     resolutions: list[str | None] = [None] * len(_RESOLUTIONS)
     methods = ""
-    for raw in islice(records, _MAX_RECORDS):
+    for raw in islice(records, MAX_RECORDS):
         record = raw[:6]
-        if record == b"SEQRES":
-            seqres.setdefault(raw[11:12], []).append(raw[19:70])
-            continue
         if record == b"REMARK" and not _REMARK.match(raw):
             continue
         line = printable(raw.decode("latin-1").rstrip())
@@ -66,7 +67,7 @@ def pdb_header(records: Iterable[bytes]) -> Header:
         metadata.setdefault("resolution", float(number))
     if methods:
         metadata["method"] = _BLANKS.sub(" ", methods).strip()
-    names = {_text(chain).strip(): _text(b" ".join(parts)).split() for chain, parts in seqres.items()}
+    names = {_text(chain).strip(): _text(names).split() for chain, names in seqres.items()}
     if sequences := letters_of(names, header.parents):
         metadata["seqres"] = sequences
     if missing:

@@ -83,13 +83,15 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
     except ValueError:
         raise malformed(source, "is no valid file name") from None
     data = unpacked(data, source, max_bytes).removeprefix(_BYTE_ORDER_MARK)
-    if not data.strip():
+    if not data or data.isspace():
         raise malformed(source, "is empty")
     return data
 
 
 def check_lines(data: bytes, source: str) -> None:
     """Refuse text of more than `MAX_LINES` lines, before anything is made of each."""
+    if len(data) <= MAX_LINES:
+        return
     count = int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")))
     if count > MAX_LINES:
         raise malformed(source, f"has {count:,} lines, more than the limit of {MAX_LINES:,}")
