@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,6 @@ ATOM_CODES: Mapping[str, int] = {"N": 0, "CA": 1, "C": 2, "O": 3, "OT1": 4, "OC1
 B_FACTORS, CONFIDENCE = "b_factors", "confidence"
 
 _RUN_COLUMNS = ("comp", "chain", "number", "code", "altloc", "polymer", "position", "block")
-_NAMES = ("comp", "chain", "code", "altloc")
 _NULL = (".", "?", "")
 
 
@@ -72,9 +72,9 @@ class Columns:
     def __len__(self) -> int:
         return len(self.table["atom"])
 
-    def take(self, name: str, rows: Rows) -> NDArray[Any]:
-        """The values of a column at some rows."""
-        return self.table[name][rows]
+    def take(self, rows: Rows, *names: str) -> list[NDArray[Any]]:
+        """The values of some columns at some rows."""
+        return [self.table[name][rows] for name in names]
 
     def changes(self) -> NDArray[np.bool_]:
         """Whether anything that names the residue or the conformer differs from the row before, shape (n - 1,)."""
@@ -125,7 +125,7 @@ class AtomRows:
 
     def entry(self, name: str, atom: int) -> NDArray[Any]:
         """What the file has in a column of an atom, shape (1,)."""
-        return self.columns.take(name, self.rows[atom : atom + 1])
+        return self.columns.take(self.rows[atom : atom + 1], name)[0]
 
     def wrong_point(self, atom: int) -> StructureError:
         """The error of an atom whose coordinates cannot be read: names the first axis that is wrong."""
@@ -195,34 +195,32 @@ def atom_rows(
         return AtomRows(source)
     begins = np.append(0, np.flatnonzero(columns.changes()) + 1)
     lengths = np.diff(np.append(begins, length))
-    codes = columns.take("atom", slice(None))
-    names = texts_of(columns.take("comp", begins))
-    known = {name: letter_of(name, parents) is not None for name in set(names)}
-    rows = np.arange(length)
+    rows, (codes,) = np.arange(length), columns.take(slice(None), "atom")
+    comps = texts_of(columns.take(begins, "comp")[0])
+    known = {comp: letter_of(comp, parents) is not None for comp in set(comps)}
     if not all(known.values()) or "CA" in known:
         # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
-        alpha = np.logical_or.reduceat(codes == ATOM_CODES["CA"], begins)
-        kept = alpha | np.fromiter(map(known.__getitem__, names), bool, len(names))
-        if "CA" in known:
-            kept &= ~np.fromiter(map("CA".__eq__, names), bool, len(names))
+        alpha = np.logical_or.reduceat(codes == ATOM_CODES["CA"], begins).tolist()
+        kept = np.array([(known[comp] or a) and comp != "CA" for comp, a in zip(comps, alpha, strict=True)])
         rows = np.flatnonzero(np.repeat(kept, lengths))
-        codes, begins, lengths = codes[rows], begins[kept], lengths[kept]
+        comps, codes = [*itertools.compress(comps, kept.tolist())], codes[rows]
+        begins, lengths = begins[kept], lengths[kept]
     starts = np.cumsum(lengths) - lengths
-    found = AtomRows(source, columns, rows, _runs(columns, begins), starts, codes, lines=lines, unit=unit)
+    found = AtomRows(source, columns, rows, _runs(columns, begins, comps), starts, codes, lines=lines, unit=unit)
     found.points, wrong = _points(columns, rows)
     with np.errstate(invalid="ignore"):
         found.wrong = (wrong | (np.abs(found.points) >= MAX_COORDINATE)).any(axis=-1)
-    found.wrong |= columns.take("end", rows) < COORDINATES_END
+    found.wrong |= columns.take(rows, "end")[0] < COORDINATES_END
     found.points[found.wrong | np.isnan(found.points).any(axis=-1)] = np.nan
     found.b_factors = np.full(len(rows), np.nan)
     alphas = np.flatnonzero(codes == ATOM_CODES["CA"])
-    found.b_factors[alphas] = read_numbers(columns.take("b_factor", rows[alphas]), blank=True)[0]
+    found.b_factors[alphas] = read_numbers(columns.take(rows[alphas], "b_factor")[0], blank=True)[0]
     return found
 
 
 def _points(columns: Columns, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Coordinates (n, 3), and which of them cannot be read."""
-    axes = [columns.take(axis, rows) for axis in "xyz"]
+    axes = columns.take(rows, *"xyz")
     if len({axis.dtype for axis in axes}) == 1:
         # All at once takes less time.
         values, wrong = read_numbers(np.concatenate(axes))
@@ -231,14 +229,14 @@ def _points(columns: Columns, rows: Rows) -> tuple[NDArray[np.float64], NDArray[
     return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
 
 
-def _runs(columns: Columns, starts: NDArray[np.int64]) -> Runs:
+def _runs(columns: Columns, starts: NDArray[np.int64], comps: list[str]) -> Runs:
     """The runs that begin at these atoms."""
-    there = {name: columns.take(name, starts) for name in (*_RUN_COLUMNS, "segment")}
-    numbers, written = _numbers(there["number"])
-    texts = {name: texts_of(there[name]) for name in ("comp", "chain", "code", "altloc", "position", "segment")}
-    others: dict[str, list[Any]] = {name: there[name].tolist() for name in ("block", "polymer")}
-    runs = Runs(number=numbers, written=written, **(others | texts))
-    plain = all(text.isascii() and text.isprintable() for name in _NAMES for text in set(texts[name]))
+    names = ("number", "block", "polymer", "chain", "code", "altloc", "position", "segment")
+    number, block, polymer, *others = columns.take(starts, *names)
+    numbers, written = _numbers(number)
+    chain, code, altloc, position, segment = map(texts_of, others)
+    runs = Runs(chain, block.tolist(), position, written, code, numbers, comps, altloc, polymer.tolist(), segment)
+    plain = all(text.isascii() and text.isprintable() for part in (comps, chain, code, altloc) for text in set(part))
     if not plain or None in numbers:
         runs.problem = [_problem(run) for run in runs]
     return runs

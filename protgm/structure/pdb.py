@@ -20,7 +20,7 @@ __all__ = ["parse_pdb"]
 
 #: First and last column.
 _PLACES = {
-    "altloc": (17, 17), "number": (23, 26), "code": (27, 27), "x": (31, 38), "y": (39, 46), "z": (47, 54),
+    "altloc": (17, 17), "comp": (18, 22), "chain": (18, 22), "number": (23, 26), "code": (27, 27), "x": (31, 38), "y": (39, 46), "z": (47, 54),
     "occupancy": (55, 60), "b_factor": (61, 66), "segment": (73, 76),
 }  # fmt: skip
 
@@ -114,18 +114,25 @@ class _Records(Columns):
     """Backbone atoms whose columns are cut out of their lines where they are asked for."""
 
     def __init__(self, lines: _Lines, codes: NDArray[np.int64], blocks: NDArray[np.int64]) -> None:
-        none = np.zeros(len(codes), dtype="S1")
-        super().__init__({"atom": codes, "polymer": lines.words == _ATOM, "block": blocks, "position": none})
+        none, ends = np.zeros(len(codes), dtype="S1"), lines.ends - lines.starts
+        polymer = lines.words == _ATOM
+        super().__init__({"atom": codes, "polymer": polymer, "block": blocks, "position": none, "end": ends})
         self.lines = lines
 
-    def take(self, name: str, rows: Rows) -> NDArray[Any]:
-        if name in self.table:
-            return self.table[name][rows]
-        if name in ("comp", "chain"):
-            return _names(self.lines.cut(18, 22, rows))[name == "chain"]
-        if name == "end":
-            return (self.lines.ends - self.lines.starts)[rows]
-        return self.lines.cut(*_PLACES[name], rows)
+    def take(self, rows: Rows, *names: str) -> list[NDArray[Any]]:
+        cuts = [name for name in names if name in _PLACES] or ["altloc"]
+        first, last = min(_PLACES[name][0] for name in cuts), max(_PLACES[name][1] for name in cuts)
+        # Neighbours in one go, as views of it.
+        cut = self.lines.cut(first, last, rows)
+
+        def column(name: str) -> NDArray[Any]:
+            if name in self.table:
+                return self.table[name][rows]
+            a, b = _PLACES[name]
+            values: NDArray[np.bytes_] = np.ndarray(len(cut), f"S{b - a + 1}", cut, a - first, cut.strides)
+            return _names(values)[name == "chain"] if name in ("comp", "chain") else values
+
+        return [*map(column, names)]
 
     def changes(self) -> NDArray[np.bool_]:
         names = [self.lines.from_byte(k) for k in (16, 20, 23)]
@@ -242,9 +249,9 @@ def _names(columns: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.
 
     Column 21, which the format leaves blank, holds the fourth letter of a residue name or the first one of a chain's.
     """
-    fourth = columns.view(np.uint8).reshape(-1, 5)[:, 3]
-    if (fourth == ord(" ")).all():
-        return columns.astype("S3"), columns.view("S1")[4::5]
+    parts = columns.view([("comp", "S3"), ("fourth", "S1"), ("chain", "S1")])
+    if (parts["fourth"] == b" ").all():
+        return parts["comp"], parts["chain"]
     entries = columns.tolist()
     split = {text: _split_names(text.decode("latin-1").ljust(5)) for text in set(entries)}
     comps, chains = (np.array([split[text][k].encode("latin-1") for text in entries], dtype=bytes) for k in (0, 1))
