@@ -33,13 +33,15 @@ class Rejected(ValueError):
 
 def split_chains(backbone: Backbone) -> Iterator[tuple[str, Backbone]]:
     """(chain id, chain) in order of first appearance."""
-    chains = dict.fromkeys(backbone.chain_ids)
-    if len(chains) == 1:
-        yield backbone.chain_ids[0], backbone
-        return
-    ids = np.asarray(backbone.chain_ids, dtype=object)
-    for chain in chains:
-        yield chain, backbone.select(np.asarray(ids == chain, dtype=bool))
+    ids = backbone.chain_ids
+    for chain in dict.fromkeys(ids):
+        first, number = ids.index(chain), ids.count(chain)
+        if number == len(ids):
+            yield chain, backbone
+        elif ids[first : first + number].count(chain) == number:
+            yield chain, backbone.select(slice(first, first + number))
+        else:
+            yield chain, backbone.select([i for i, name in enumerate(ids) if name == chain])
 
 
 def rebuild_oxygen(coords: NDArray[np.float32], breaks: NDArray[np.bool_]) -> NDArray[np.float32]:

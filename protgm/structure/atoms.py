@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,10 @@ class AtomRows:
         """What the file has in a column of an atom, shape (1,)."""
         return self.columns.take(self.rows[atom : atom + 1], name)[0]
 
+    @cached_property
+    def _occupancies(self) -> list[Any]:
+        return self.columns.take(self.rows, "occupancy")[0].tolist()
+
     def wrong_point(self, atom: int) -> StructureError:
         """The error of an atom whose coordinates cannot be read: names the first axis that is wrong."""
         if (end := int(self.entry("end", atom)[0])) < COORDINATES_END:
@@ -151,7 +156,7 @@ class AtomRows:
         StructureError
             If what it states cannot be one.
         """
-        (entry,) = self.entry("occupancy", atom)
+        entry = self._occupancies[atom]
         value = read_number(entry, blank=True)
         if value is None or value < 0.0 or value > 1000.0:
             raise self.error(atom, f"occupancy {printable(text_of(entry))!r} is not a number >= 0")

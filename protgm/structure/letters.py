@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,8 +12,9 @@ from protgm.checks import check_kind
 
 __all__ = ["chosen"]
 
-_RUN = 3  # as many of one letter in a row are nobody's choice where the letter is one that fills up
-_FILLERS = np.frombuffer(b"AG", dtype=np.uint8)  # what programs fill up with
+#: As many of one letter in a row are nobody's choice where the letter is one that fills up.
+_REPEATS = re.compile(r"(.)\1{2,}", re.DOTALL)
+_FILLERS = "AG"  # what programs fill up with
 _LONG, _MANY = 10, 20  # an unbroken run, and residues in runs, of one of these, that no natural protein has
 _MOST = 2 / 3  # share of a sequence in runs of one letter, of any other, that none has
 
@@ -28,17 +32,14 @@ def chosen(sequence: str) -> NDArray[np.bool_]:
         If the sequence is no text.
     """
     check_kind("sequence", sequence, str)
-    letters = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)
-    found: NDArray[np.bool_] = letters != ord("X")
-    begins = np.flatnonzero(np.diff(letters, prepend=0))
-    lengths = np.diff(begins, append=len(letters))
-    runs = (lengths >= _RUN) | (lengths == len(letters))
-    begins, lengths = begins[runs], lengths[runs]
-    of = letters[begins]
-    for letter in np.unique(of):
-        mine = lengths[of == letter]
-        total, longest = int(mine.sum()), int(mine.max())
-        if total > _MOST * len(letters) or (letter in _FILLERS and total >= _MANY and longest >= _LONG):
-            for begin, length in zip(begins[of == letter].tolist(), mine.tolist(), strict=True):
-                found[begin : begin + length] = False
+    found: NDArray[np.bool_] = np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8) != ord("X")
+    runs: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for run in _REPEATS.finditer(sequence):
+        runs[run[1]].append(run.span())
+    for letter, spans in runs.items():
+        lengths = [end - begin for begin, end in spans]
+        filled = letter in _FILLERS and sum(lengths) >= _MANY and max(lengths) >= _LONG
+        if filled or sum(lengths) > _MOST * len(sequence):
+            for begin, end in spans:
+                found[begin:end] = False
     return found
