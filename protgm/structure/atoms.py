@@ -201,15 +201,18 @@ def atom_rows(
     begins = np.append(0, np.flatnonzero(columns.changes()) + 1)
     lengths = np.diff(np.append(begins, length))
     rows, (codes,) = np.arange(length), columns.take(slice(None), "atom")
-    comps = texts_of(columns.take(begins, "comp")[0])
-    known = {comp: letter_of(comp, parents) is not None for comp in set(comps)}
-    if not all(known.values()) or "CA" in known:
-        # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
-        alpha = np.logical_or.reduceat(codes == ATOM_CODES["CA"], begins).tolist()
-        kept = np.array([(known[comp] or a) and comp != "CA" for comp, a in zip(comps, alpha, strict=True)])
+    entries = columns.take(begins, "comp")[0].tolist()
+    texts = {entry: text_of(entry) for entry in set(entries)}
+    known = {entry: letter_of(text, parents) is not None for entry, text in texts.items()}
+    if not all(known.values()):
+        # Of what nobody knows, that which has an atom CA may be a modified amino acid. A residue CA is calcium.
+        kept = np.fromiter(map(known.__getitem__, entries), bool, len(entries))
+        kept |= np.logical_or.reduceat(codes == ATOM_CODES["CA"], begins)
+        kept &= np.fromiter((texts[entry] != "CA" for entry in entries), bool, len(entries))
         rows = np.flatnonzero(np.repeat(kept, lengths))
-        comps, codes = [*itertools.compress(comps, kept.tolist())], codes[rows]
+        entries, codes = [*itertools.compress(entries, kept.tolist())], codes[rows]
         begins, lengths = begins[kept], lengths[kept]
+    comps = [*map(texts.__getitem__, entries)]
     starts = np.cumsum(lengths) - lengths
     found = AtomRows(source, columns, rows, _runs(columns, begins, comps), starts, codes, lines=lines, unit=unit)
     found.points, wrong = _points(columns, rows)

@@ -156,11 +156,11 @@ def residues_of(rows: AtomRows) -> Residues:
 
 def _of_one_number(runs: Runs) -> list[list[int]]:
     """Runs that may be of one residue, where there is more than one."""
-    columns = (runs.chain, runs.block, runs.position, runs.written, runs.code)
-    if len(set(zip(*columns, strict=True))) == len(runs):
+    if len(set(zip(runs.chain, runs.written, strict=True))) == len(runs):
         return []
     together: dict[tuple[object, ...], list[int]] = {}
-    for i, place in enumerate(zip(*columns, strict=True)):
+    places = zip(runs.chain, runs.block, runs.position, runs.written, runs.code, strict=True)
+    for i, place in enumerate(places):
         together.setdefault(place, []).append(i)
     return [of for of in together.values() if len(of) > 1]
 

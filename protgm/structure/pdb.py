@@ -120,10 +120,10 @@ class _Records(Columns):
         self.lines = lines
 
     def take(self, rows: Rows, *names: str) -> list[NDArray[Any]]:
-        cuts = [name for name in names if name in _PLACES] or ["altloc"]
-        first, last = min(_PLACES[name][0] for name in cuts), max(_PLACES[name][1] for name in cuts)
+        cuts = [_PLACES[name] for name in names if name in _PLACES]
+        first, last = min((a for a, _ in cuts), default=1), max((b for _, b in cuts), default=1)
         # Neighbours in one go, as views of it.
-        cut = self.lines.cut(first, last, rows)
+        cut = self.lines.cut(first, last, rows if cuts else slice(0))
 
         def column(name: str) -> NDArray[Any]:
             if name in self.table:

@@ -20,9 +20,9 @@ REMARK_WORD = HEADER_WORDS[2]
 #: Columns 7 to 10 of the remarks that are read, as numbers: most files have hundreds of others.
 REMARK_NUMBERS = np.frombuffer(b"   2  2  2   2 R   3  3  3   3 R   6 465", dtype="<u4")
 
-#: Remarks that are read, with and without the blanks that the format wants: resolution, provenance, missing residues.
-_REMARK = re.compile(rb"REMARK(?: +2 +RES| +3 +RESOLUTION RANGE HIGH|   6 PROTGM | 465 )", re.IGNORECASE)
-_MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
+#: Remarks that are read, with and without the blanks that the format wants: resolution and provenance.
+_REMARK = re.compile(rb"REMARK(?: +2 +RES| +3 +RESOLUTION RANGE HIGH|   6 PROTGM )", re.IGNORECASE)
+_MISSING = re.compile(rb"REMARK 465 +(?:\d+ +)?[!-~]{1,3} +([!-~]) *(-?\d+)([!-~]?)\s*$")
 #: What remark 2 says, and remark 3 where remark 2 says nothing.
 _RESOLUTIONS = (
     re.compile(r"REMARK\s+2\s+RESOLUTION[.:]?\s+(\d+\.?\d*)\s*(?:A\b|ANG|$)", re.IGNORECASE),
@@ -46,6 +46,9 @@ def pdb_header(records: Iterable[bytes], seqres: Mapping[bytes, bytes]) -> Heade
     resolutions: list[str | None] = [None] * len(_RESOLUTIONS)
     methods = ""
     for raw in islice(records, MAX_RECORDS):
+        if match := _MISSING.match(raw):
+            missing.setdefault(match[1].decode(), []).append((match[2] + match[3]).decode())
+            continue
         record = raw[:6]
         if record == b"REMARK" and not _REMARK.match(raw):
             continue
@@ -56,8 +59,6 @@ def pdb_header(records: Iterable[bytes], seqres: Mapping[bytes, bytes]) -> Heade
             methods += " " + line[10:79].strip()
         elif record == b"HEADER" and (code := line[62:66].strip()):
             metadata["entry"] = code
-        elif match := _MISSING.match(line):
-            missing.setdefault(match[1], []).append(match[2] + match[3])
         elif line == _CONFIDENT:
             header.confident = True
         else:
