@@ -162,11 +162,11 @@ def _protein(
 
 def letters_of(names: Mapping[str, list[str]], parents: Mapping[str, str]) -> dict[str, str]:
     """One-letter sequences of the chains of amino acids among ``names`` (chain -> residue names)."""
-    sequences = {}
-    for chain, residue_names in names.items():
-        known = {name: letter_of(name, parents) for name in set(residue_names)}
-        shown = "".join(map({name: letter or "X" for name, letter in known.items()}.__getitem__, residue_names))
-        unknown = sum(map(residue_names.count, (name for name, letter in known.items() if letter is None)))
-        if unknown < len(residue_names) / 2:
-            sequences[chain] = shown
-    return sequences
+    known = {name: letter_of(name, parents) for name in {*itertools.chain.from_iterable(names.values())}}
+    unknown = [name for name, letter in known.items() if letter is None]
+    letters = {name: letter or "X" for name, letter in known.items()}
+    return {
+        chain: "".join(map(letters.__getitem__, residue_names))
+        for chain, residue_names in names.items()
+        if sum(map(residue_names.count, unknown)) < len(residue_names) / 2
+    }

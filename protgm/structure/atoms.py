@@ -216,10 +216,13 @@ def atom_rows(
     starts = np.cumsum(lengths) - lengths
     found = AtomRows(source, columns, rows, _runs(columns, begins, comps), starts, codes, lines=lines, unit=unit)
     found.points, wrong = _points(columns, rows)
-    with np.errstate(invalid="ignore"):
-        found.wrong = (wrong | (np.abs(found.points) >= MAX_COORDINATE)).any(axis=-1)
-    found.wrong |= columns.take(rows, "end")[0] < COORDINATES_END
-    found.points[found.wrong | np.isnan(found.points).any(axis=-1)] = np.nan
+    wrong[columns.take(rows, "end")[0] < COORDINATES_END] = True
+    near = np.abs(found.points) < MAX_COORDINATE
+    found.wrong = np.zeros(len(rows), dtype=bool)
+    if wrong.any() or not near.all():
+        # What is far away is wrong; what is not resolved, NaN, is absent.
+        found.wrong = (wrong | (~near & ~np.isnan(found.points))).any(axis=-1)
+        found.points[~near.all(axis=-1) | found.wrong] = np.nan
     found.b_factors = np.full(len(rows), np.nan)
     alphas = np.flatnonzero(codes == ATOM_CODES["CA"])
     found.b_factors[alphas] = read_numbers(columns.take(rows[alphas], "b_factor")[0], blank=True)[0]

@@ -93,4 +93,6 @@ def chain_breaks(coords: ArrayLike, chains: Sequence[object] | NDArray[Any] | No
 
     As `bonds`, shape (L,).
     """
-    return np.append(~bonds(coords, chains), np.ones(min(len(np.asarray(coords)), 1), dtype=bool))
+    breaks = np.ones(len(np.asarray(coords)), dtype=bool)
+    np.logical_not(bonds(coords, chains), out=breaks[:-1])
+    return breaks

@@ -251,9 +251,11 @@ def _places(rows: AtomRows, picked: NDArray[np.int64]) -> tuple[NDArray[np.float
     points = np.concatenate((rows.points, np.full((1, 3), np.nan)))
     coords = points[picked[:, :4]]
     # O by another name, where there is none of its own.
-    named = np.flatnonzero((picked[:, 4] >= 0) & np.isnan(coords[:, 3]).any(-1))
-    others = points[picked[named, 4]]
-    with np.errstate(invalid="ignore"):
-        near = np.linalg.norm(others - coords[named, 2], axis=-1) <= _MAX_C_O
-    coords[named[near], 3] = others[near]
+    named = np.flatnonzero(picked[:, 4] >= 0)
+    named = named[np.isnan(coords[named, 3]).any(-1)]
+    if len(named):
+        others = points[picked[named, 4]]
+        with np.errstate(invalid="ignore"):
+            near = np.linalg.norm(others - coords[named, 2], axis=-1) <= _MAX_C_O
+        coords[named[near], 3] = others[near]
     return coords, np.append(rows.b_factors, np.nan)[picked[:, 1]]

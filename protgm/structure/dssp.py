@@ -80,8 +80,7 @@ def hydrogen_bonds(coords: _Coords) -> _Bonds:
     nitrogens, carbons, oxygens = coords[1:, 0], coords[:-1, 2], coords[:-1, 3]
     hydrogens = nitrogens + NH * _unit(_unit(nitrogens - carbons) + _unit(nitrogens - coords[1:, 1]))
     donors, acceptors = _near(nitrogens, hydrogens, carbons, oxygens)
-    n, h = np.hsplit(np.concatenate((nitrogens, hydrogens), axis=1)[donors], 2)
-    c, o = np.hsplit(np.concatenate((carbons, oxygens), axis=1)[acceptors], 2)
+    n, h, c, o = nitrogens[donors], hydrogens[donors], carbons[acceptors], oxygens[acceptors]
     terms = _inverse_distances(n, o)
     terms += _inverse_distances(h, c)
     terms -= _inverse_distances(h, o)

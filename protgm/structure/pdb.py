@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, Rows, atom_rows, texts_of
 from protgm.structure.errors import malformed
-from protgm.structure.pdb_header import HEADER_WORDS, MAX_RECORDS, REMARK_NUMBERS, REMARK_WORD, pdb_header
+from protgm.structure.pdb_header import HEADER_WORDS, MAX_RECORDS, REFINEMENT, REMARK_WORD, REMARKS, pdb_header
 from protgm.structure.residues import canonical, letter_of
 from protgm.structure.source import check_lines
 
@@ -177,20 +177,22 @@ def _header(data: bytes, lines: _Lines) -> Header:
     for begin, end in itertools.pairwise([*begins, len(chains)]):
         chain = chains[begin : begin + 1].tobytes()
         seqres[chain] = seqres.get(chain, b"") + names[begin:end].tobytes()
-    return pdb_header(_before(data, lines), seqres)
-
-
-def _before(data: bytes, lines: _Lines) -> Iterator[bytes]:
-    """The records before the atoms that may say something, but for those of sequences."""
-    wanted = (lines.words[:, None] == HEADER_WORDS).any(axis=1)
+    of_word = _matching(lines.words, HEADER_WORDS)
     remarks = np.flatnonzero(lines.words == REMARK_WORD)
-    wanted[remarks] = (lines.at(remarks).from_byte(6)[:, None] == REMARK_NUMBERS).any(axis=1)
-    which = np.flatnonzero(wanted)
-    for start, end in zip(lines.starts[which].tolist(), lines.ends[which].tolist(), strict=True):
-        record = data[start : min(end, start + 80)]
-        # Remark 3 has hundreds of lines of which one is read.
-        if record[:10] != b"REMARK   3" or record[10:].lstrip()[:1] in b"Rr":
-            yield record
+    numbers = lines.at(remarks).from_byte(6)
+    refinement = remarks[_matching(numbers, REFINEMENT)]
+    of_word[remarks[_matching(numbers, REMARKS)]] = True
+    return pdb_header(_records(data, lines.at(of_word)), _records(data, lines.at(refinement)), seqres)
+
+
+def _matching(words: NDArray[np.uint32], wanted: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    return np.logical_or.reduce([words == word for word in wanted])
+
+
+def _records(data: bytes, lines: _Lines) -> Iterator[bytes]:
+    """The text of lines, 80 characters of it."""
+    for start, end in zip(lines.starts.tolist(), lines.ends.tolist(), strict=True):
+        yield data[start : min(end, start + 80)]
 
 
 def _model(lines: _Lines, is_atom: NDArray[np.bool_], model: int) -> tuple[slice | None, int, int]:
@@ -249,8 +251,8 @@ def _names(columns: NDArray[np.bytes_]) -> tuple[NDArray[np.bytes_], NDArray[np.
 
     Column 21, which the format leaves blank, holds the fourth letter of a residue name or the first one of a chain's.
     """
-    parts = columns.view([("comp", "S3"), ("fourth", "S1"), ("chain", "S1")])
-    if (parts["fourth"] == b" ").all():
+    parts = columns.view([("comp", "S3"), ("fourth", "u1"), ("chain", "S1")])
+    if (parts["fourth"] == ord(" ")).all():
         return parts["comp"], parts["chain"]
     entries = columns.tolist()
     split = {text: _split_names(text.decode("latin-1").ljust(5)) for text in set(entries)}
