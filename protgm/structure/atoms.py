@@ -77,6 +77,11 @@ class Columns:
         """The values of some columns at some rows."""
         return [self.table[name][rows] for name in names]
 
+    def points(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Coordinates at some rows (n, 3), and which of them cannot be read."""
+        numbers = [read_numbers(axis) for axis in self.take(rows, *"xyz")]
+        return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
+
     def changes(self) -> NDArray[np.bool_]:
         """Whether anything that names the residue or the conformer differs from the row before, shape (n - 1,)."""
         found = np.zeros(len(self) - 1, dtype=bool)
@@ -215,7 +220,7 @@ def atom_rows(
     comps = [*map(texts.__getitem__, entries)]
     starts = np.cumsum(lengths) - lengths
     found = AtomRows(source, columns, rows, _runs(columns, begins, comps), starts, codes, lines=lines, unit=unit)
-    found.points, wrong = _points(columns, rows)
+    found.points, wrong = columns.points(rows)
     wrong[columns.take(rows, "end")[0] < COORDINATES_END] = True
     near = np.abs(found.points) < MAX_COORDINATE
     found.wrong = np.zeros(len(rows), dtype=bool)
@@ -227,17 +232,6 @@ def atom_rows(
     alphas = np.flatnonzero(codes == ATOM_CODES["CA"])
     found.b_factors[alphas] = read_numbers(columns.take(rows[alphas], "b_factor")[0], blank=True)[0]
     return found
-
-
-def _points(columns: Columns, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Coordinates (n, 3), and which of them cannot be read."""
-    axes = columns.take(rows, *"xyz")
-    if len({axis.dtype for axis in axes}) == 1:
-        # All at once takes less time.
-        values, wrong = read_numbers(np.concatenate(axes))
-        return values.reshape(3, -1).T.copy(), wrong.reshape(3, -1).T
-    numbers = [read_numbers(axis) for axis in axes]
-    return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
 
 
 def _runs(columns: Columns, starts: NDArray[np.int64], comps: list[str]) -> Runs:

@@ -118,11 +118,15 @@ def residues_of(rows: AtomRows) -> Residues:
     picked[run_of_atom[::-1], rows.atoms[::-1]] = np.arange(len(rows.atoms))[::-1]
     comps = [*runs.comp]
     duplicates = 0
-    for of in _of_one_number(runs):
+    together = _of_one_number(runs)
+    begin, end, code = (of.tolist() if together else [] for of in (starts, ends, rows.atoms))
+    for of in together:
         parts = []
-        for i, a, b in zip(of, starts[of].tolist(), ends[of].tolist(), strict=True):
-            codes = rows.atoms[a:b].tolist()
-            parts.append(_Part(i, runs.altloc[i], comps[i], dict(zip(codes[::-1], range(a, b)[::-1], strict=True))))
+        for i in of:
+            atoms: _Atoms = {}
+            for atom in range(begin[i], end[i]):
+                atoms.setdefault(code[atom], atom)
+            parts.append(_Part(i, runs.altloc[i], comps[i], atoms))
         sites, dropped = _sites(rows, parts)
         for part in dropped:
             owners[part.run] = sites[0].parts[0].run

@@ -80,7 +80,8 @@ def hydrogen_bonds(coords: _Coords) -> _Bonds:
     nitrogens, carbons, oxygens = coords[1:, 0], coords[:-1, 2], coords[:-1, 3]
     hydrogens = nitrogens + NH * _unit(_unit(nitrogens - carbons) + _unit(nitrogens - coords[1:, 1]))
     donors, acceptors = _near(nitrogens, hydrogens, carbons, oxygens)
-    n, h, c, o = nitrogens[donors], hydrogens[donors], carbons[acceptors], oxygens[acceptors]
+    n, h = (group.take(donors, axis=0) for group in (nitrogens, hydrogens))
+    c, o = (group.take(acceptors, axis=0) for group in (carbons, oxygens))
     terms = _inverse_distances(n, o)
     terms += _inverse_distances(h, c)
     terms -= _inverse_distances(h, o)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protgm.structure.atoms import ATOM_CODES, AtomRows, Columns, Header, Rows, atom_rows, texts_of
+from protgm.structure.decimals import read_numbers
 from protgm.structure.errors import malformed
 from protgm.structure.pdb_header import HEADER_WORDS, MAX_RECORDS, REFINEMENT, REMARK_WORD, REMARKS, pdb_header
 from protgm.structure.residues import canonical, letter_of
@@ -68,10 +70,19 @@ class _Lines:
     @classmethod
     def of(cls, data: bytes) -> _Lines:
         buffer = np.frombuffer(data + _MARGIN, dtype=np.uint8)
-        ends = np.flatnonzero(buffer == ord("\n"))
+        marks, size = buffer == ord("\n"), data.find(b"\n") + 1
+        # Most files have lines of one length: where they end need not be looked for.
+        alike = size > 0 and len(data) % size == 0 and np.count_nonzero(marks) == len(data) // size + 1
+        ends = np.append(np.arange(size - 1, len(data), size), len(data)) if alike else np.empty(0, dtype=np.int64)
+        if not alike or not marks[ends].all():
+            ends = np.flatnonzero(marks)
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1] + 1
         return cls(buffer, starts, ends, _words(buffer, starts))
+
+    @cached_property
+    def _shortest(self) -> int:
+        return int((self.ends - self.starts).min(initial=len(self.buffer)))
 
     def at(self, which: Rows) -> _Lines:
         return _Lines(self.buffer, self.starts[which], self.ends[which], self.words[which])
@@ -95,12 +106,12 @@ class _Lines:
 
     def cut(self, first: int, last: int, rows: Rows = slice(None)) -> NDArray[np.bytes_]:
         """Columns ``first`` to ``last`` of lines, counted from 1 as the format does; blanks behind their ends."""
-        width, starts, ends = last - first + 1, self.starts[rows], self.ends[rows]
+        width, starts = last - first + 1, self.starts[rows]
         # All texts that begin at any byte, without a copy.
         every = np.ndarray((len(self.buffer) - width + 1, width), np.uint8, self.buffer, 0, (1, 1))
         found = every[starts + first - 1]
-        if len(found) and int((ends - starts).min()) < last:
-            found[np.arange(first - 1, last) >= (ends - starts)[:, None]] = ord(" ")
+        if self._shortest < last:
+            found[np.arange(first - 1, last) >= (self.ends[rows] - starts)[:, None]] = ord(" ")
         return found.view(f"S{width}")[:, 0]
 
 
@@ -133,6 +144,10 @@ class _Records(Columns):
             return _names(values)[name == "chain"] if name in ("comp", "chain") else values
 
         return [*map(column, names)]
+
+    def points(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        values, wrong = read_numbers(self.lines.cut(31, 54, rows).view("S8"))
+        return values.reshape(-1, 3), wrong.reshape(-1, 3)
 
     def changes(self) -> NDArray[np.bool_]:
         names = [self.lines.from_byte(k) for k in (16, 20, 23)]
