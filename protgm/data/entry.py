@@ -71,7 +71,7 @@ def positive_phi(coords: NDArray[np.floating], breaks: NDArray[np.bool_]) -> flo
     breaks : ndarray of bool, shape (L,)
         True where residue i is not bonded to i + 1.
     """
-    before, atoms = coords[:-1, 2].astype(np.float64), coords[1:].astype(np.float64)
+    before, atoms = coords[:-1, 2].astype(np.float64), coords[1:, :3].astype(np.float64)
     # The sign of a dihedral is that of the triple product of its three bonds.
     first, second, third = atoms[:, 0] - before, atoms[:, 1] - atoms[:, 0], atoms[:, 2] - atoms[:, 1]
     (a, b, c), (d, e, f), (x, y, z) = first.T, second.T, third.T

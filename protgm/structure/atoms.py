@@ -79,7 +79,12 @@ class Columns:
 
     def points(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Coordinates at some rows (n, 3), and which of them cannot be read."""
-        numbers = [read_numbers(axis) for axis in self.take(rows, *"xyz")]
+        axes = self.take(rows, *"xyz")
+        if len({axis.dtype for axis in axes}) == 1:
+            # All at once takes less time.
+            values, wrong = read_numbers(np.stack(axes, axis=-1).reshape(-1))
+            return values.reshape(-1, 3), wrong.reshape(-1, 3)
+        numbers = [read_numbers(axis) for axis in axes]
         return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
 
     def changes(self) -> NDArray[np.bool_]:

@@ -98,7 +98,10 @@ class _Lines:
 
     def word(self, place: int) -> NDArray[np.uint32]:
         """Four bytes of each line as a number; blanks where it ends before."""
-        return np.where(self.ends - self.starts < place + 4, _word(b"    "), self.from_byte(place))
+        found = self.from_byte(place)
+        if self._shortest < place + 4:
+            found[self.ends - self.starts < place + 4] = _word(b"    ")
+        return found
 
     def from_byte(self, place: int) -> NDArray[np.uint32]:
         """As `word`, perhaps with what stands behind the line's end."""
@@ -240,8 +243,9 @@ def _atoms(lines: _Lines, chosen: NDArray[np.int64], ters: NDArray[np.int64]) ->
     """The lines of backbone atoms, of those that are ``chosen``, and their columns."""
     atoms = lines.at(chosen)
     # Where a serial number of six digits has pushed everything to the right, the decimal points show it.
-    pushed = (atoms.byte(11) - ord("0") < 10) & (atoms.byte(34) != ord(".")) & (atoms.byte(35) == ord("."))
+    pushed = atoms.byte(11) - ord("0") < 10
     if pushed.any():
+        pushed &= (atoms.byte(34) != ord(".")) & (atoms.byte(35) == ord("."))
         atoms = replace(atoms, starts=atoms.starts + (pushed & (atoms.ends - atoms.starts > 36)))
     names = atoms.word(12)
     places = np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)

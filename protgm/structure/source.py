@@ -74,7 +74,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
             raise malformed(source, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
         if status.st_size > max_bytes:
             raise malformed(source, f"has {status.st_size:,} bytes, more than the limit of {max_bytes:,}")
-        with open(source, "rb") as file:
+        with open(source, "rb", buffering=0) as file:
             data = file.read()
     except StructureError:
         raise
