@@ -41,7 +41,7 @@ def split_chains(backbone: Backbone) -> Iterator[tuple[str, Backbone]]:
         elif ids[first : first + number].count(chain) == number:
             yield chain, backbone.select(slice(first, first + number))
         else:
-            yield chain, backbone.select([i for i, name in enumerate(ids) if name == chain])
+            yield chain, backbone.select(np.array([name == chain for name in ids]))
 
 
 def rebuild_oxygen(coords: NDArray[np.float32], breaks: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -140,7 +140,7 @@ class AtomRows:
 
     @cached_property
     def _occupancies(self) -> list[Any]:
-        return self.columns.take(self.rows, "occupancy")[0].tolist()
+        return [*self.columns.take(self.rows, "occupancy")[0].tolist()]
 
     def wrong_point(self, atom: int) -> StructureError:
         """The error of an atom whose coordinates cannot be read: names the first axis that is wrong."""
@@ -227,11 +227,11 @@ def atom_rows(
     found = AtomRows(source, columns, rows, _runs(columns, begins, comps), starts, codes, lines=lines, unit=unit)
     found.points, wrong = columns.points(rows)
     wrong[columns.take(rows, "end")[0] < COORDINATES_END] = True
-    near = np.abs(found.points) < MAX_COORDINATE
+    near = np.asarray(np.abs(found.points) < MAX_COORDINATE)
     found.wrong = np.zeros(len(rows), dtype=bool)
     if wrong.any() or not near.all():
         # What is far away is wrong; what is not resolved, NaN, is absent.
-        found.wrong = (wrong | (~near & ~np.isnan(found.points))).any(axis=-1)
+        found.wrong[:] = (wrong | (~near & ~np.isnan(found.points))).any(axis=-1)
         found.points[~near.all(axis=-1) | found.wrong] = np.nan
     found.b_factors = np.full(len(rows), np.nan)
     alphas = np.flatnonzero(codes == ATOM_CODES["CA"])

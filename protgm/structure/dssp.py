@@ -22,9 +22,9 @@ _CUTOFF, _MARGIN = -0.5, 1.0
 _NEAREST = 3  # residues: the CO is not counted as bonded to the NH of its own residue and of the next two
 
 
-#: A C=O longer than this is compared with every NH, any other with those whose middle is as near as `_REACH` to its own,
-#: Angstrom. Beyond, energies are above the cutoff: of two such short dipoles, all points of which are at least r apart,
-#: the four terms add up to 2 NH CO / r^3 at most (the second derivative of 1 / r is 2 / r^3 at most).
+#: A C=O longer than `_LONG` is compared with every NH, any other with those whose middles are within `_REACH` of its
+#: own, Angstrom. Beyond, energies are above the cutoff: where all points of the two are r apart or more, the four terms
+#: add up to 2 |NH| |CO| / r^3 at most, as the second derivative of 1 / r is 2 / r^3 at most.
 _LONG, _REACH = 1.5, 7.0
 
 

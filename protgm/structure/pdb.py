@@ -20,10 +20,10 @@ from protgm.structure.source import check_lines
 
 __all__ = ["parse_pdb"]
 
-#: First and last column.
+#: First and last column of what is read; names of residues and chains may share theirs.
 _PLACES = {
-    "altloc": (17, 17), "comp": (18, 22), "chain": (18, 22), "number": (23, 26), "code": (27, 27), "x": (31, 38), "y": (39, 46), "z": (47, 54),
-    "occupancy": (55, 60), "b_factor": (61, 66), "segment": (73, 76),
+    "altloc": (17, 17), "comp": (18, 22), "chain": (18, 22), "number": (23, 26), "code": (27, 27),
+    "x": (31, 38), "y": (39, 46), "z": (47, 54), "occupancy": (55, 60), "b_factor": (61, 66), "segment": (73, 76),
 }  # fmt: skip
 
 #: What is put behind the last line, so that columns can be cut out of a short one.
@@ -143,7 +143,9 @@ class _Records(Columns):
             if name in self.table:
                 return self.table[name][rows]
             a, b = _PLACES[name]
-            values: NDArray[np.bytes_] = np.ndarray(len(cut), f"S{b - a + 1}", cut, a - first, cut.strides)
+            kind = f"S{b - a + 1}"
+            # A view of nothing may not have steps.
+            values = np.ndarray(len(cut), kind, cut, a - first, cut.strides) if len(cut) else np.empty(0, kind)
             return _names(values)[name == "chain"] if name in ("comp", "chain") else values
 
         return [*map(column, names)]
@@ -155,7 +157,8 @@ class _Records(Columns):
     def changes(self) -> NDArray[np.bool_]:
         names = [self.lines.from_byte(k) for k in (16, 20, 23)]
         columns = [*names, self.table["polymer"], self.table["block"]]
-        return np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+        found: NDArray[np.bool_] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+        return found
 
 
 def parse_pdb(data: bytes, source: str, model: int) -> tuple[AtomRows, Header]:
@@ -200,11 +203,12 @@ def _header(data: bytes, lines: _Lines) -> Header:
     numbers = lines.at(remarks).from_byte(6)
     refinement = remarks[_matching(numbers, REFINEMENT)]
     of_word[remarks[_matching(numbers, REMARKS)]] = True
-    return pdb_header(_records(data, lines.at(of_word)), _records(data, lines.at(refinement)), seqres)
+    return pdb_header(_records(data, lines.at(np.flatnonzero(of_word))), _records(data, lines.at(refinement)), seqres)
 
 
 def _matching(words: NDArray[np.uint32], wanted: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    return np.logical_or.reduce([words == word for word in wanted])
+    found: NDArray[np.bool_] = np.logical_or.reduce([words == word for word in wanted])
+    return found
 
 
 def _records(data: bytes, lines: _Lines) -> Iterator[bytes]:

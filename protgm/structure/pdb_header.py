@@ -35,7 +35,8 @@ MAX_RECORDS = 200_000
 def pdb_header(records: Iterable[bytes], refinement: Iterable[bytes], seqres: Mapping[bytes, bytes]) -> Header:
     """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error.
 
-    ``refinement`` are those of remark 3, read where remark 2 does not tell the resolution; ``seqres`` has the names of residues that the SEQRES records give of each chain.
+    ``refinement`` are those of remark 3, read where remark 2 does not tell the resolution; ``seqres`` has the names of
+    residues that the SEQRES records give of each chain.
     """
     header = Header()
     metadata = header.metadata
@@ -54,10 +55,10 @@ def pdb_header(records: Iterable[bytes], refinement: Iterable[bytes], seqres: Ma
             metadata["entry"] = code
         elif line == _CONFIDENT:
             header.confident = True
-        elif match := _RESOLUTION.match(line):
-            metadata.setdefault("resolution", float(match[1]))
-    if "resolution" not in metadata and (found := next(filter(None, map(_RANGE.match, refinement)), None)):
-        metadata["resolution"] = float(found[1])
+        elif stated := _RESOLUTION.match(line):
+            metadata.setdefault("resolution", float(stated[1]))
+    if "resolution" not in metadata and (high := next(filter(None, map(_RANGE.match, refinement)), None)):
+        metadata["resolution"] = float(high[1])
     if methods:
         metadata["method"] = _BLANKS.sub(" ", methods).strip()
     names = {_text(chain).strip(): _text(names).split() for chain, names in seqres.items()}
