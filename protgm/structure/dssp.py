@@ -29,8 +29,8 @@ _LONG, _REACH = 1.5, 7.0
 
 
 def _unit(vectors: _Coords) -> _Coords:
-    unit: _Coords = vectors / np.sqrt(np.add.reduce(vectors * vectors, axis=-1, keepdims=True))
-    return unit
+    lengths: _Coords = np.sqrt(np.add.reduce(vectors * vectors, axis=-1, keepdims=True))
+    return np.divide(vectors, lengths, dtype=np.float32)
 
 
 def _near(
