@@ -38,8 +38,8 @@ from protgm.workers import chunked_map, cores
 __all__ = ["build"]
 
 _DRAFT = "structures.arrow.new"
-#: Of how clusters and splits are found: a dataset made by others is made anew.
-_RULES = 2
+#: Of what is measured, and how clusters and splits are found: a dataset made by others is made anew.
+_RULES = 3
 #: Why a row of the manifest is left out.
 _MISSING = "not found", "the manifest names it, the source does not have it"
 #: Why a file is not read that is a copy of another one, with a sequence say.

@@ -33,13 +33,15 @@ class Rejected(ValueError):
 
 def split_chains(backbone: Backbone) -> Iterator[tuple[str, Backbone]]:
     """(chain id, chain) in order of first appearance."""
-    chains = dict.fromkeys(backbone.chain_ids)
-    if len(chains) == 1:
-        yield backbone.chain_ids[0], backbone
-        return
-    ids = np.asarray(backbone.chain_ids, dtype=object)
-    for chain in chains:
-        yield chain, backbone.select(np.asarray(ids == chain, dtype=bool))
+    ids = backbone.chain_ids
+    for chain in dict.fromkeys(ids):
+        first, number = ids.index(chain), ids.count(chain)
+        if number == len(ids):
+            yield chain, backbone
+        elif ids[first : first + number].count(chain) == number:
+            yield chain, backbone.select(slice(first, first + number))
+        else:
+            yield chain, backbone.select(np.array([name == chain for name in ids]))
 
 
 def rebuild_oxygen(coords: NDArray[np.float32], breaks: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -69,10 +71,11 @@ def positive_phi(coords: NDArray[np.floating], breaks: NDArray[np.bool_]) -> flo
     breaks : ndarray of bool, shape (L,)
         True where residue i is not bonded to i + 1.
     """
-    before, atoms = coords[:-1, 2].astype(np.float64), coords[1:].astype(np.float64)
+    before, atoms = coords[:-1, 2].astype(np.float64), coords[1:, :3].astype(np.float64)
     # The sign of a dihedral is that of the triple product of its three bonds.
     first, second, third = atoms[:, 0] - before, atoms[:, 1] - atoms[:, 0], atoms[:, 2] - atoms[:, 1]
-    hand = np.einsum("li,li->l", np.cross(first, second), third)
+    (a, b, c), (d, e, f), (x, y, z) = first.T, second.T, third.T
+    hand = (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
     hand = hand[~breaks[:-1] & np.isfinite(hand)]
     return float((hand > 0).mean()) if len(hand) else 0.0
 
@@ -104,7 +107,7 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
     # Without this there is no frame to learn from, whatever the filters say.
     _require(bool(complete.any()), "missing atoms", "no residue has all of N, CA and C")
     index = {name: i for i, name in enumerate(dict.fromkeys(chain.chain_ids))}
-    chain_index = np.array([index[name] for name in chain.chain_ids], dtype=np.int32)
+    chain_index = np.fromiter(map(index.__getitem__, chain.chain_ids), np.int32, length)
     ends = np.append(np.diff(chain_index) != 0, True)
     breaks = chain_breaks(chain.coords) | ends
     inner = int((breaks & ~ends).sum())
@@ -125,11 +128,12 @@ def entry(chain: Backbone, filters: Filters, resolution: float | None = None) ->
     if filters.max_coil is not None:
         coil = secondary.count("C") / length
         _require(coil <= filters.max_coil, "coil", f"{coil:.1%} of the residues, {filters.max_coil:.1%} at most wanted")
+    types = chosen(chain.sequence)
     return {
         "length": length,
         "coords": np.ascontiguousarray(coords, dtype=np.float32).reshape(-1),
         # One letter that a generator writes everywhere is not a type to be learnt.
-        "sequence": "".join(np.where(chosen(chain.sequence), list(chain.sequence), "X")),
+        "sequence": "".join(np.where(types, list(chain.sequence), "X")) if not types.all() else chain.sequence,
         "residue_numbers": chain.residue_numbers,
         "insertion_codes": "".join(code[:1] or " " for code in chain.insertion_codes)
         if any(chain.insertion_codes)

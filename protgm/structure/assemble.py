@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,44 +129,44 @@ def _protein(
     before, behind = np.zeros_like(whole), np.zeros_like(whole)
     before[1:] = linked & (whole[1:] | (sparse[1:] & ~whole[:-1]))
     behind[:-1] = linked & (whole[:-1] | (sparse[:-1] & ~whole[1:]))
+    attached = ~keep & (before | behind)
+    rest = np.flatnonzero(whole & ~keep & ~attached)
     numbered: dict[tuple[str, int | None], int] = {}
     span: dict[str, tuple[int, int]] = {}
-    for i in np.flatnonzero(keep).tolist():
+    for i in np.flatnonzero(keep).tolist() if len(rest) else ():
         chain, number = chains[i], found[i]
         numbered[chain, number] = i
         low, high = span.get(chain, (number or 0, number or 0))
         span[chain] = min(low, number or 0), max(high, number or 0)
-    open_chains: set[tuple[str, Hashable]] = set()
-    attached = before | behind
-    for i in range(len(chains) - 1, -1, -1):
-        chain, number, block = chains[i], found[i], runs.block[i]
-        if keep[i]:
-            open_chains.add((chain, block))
-        elif attached[i]:
-            keep[i] = True
-        elif whole[i] and number is not None:
-            previous, following = (numbered.get((chain, number + step), i) for step in (-1, 1))
-            low, high = span.get(chain, (1, 0))
-            keep[i] = bool(
-                (known[i] and (chain, block) in open_chains)
-                or (previous != i and are_bonded(coords[previous], coords[i]))
-                or (following != i and are_bonded(coords[i], coords[following]))
-                or (
-                    known[i]
-                    and canonical(names[i]) not in _STANDARD
-                    and low < number < high
-                    and (chain, number) not in numbered
-                )
+    # The last place at which a chain is seen to go on.
+    ends = {(chains[i], runs.block[i]): i for i in np.flatnonzero(keep).tolist()} if len(rest) else {}
+    for i in rest.tolist():
+        chain, number = chains[i], found[i]
+        if number is None:
+            continue
+        previous, following = (numbered.get((chain, number + step), i) for step in (-1, 1))
+        low, high = span.get(chain, (1, 0))
+        keep[i] = bool(
+            (known[i] and ends.get((chain, runs.block[i]), -1) > i)
+            or (previous != i and are_bonded(coords[previous], coords[i]))
+            or (following != i and are_bonded(coords[i], coords[following]))
+            or (
+                known[i]
+                and canonical(names[i]) not in _STANDARD
+                and low < number < high
+                and (chain, number) not in numbered
             )
-    return keep
+        )
+    return keep | attached
 
 
 def letters_of(names: Mapping[str, list[str]], parents: Mapping[str, str]) -> dict[str, str]:
     """One-letter sequences of the chains of amino acids among ``names`` (chain -> residue names)."""
-    sequences = {}
-    for chain, residue_names in names.items():
-        known = {name: letter_of(name, parents) for name in set(residue_names)}
-        if list(map(known.__getitem__, residue_names)).count(None) < len(residue_names) / 2:
-            shown = {name: letter or "X" for name, letter in known.items()}
-            sequences[chain] = "".join(map(shown.__getitem__, residue_names))
-    return sequences
+    known = {name: letter_of(name, parents) for name in {*itertools.chain.from_iterable(names.values())}}
+    unknown = [name for name, letter in known.items() if letter is None]
+    letters = {name: letter or "X" for name, letter in known.items()}
+    return {
+        chain: "".join(map(letters.__getitem__, residue_names))
+        for chain, residue_names in names.items()
+        if sum(map(residue_names.count, unknown)) < len(residue_names) / 2
+    }

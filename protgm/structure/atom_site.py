@@ -13,6 +13,7 @@ from protgm.structure.atoms import (
     ATOM_CODES,
     B_FACTORS,
     CONFIDENCE,
+    COORDINATES_END,
     AtomRows,
     Columns,
     Header,
@@ -103,10 +104,10 @@ def rows_from_atom_site(
         wanted &= columns["model"] == there[model]
     if not wanted.all():
         columns = {name: values[wanted] for name, values in columns.items()}
-    return atom_rows(columns, np.asarray(lines)[wanted], source, header.parents, unit)
+    return atom_rows(Columns(columns), np.asarray(lines)[wanted], source, header.parents, unit)
 
 
-def _columns(table: Table, source: str) -> Columns:
+def _columns(table: Table, source: str) -> Table:
     """Every column of atom_site under its own name, stand-ins where one may be left out."""
     length = len(table[atom_name(table)]) if atom_name(table) in table else 0
     for name, values in table.items():
@@ -146,6 +147,7 @@ def _columns(table: Table, source: str) -> Columns:
         "occupancy": column("occupancy", needed=False),
         "b_factor": column("b_iso_or_equiv", needed=False),
         "model": column("pdbx_pdb_model_num", needed=False),
+        "end": np.full(length, COORDINATES_END),
     }
 
 

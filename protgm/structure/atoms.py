@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,20 @@ from protgm.structure.residues import letter_of
 from protgm.structure.runs import Run, Runs, whole_number
 from protgm.text import printable
 
+#: Which rows of a table.
+Rows = slice | NDArray[np.integer]
+
 __all__ = [
     "ATOM_CODES",
     "B_FACTORS",
     "CONFIDENCE",
+    "COORDINATES_END",
     "MAX_ATOMS",
     "MAX_COORDINATE",
     "AtomRows",
     "Columns",
     "Header",
+    "Rows",
     "atom_rows",
     "text_of",
     "texts_of",
@@ -47,20 +54,45 @@ ATOM_CODES: Mapping[str, int] = {"N": 0, "CA": 1, "C": 2, "O": 3, "OT1": 4, "OC1
 #: Entry of the provenance of a file whose B factors are confidences, 100 times their value.
 B_FACTORS, CONFIDENCE = "b_factors", "confidence"
 
-#: Column name -> values at the rows of backbone atoms: bytes, perhaps padded, str objects or numbers.
-#:
-#: ``atom`` (values of `ATOM_CODES`), ``polymer`` (whether the file calls the atom part of a chain), ``comp``,
-#: ``chain``, ``number``, ``code``, ``altloc``, ``x``, ``y``, ``z``, ``occupancy``, ``b_factor``; ``position`` is the
-#: place in the polymer where the file states one, ``block`` changes where the file ends a molecule (TER, another
-#: label_asym_id) and ``segment`` is a second name of chains (segid). Of PDB records, ``end`` is the column that they
-#: end in and ``site`` all that names the residue and the conformer.
-Columns = Mapping[str, NDArray[Any]]
-
 _RUN_COLUMNS = ("comp", "chain", "number", "code", "altloc", "polymer", "position", "block")
-#: What atoms of one run differ in.
-_ATOM_COLUMNS = ("atom", "x", "y", "z", "occupancy", "b_factor", "end")
-_NAMES = ("comp", "chain", "code", "altloc")
 _NULL = (".", "?", "")
+
+
+class Columns:
+    """Backbone atoms as a file has them, column by column: bytes, perhaps padded, str objects or numbers.
+
+    ``atom`` (values of `ATOM_CODES`), ``polymer`` (whether the file calls the atom part of a chain), ``comp``,
+    ``chain``, ``number``, ``code``, ``altloc``, ``x``, ``y``, ``z``, ``occupancy``, ``b_factor``; ``position`` is the
+    place in the polymer where the file states one, ``block`` changes where the file ends a molecule (TER, another
+    label_asym_id) and ``segment`` is a second name of chains (segid). ``end`` is the column that a PDB record ends in.
+    """
+
+    def __init__(self, table: Mapping[str, NDArray[Any]]) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table["atom"])
+
+    def take(self, rows: Rows, *names: str) -> list[NDArray[Any]]:
+        """The values of some columns at some rows."""
+        return [self.table[name][rows] for name in names]
+
+    def points(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Coordinates at some rows (n, 3), and which of them cannot be read."""
+        axes = self.take(rows, *"xyz")
+        if len({axis.dtype for axis in axes}) == 1:
+            # All at once takes less time.
+            values, wrong = read_numbers(np.stack(axes, axis=-1).reshape(-1))
+            return values.reshape(-1, 3), wrong.reshape(-1, 3)
+        numbers = [read_numbers(axis) for axis in axes]
+        return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
+
+    def changes(self) -> NDArray[np.bool_]:
+        """Whether anything that names the residue or the conformer differs from the row before, shape (n - 1,)."""
+        found = np.zeros(len(self) - 1, dtype=bool)
+        for name in _RUN_COLUMNS:
+            found |= self.table[name][1:] != self.table[name][:-1]
+        return found
 
 
 @dataclass
@@ -83,7 +115,9 @@ class AtomRows:
     """
 
     source: str
-    columns: Columns = field(default_factory=dict)
+    columns: Columns = field(default_factory=lambda: Columns({}))
+    #: Where each atom stands in the columns.
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     runs: Runs = field(default_factory=Runs)
     starts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     atoms: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -92,20 +126,28 @@ class AtomRows:
     wrong: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     #: Of CA; NaN where there is none.
     b_factors: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    #: Where each atom stands, for messages, and in what that is counted.
+    #: Where each row stands, for messages, and in what that is counted.
     lines: NDArray[np.integer] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     unit: str = "line"
 
     def error(self, atom: int, reason: str) -> StructureError:
         """The error that is found at an atom."""
-        return malformed(self.source, reason, int(self.lines[atom]), self.unit)
+        return malformed(self.source, reason, int(self.lines[self.rows[atom]]), self.unit)
+
+    def entry(self, name: str, atom: int) -> NDArray[Any]:
+        """What the file has in a column of an atom, shape (1,)."""
+        return self.columns.take(self.rows[atom : atom + 1], name)[0]
+
+    @cached_property
+    def _occupancies(self) -> list[Any]:
+        return [*self.columns.take(self.rows, "occupancy")[0].tolist()]
 
     def wrong_point(self, atom: int) -> StructureError:
         """The error of an atom whose coordinates cannot be read: names the first axis that is wrong."""
-        if "end" in self.columns and (end := int(self.columns["end"][atom])) < COORDINATES_END:
+        if (end := int(self.entry("end", atom)[0])) < COORDINATES_END:
             return self.error(atom, f"record ends in column {end}; coordinates stand in columns 31-54")
         for axis in "xyz":
-            entry = self.columns[axis][atom : atom + 1]
+            entry = self.entry(axis, atom)
             (value,), (wrong,) = read_numbers(entry)
             shown = printable(text_of(entry[0]))
             if wrong:
@@ -124,7 +166,7 @@ class AtomRows:
         StructureError
             If what it states cannot be one.
         """
-        entry = self.columns["occupancy"][atom]
+        entry = self._occupancies[atom]
         value = read_number(entry, blank=True)
         if value is None or value < 0.0 or value > 1000.0:
             raise self.error(atom, f"occupancy {printable(text_of(entry))!r} is not a number >= 0")
@@ -138,6 +180,8 @@ def text_of(value: object) -> str:
 
 def texts_of(values: NDArray[Any]) -> list[str]:
     """`text_of` every value, empty where there is none."""
+    if values.dtype.kind == "S" and not values.tobytes().strip(b" \0"):
+        return [""] * len(values)
     entries = values.tolist()
     # There are few different ones, mostly.
     known = {entry: text_of(entry) for entry in set(entries)}
@@ -159,65 +203,50 @@ def atom_rows(
     StructureError
         If there are more than `MAX_ATOMS` atoms.
     """
-    length = len(columns["atom"])
+    length = len(columns)
     if length > MAX_ATOMS:
         raise malformed(source, f"more than {MAX_ATOMS:,} backbone atoms", int(lines[MAX_ATOMS]), unit)
     if not length:
         return AtomRows(source)
-    changes = np.zeros(length, dtype=bool)
-    changes[0] = True
-    for name in ("site", "polymer", "block") if "site" in columns else _RUN_COLUMNS:
-        values = columns[name]
-        changes[1:] |= values[1:] != values[:-1]
-    starts = np.flatnonzero(changes)
-    names = texts_of(columns["comp"][starts])
-    known = {name: letter_of(name, parents) is not None for name in set(names)}
-    ends, begins = np.append(starts[1:], length), starts
-    chosen: slice | NDArray[np.int64] = slice(None)
-    if not all(known.values()) or "CA" in known:
-        # A residue CA is calcium. Of what nobody knows, that which has an atom CA may be a modified amino acid.
-        alpha = np.logical_or.reduceat(columns["atom"] == ATOM_CODES["CA"], starts)
-        kept = alpha | np.fromiter(map(known.__getitem__, names), bool, len(names))
-        if "CA" in known:
-            kept &= ~np.fromiter(map("CA".__eq__, names), bool, len(names))
-        chosen = np.flatnonzero(np.repeat(kept, ends - starts))
-        lengths = (ends - starts)[kept]
-        begins, starts = starts[kept], np.cumsum(lengths) - lengths
-    runs = _runs(columns, begins)
-    columns = {name: columns[name][chosen] for name in _ATOM_COLUMNS if name in columns}
-    rows = AtomRows(source, columns, runs, starts, lines=np.asarray(lines)[chosen], unit=unit)
-    rows.atoms = np.asarray(columns["atom"], dtype=np.int64)
-    rows.points, wrong = _points(columns)
-    with np.errstate(invalid="ignore"):
-        rows.wrong = np.any(wrong | (np.abs(rows.points) >= MAX_COORDINATE), axis=-1)
-    if "end" in columns:
-        rows.wrong |= columns["end"] < COORDINATES_END
-    rows.points[rows.wrong | np.isnan(rows.points).any(axis=-1)] = np.nan
-    rows.b_factors = np.full(len(rows.atoms), np.nan)
-    alphas = rows.atoms == ATOM_CODES["CA"]
-    rows.b_factors[alphas] = read_numbers(columns["b_factor"][alphas], blank=True)[0]
-    return rows
+    begins = np.append(0, np.flatnonzero(columns.changes()) + 1)
+    lengths = np.diff(np.append(begins, length))
+    rows, (codes,) = np.arange(length), columns.take(slice(None), "atom")
+    entries = columns.take(begins, "comp")[0].tolist()
+    texts = {entry: text_of(entry) for entry in set(entries)}
+    known = {entry: letter_of(text, parents) is not None for entry, text in texts.items()}
+    if not all(known.values()):
+        # Of what nobody knows, that which has an atom CA may be a modified amino acid. A residue CA is calcium.
+        kept = np.fromiter(map(known.__getitem__, entries), bool, len(entries))
+        kept |= np.logical_or.reduceat(codes == ATOM_CODES["CA"], begins)
+        kept &= np.fromiter((texts[entry] != "CA" for entry in entries), bool, len(entries))
+        rows = np.flatnonzero(np.repeat(kept, lengths))
+        entries, codes = [*itertools.compress(entries, kept.tolist())], codes[rows]
+        begins, lengths = begins[kept], lengths[kept]
+    comps = [*map(texts.__getitem__, entries)]
+    starts = np.cumsum(lengths) - lengths
+    found = AtomRows(source, columns, rows, _runs(columns, begins, comps), starts, codes, lines=lines, unit=unit)
+    found.points, wrong = columns.points(rows)
+    wrong[columns.take(rows, "end")[0] < COORDINATES_END] = True
+    near = np.asarray(np.abs(found.points) < MAX_COORDINATE)
+    found.wrong = np.zeros(len(rows), dtype=bool)
+    if wrong.any() or not near.all():
+        # What is far away is wrong; what is not resolved, NaN, is absent.
+        found.wrong[:] = (wrong | (~near & ~np.isnan(found.points))).any(axis=-1)
+        found.points[~near.all(axis=-1) | found.wrong] = np.nan
+    found.b_factors = np.full(len(rows), np.nan)
+    alphas = np.flatnonzero(codes == ATOM_CODES["CA"])
+    found.b_factors[alphas] = read_numbers(columns.take(rows[alphas], "b_factor")[0], blank=True)[0]
+    return found
 
 
-def _points(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Coordinates (n, 3), and which of them cannot be read."""
-    axes = [columns[axis] for axis in "xyz"]
-    if len({axis.dtype for axis in axes}) == 1:
-        # All at once takes less time.
-        values, wrong = read_numbers(np.concatenate(axes))
-        return values.reshape(3, -1).T.copy(), wrong.reshape(3, -1).T
-    numbers = [read_numbers(axis) for axis in axes]
-    return np.stack([values for values, _ in numbers], axis=-1), np.stack([wrong for _, wrong in numbers], axis=-1)
-
-
-def _runs(columns: Columns, starts: NDArray[np.int64]) -> Runs:
+def _runs(columns: Columns, starts: NDArray[np.int64], comps: list[str]) -> Runs:
     """The runs that begin at these atoms."""
-    there = {name: columns[name][starts] for name in (*_RUN_COLUMNS, "segment")}
-    numbers, written = _numbers(there["number"])
-    texts = {name: texts_of(there[name]) for name in ("comp", "chain", "code", "altloc", "position", "segment")}
-    others: dict[str, list[Any]] = {name: there[name].tolist() for name in ("block", "polymer")}
-    runs = Runs(number=numbers, written=written, **(others | texts))
-    plain = all(text.isascii() and text.isprintable() for name in _NAMES for text in set(texts[name]))
+    names = ("number", "block", "polymer", "chain", "code", "altloc", "position", "segment")
+    number, block, polymer, *others = columns.take(starts, *names)
+    numbers, written = _numbers(number)
+    chain, code, altloc, position, segment = map(texts_of, others)
+    runs = Runs(chain, block.tolist(), position, written, code, numbers, comps, altloc, polymer.tolist(), segment)
+    plain = all(text.isascii() and text.isprintable() for part in (comps, chain, code, altloc) for text in set(part))
     if not plain or None in numbers:
         runs.problem = [_problem(run) for run in runs]
     return runs

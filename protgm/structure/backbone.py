@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Self
@@ -187,13 +187,17 @@ class Backbone:
         if rows.ndim != 1:
             raise ValueError(f"{self.name}: index={index!r:.60} must be a mask, a list of whole numbers or a slice")
         places = rows.tolist()
+
+        def of(texts: Sequence[str]) -> Sequence[str]:
+            return texts[index] if isinstance(index, slice) else [*map(texts.__getitem__, places)]
+
         return replace(
             self,
             coords=self.coords[rows],
-            sequence="".join(map(self.sequence.__getitem__, places)),
-            chain_ids=tuple(map(self.chain_ids.__getitem__, places)),
+            sequence="".join(of(self.sequence)),
+            chain_ids=tuple(of(self.chain_ids)),
             residue_numbers=self.residue_numbers[rows],
-            insertion_codes=tuple(map(self.insertion_codes.__getitem__, places)),
+            insertion_codes=tuple(of(self.insertion_codes)),
             confidence=None if self.confidence is None else self.confidence[rows],
             b_factors=None if self.b_factors is None else self.b_factors[rows],
         )

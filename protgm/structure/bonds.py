@@ -40,18 +40,24 @@ def are_bonded(before: ArrayLike, behind: ArrayLike) -> NDArray[np.bool_]:
         If a shape is another one, or the numbers are no positions.
     """
     first, second = (
-        points(name, x, "...", ">=3", 3, infinite=True).astype(np.float64)
-        for name, x in (("before", before), ("behind", behind))
+        points(name, x, "...", ">=3", 3, infinite=True) for name, x in (("before", before), ("behind", behind))
     )
+    return _bonded(first, second)
+
+
+def _bonded(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.bool_]:
     # A model may hold infinities; their distance is none.
     with np.errstate(invalid="ignore", over="ignore"):
         bond = _distance(first[..., 2, :], second[..., 0, :])
-        step = _distance(first[..., 1, :], second[..., 1, :])
-        return np.where(np.isfinite(bond), bond <= MAX_C_N, step <= MAX_STEP)
+        found: NDArray[np.bool_] = np.asarray(bond <= MAX_C_N)
+        if not (there := np.isfinite(bond)).all():
+            found = found | (~there & (_distance(first[..., 1, :], second[..., 1, :]) <= MAX_STEP))
+        return found
 
 
-def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    length: NDArray[np.float64] = np.sqrt(np.square(a - b).sum(axis=-1))
+def _distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    between = np.subtract(a, b, dtype=np.float64)
+    length: NDArray[np.float64] = np.sqrt(np.einsum("...k,...k->...", between, between))
     return length
 
 
@@ -75,7 +81,7 @@ def bonds(coords: ArrayLike, chains: Sequence[object] | NDArray[Any] | None = No
         raise ValueError(f"chains: {len(chains)} are given for {len(atoms)} residues")
     if len(atoms) < 2:
         return np.zeros(0, dtype=bool)
-    found = are_bonded(atoms[:-1], atoms[1:])
+    found = _bonded(atoms[:-1], atoms[1:])
     if chains is not None:
         of = np.asarray(chains)
         found &= of[1:] == of[:-1]
@@ -87,4 +93,6 @@ def chain_breaks(coords: ArrayLike, chains: Sequence[object] | NDArray[Any] | No
 
     As `bonds`, shape (L,).
     """
-    return np.append(~bonds(coords, chains), np.ones(min(len(np.asarray(coords)), 1), dtype=bool))
+    breaks = np.ones(len(np.asarray(coords)), dtype=bool)
+    np.logical_not(bonds(coords, chains), out=breaks[:-1])
+    return breaks

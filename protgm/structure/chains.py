@@ -132,12 +132,13 @@ def _place(
 
 def _molecules(every: Runs, coords: NDArray[np.float64], residues: list[int]) -> list[list[int]]:
     """The residues of one name, by chain."""
-    of = every.at(residues)
     # The usual case, in which nobody need look at the atoms.
-    once = len(set(zip(of.number, of.code, strict=True))) == len(of)
-    if once and len(set(of.block)) == 1 and len(set(of.segment)) == 1:
+    number, code, block, segment = (
+        [*map(column.__getitem__, residues)] for column in (every.number, every.code, every.block, every.segment)
+    )
+    if len(set(block)) == len(set(segment)) == 1 and len(set(zip(number, code, strict=True))) == len(residues):
         return [residues]
-    runs = [*of]
+    runs = [*every.at(residues)]
     joined = [False, *bonds(coords[residues]).tolist()]
     chains: list[list[int]] = []
     start, restart = 0, None

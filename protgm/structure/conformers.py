@@ -118,11 +118,15 @@ def residues_of(rows: AtomRows) -> Residues:
     picked[run_of_atom[::-1], rows.atoms[::-1]] = np.arange(len(rows.atoms))[::-1]
     comps = [*runs.comp]
     duplicates = 0
-    for of in _of_one_number(runs):
+    together = _of_one_number(runs)
+    begin, end, code = (of.tolist() if together else [] for of in (starts, ends, rows.atoms))
+    for of in together:
         parts = []
-        for i, a, b in zip(of, starts[of].tolist(), ends[of].tolist(), strict=True):
-            codes = rows.atoms[a:b].tolist()
-            parts.append(_Part(i, runs.altloc[i], comps[i], dict(zip(codes[::-1], range(a, b)[::-1], strict=True))))
+        for i in of:
+            atoms: _Atoms = {}
+            for atom in range(begin[i], end[i]):
+                atoms.setdefault(code[atom], atom)
+            parts.append(_Part(i, runs.altloc[i], comps[i], atoms))
         sites, dropped = _sites(rows, parts)
         for part in dropped:
             owners[part.run] = sites[0].parts[0].run
@@ -156,11 +160,11 @@ def residues_of(rows: AtomRows) -> Residues:
 
 def _of_one_number(runs: Runs) -> list[list[int]]:
     """Runs that may be of one residue, where there is more than one."""
-    columns = (runs.chain, runs.block, runs.position, runs.written, runs.code)
-    if len(set(zip(*columns, strict=True))) == len(runs):
+    if len(set(zip(runs.chain, runs.written, strict=True))) == len(runs):
         return []
     together: dict[tuple[object, ...], list[int]] = {}
-    for i, place in enumerate(zip(*columns, strict=True)):
+    places = zip(runs.chain, runs.block, runs.position, runs.written, runs.code, strict=True)
+    for i, place in enumerate(places):
         together.setdefault(place, []).append(i)
     return [of for of in together.values() if len(of) > 1]
 
@@ -249,10 +253,13 @@ def _choose(rows: AtomRows, site: _Site) -> tuple[str, _Atoms, int]:
 def _places(rows: AtomRows, picked: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coordinates (R, 4, 3) and B factors of CA (R,) of the picked atoms, -1 for none."""
     points = np.concatenate((rows.points, np.full((1, 3), np.nan)))
-    coords = points[picked]
-    with np.errstate(invalid="ignore"):
-        near = np.linalg.norm(coords[:, 4] - coords[:, 2], axis=-1) <= _MAX_C_O
-    other = near & np.isnan(coords[:, 3]).any(-1)
-    coords[other, 3] = coords[other, 4]
-    b_factors = np.append(rows.b_factors, np.nan)[picked[:, 1]]
-    return coords[:, :4], b_factors
+    coords = points[picked[:, :4]]
+    # O by another name, where there is none of its own.
+    named = np.flatnonzero(picked[:, 4] >= 0)
+    named = named[np.isnan(coords[named, 3]).any(-1)]
+    if len(named):
+        others = points[picked[named, 4]]
+        with np.errstate(invalid="ignore"):
+            near = np.linalg.norm(others - coords[named, 2], axis=-1) <= _MAX_C_O
+        coords[named[near], 3] = others[near]
+    return coords, np.append(rows.b_factors, np.nan)[picked[:, 1]]

@@ -22,20 +22,38 @@ _CUTOFF, _MARGIN = -0.5, 1.0
 _NEAREST = 3  # residues: the CO is not counted as bonded to the NH of its own residue and of the next two
 
 
+#: A C=O longer than `_LONG` is compared with every NH, any other with those whose middles are within `_REACH` of its
+#: own, Angstrom. Beyond, energies are above the cutoff: where all points of the two are r apart or more, the four terms
+#: add up to 2 |NH| |CO| / r^3 at most, as the second derivative of 1 / r is 2 / r^3 at most.
+_LONG, _REACH = 1.5, 7.0
+
+
 def _unit(vectors: _Coords) -> _Coords:
-    unit: _Coords = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return unit
+    lengths: _Coords = np.sqrt(np.add.reduce(vectors * vectors, axis=-1, keepdims=True))
+    return np.divide(vectors, lengths, dtype=np.float32)
+
+
+def _near(
+    nitrogens: _Coords, hydrogens: _Coords, carbons: _Coords, oxygens: _Coords
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """NH groups and C=O groups that may be bonded: the pairs of their numbers."""
+    donors, acceptors = (nitrogens + hydrogens).astype(np.float64), (carbons + oxygens).astype(np.float64)
+    # The squares of all distances, twice as long, as one product.
+    one = np.ones((len(nitrogens), 1))
+    rows = np.concatenate((donors, np.einsum("ij,ij->i", donors, donors)[:, None], one), axis=1)
+    columns = np.concatenate((-2 * acceptors, one, np.einsum("ij,ij->i", acceptors, acceptors)[:, None]), axis=1)
+    near = rows @ columns.T < (2 * _REACH) ** 2
+    near |= np.square(oxygens - carbons).sum(axis=-1) > _LONG**2
+    return np.divmod(np.flatnonzero(near), len(nitrogens))
 
 
 def _inverse_distances(donors: _Coords, acceptors: _Coords) -> _Coords:
-    """1 / |a - d| of all pairs, shape (donors, acceptors)."""
-    total: _Coords | None = None
-    for axis in range(3):
-        step = acceptors[None, :, axis] - donors[:, None, axis]
-        step *= step
-        # In the order in which a sum over a last axis of three is taken: the same rounding.
-        total = step if total is None else np.add(total, step, out=total)
-    assert total is not None
+    """1 / |a - d| of pairs, shape (pairs,)."""
+    step = acceptors - donors
+    step *= step
+    # In the order in which a sum over a last axis of three is taken: the same rounding.
+    total: _Coords = step[:, 0] + step[:, 1]
+    total += step[:, 2]
     return np.divide(1.0, np.sqrt(total, out=total), out=total)
 
 
@@ -61,14 +79,18 @@ def hydrogen_bonds(coords: _Coords) -> _Bonds:
     length = len(coords)
     nitrogens, carbons, oxygens = coords[1:, 0], coords[:-1, 2], coords[:-1, 3]
     hydrogens = nitrogens + NH * _unit(_unit(nitrogens - carbons) + _unit(nitrogens - coords[1:, 1]))
-    terms = _inverse_distances(nitrogens, oxygens)
-    terms += _inverse_distances(hydrogens, carbons)
-    terms -= _inverse_distances(hydrogens, oxygens)
-    terms -= _inverse_distances(nitrogens, carbons)
+    donors, acceptors = _near(nitrogens, hydrogens, carbons, oxygens)
+    n, h = (group.take(donors, axis=0) for group in (nitrogens, hydrogens))
+    c, o = (group.take(acceptors, axis=0) for group in (carbons, oxygens))
+    terms = _inverse_distances(n, o)
+    terms += _inverse_distances(h, c)
+    terms -= _inverse_distances(h, o)
+    terms -= _inverse_distances(n, c)
     energies = CHARGES * terms * COULOMB
     # Few pairs are left to weigh as pydssp does: a smooth step of the energy, which rounds to zero near the cutoff.
-    donors, acceptors = np.nonzero(energies < _CUTOFF)
-    weights = np.clip(_CUTOFF - _MARGIN - energies[donors, acceptors], -_MARGIN, _MARGIN)
+    low = np.flatnonzero(energies < _CUTOFF)
+    donors, acceptors = donors[low], acceptors[low]
+    weights = np.clip(_CUTOFF - _MARGIN - energies[low], -_MARGIN, _MARGIN)
     strong = (np.sin(weights / _MARGIN * np.pi / 2) + 1.0) / 2 > 0.0
     donors += 1
     strong &= (donors - acceptors < 0) | (donors - acceptors >= _NEAREST)
@@ -80,10 +102,11 @@ def hydrogen_bonds(coords: _Coords) -> _Bonds:
 def _shifted(marks: _Bonds, steps: range) -> _Bonds:
     """Whether any of the residues so many steps before each is marked."""
     found = np.zeros_like(marks)
-    for step in steps:
-        # As np.roll, in a third of its time.
-        found[step:] |= marks[: len(marks) - step]
-        found[:step] |= marks[len(marks) - step :]
+    if marks.any():
+        for step in steps:
+            # As np.roll, in a third of its time.
+            found[step:] |= marks[: len(marks) - step]
+            found[:step] |= marks[len(marks) - step :]
     return found
 
 
@@ -95,7 +118,7 @@ def _helices(bonds: _Bonds) -> _Bonds:
         starts[turn] = np.zeros(len(bonds), dtype=bool)
         starts[turn][1:-turn] = ends[:-1] & ends[1:]
     alpha = _shifted(starts[4], range(4))
-    free = ~alpha & ~np.roll(alpha, -1)
+    free = ~alpha & ~np.append(alpha[1:], alpha[0])
     return alpha | _shifted(starts[3] & free, range(3)) | _shifted(starts[5] & free, range(5))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import numpy as np
@@ -12,61 +12,56 @@ from protgm.structure.assemble import letters_of
 from protgm.structure.atoms import B_FACTORS, CONFIDENCE, Header
 from protgm.text import printable
 
-__all__ = ["HEADER_WORDS", "REMARK_NUMBERS", "REMARK_WORD", "pdb_header"]
+__all__ = ["HEADER_WORDS", "MAX_RECORDS", "REFINEMENT", "REMARKS", "REMARK_WORD", "pdb_header"]
 
-#: First four bytes of the records that are read, as numbers.
-HEADER_WORDS = np.frombuffer(b"HEADEXPDREMASEQRMODR", dtype="<u4")
-REMARK_WORD = HEADER_WORDS[2]
-#: Columns 7 to 10 of the remarks that are read, as numbers: most files have hundreds of others.
-REMARK_NUMBERS = np.frombuffer(b"   2  2  2   2 R   3  3  3   3 R   6 465", dtype="<u4")
+#: First four bytes of the records that are read, as numbers; remarks by their number.
+HEADER_WORDS = np.frombuffer(b"HEADEXPDMODR", dtype="<u4")
+REMARK_WORD = np.frombuffer(b"REMA", dtype="<u4")[0]
+#: Columns 7 to 10 of the remarks that are read, as numbers: most files have hundreds of others. Those of the refinement
+#: are read where the others do not tell the resolution.
+REMARKS = np.frombuffer(b"   2  2  2   2 R   6 465", dtype="<u4")
+REFINEMENT = np.frombuffer(b"   3  3  3   3 R", dtype="<u4")
 
-#: Remarks that are read, with and without the blanks that the format wants: resolution, provenance, missing residues.
-_REMARK = re.compile(rb"REMARK(?: +2 +RES| +3 +RESOLUTION RANGE HIGH|   6 PROTGM | 465 )", re.IGNORECASE)
-_MISSING = re.compile(r"^REMARK 465\s+(?:\d+\s+)?\w{1,3}\s+(\S)\s*(-?\d+)(\S?)\s*$")
-#: What remark 2 says, and remark 3 where remark 2 says nothing.
-_RESOLUTIONS = (
-    re.compile(r"REMARK\s+2\s+RESOLUTION[.:]?\s+(\d+\.?\d*)\s*(?:A\b|ANG|$)", re.IGNORECASE),
-    re.compile(r"REMARK\s+3\s+RESOLUTION RANGE HIGH\s*\(ANGSTROMS?\)\s*:\s*(\d+\.?\d*)\s*$", re.IGNORECASE),
-)
+_MISSING = re.compile(rb"REMARK 465 +(?:\d+ +)?[!-~]{1,3} +([!-~]) *(-?\d+)([!-~]?)\s*$")
+_RESOLUTION = re.compile(r"REMARK\s+2\s+RESOLUTION[.:]?\s+(\d+\.?\d*)\s*(?:A\b|ANG|$)", re.IGNORECASE)
+_RANGE = re.compile(rb"REMARK\s+3\s+RESOLUTION RANGE HIGH\s*\(ANGSTROMS?\)\s*:\s*(\d+\.?\d*)\s*$", re.IGNORECASE)
 _CONFIDENT = f"REMARK   6 PROTGM {B_FACTORS}: {CONFIDENCE}"
 _BLANKS = re.compile(r"\s+")
-_MAX_RECORDS = 200_000
+
+#: Records that are read, of sequences and of anything else.
+MAX_RECORDS = 200_000
 
 
-def pdb_header(records: Iterable[bytes]) -> Header:
-    """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error."""
+def pdb_header(records: Iterable[bytes], refinement: Iterable[bytes], seqres: Mapping[bytes, bytes]) -> Header:
+    """What the records say that stand before the atoms. Nothing here is needed, so nothing here is an error.
+
+    ``refinement`` are those of remark 3, read where remark 2 does not tell the resolution; ``seqres`` has the names of
+    residues that the SEQRES records give of each chain.
+    """
     header = Header()
     metadata = header.metadata
-    seqres: dict[bytes, list[bytes]] = {}
     missing: dict[str, list[str]] = {}
-    resolutions: list[str | None] = [None] * len(_RESOLUTIONS)
     methods = ""
-    for raw in islice(records, _MAX_RECORDS):
-        record = raw[:6]
-        if record == b"SEQRES":
-            seqres.setdefault(raw[11:12], []).append(raw[19:70])
+    for raw in islice(records, MAX_RECORDS):
+        if match := _MISSING.match(raw):
+            missing.setdefault(match[1].decode(), []).append((match[2] + match[3]).decode())
             continue
-        if record == b"REMARK" and not _REMARK.match(raw):
-            continue
-        line = printable(raw.decode("latin-1").rstrip())
+        record, line = raw[:6], printable(raw.decode("latin-1").rstrip())
         if record == b"MODRES":
             header.parents[line[12:15].strip()] = line[24:27].strip()
         elif record == b"EXPDTA":
             methods += " " + line[10:79].strip()
         elif record == b"HEADER" and (code := line[62:66].strip()):
             metadata["entry"] = code
-        elif match := _MISSING.match(line):
-            missing.setdefault(match[1], []).append(match[2] + match[3])
         elif line == _CONFIDENT:
             header.confident = True
-        else:
-            numbers = [match and match[1] for match in (pattern.match(line) for pattern in _RESOLUTIONS)]
-            resolutions = [old or new for old, new in zip(resolutions, numbers, strict=True)]
-    for number in filter(None, resolutions):
-        metadata.setdefault("resolution", float(number))
+        elif stated := _RESOLUTION.match(line):
+            metadata.setdefault("resolution", float(stated[1]))
+    if "resolution" not in metadata and (high := next(filter(None, map(_RANGE.match, refinement)), None)):
+        metadata["resolution"] = float(high[1])
     if methods:
         metadata["method"] = _BLANKS.sub(" ", methods).strip()
-    names = {_text(chain).strip(): _text(b" ".join(parts)).split() for chain, parts in seqres.items()}
+    names = {_text(chain).strip(): _text(names).split() for chain, names in seqres.items()}
     if sequences := letters_of(names, header.parents):
         metadata["seqres"] = sequences
     if missing:

@@ -39,8 +39,11 @@ def residue_index(
     """
     if len(numbers) == 0:
         return np.empty(0, dtype=np.int64)
-    apart = np.diff(np.asarray(numbers, dtype=np.int64))
-    least = np.where(complete[1:] & complete[:-1], 2, 1)
-    steps = np.where(breaks[:-1], np.clip(apart, least, CHAIN_STEP - 1), 1)
-    steps = np.where(np.diff(chain_index) != 0, CHAIN_STEP, steps)
-    return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
+    steps = np.ones(len(numbers), dtype=np.int64)
+    steps[0] = 0
+    at = np.flatnonzero(breaks[:-1])
+    apart = numbers[at + 1].astype(np.int64) - numbers[at]
+    least = np.where(complete[at + 1] & complete[at], 2, 1)
+    steps[at + 1] = np.clip(apart, least, CHAIN_STEP - 1)
+    steps[1:][np.diff(chain_index) != 0] = CHAIN_STEP
+    return np.cumsum(steps)

@@ -59,7 +59,7 @@ class Runs:
         """The runs of these numbers."""
         rows = rows.tolist() if isinstance(rows, np.ndarray) else list(rows)
         columns = {name: getattr(self, name) for name in Run._fields}
-        return Runs(**{name: [column[i] for i in rows] for name, column in columns.items() if column})
+        return Runs(**{name: [*map(column.__getitem__, rows)] for name, column in columns.items() if column})
 
     def subset(self, rows: Sequence[int] | NDArray[np.integer]) -> Runs:
         """The runs of these numbers, which grow."""

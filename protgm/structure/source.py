@@ -74,7 +74,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
             raise malformed(source, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
         if status.st_size > max_bytes:
             raise malformed(source, f"has {status.st_size:,} bytes, more than the limit of {max_bytes:,}")
-        with open(source, "rb") as file:
+        with open(source, "rb", buffering=0) as file:
             data = file.read()
     except StructureError:
         raise
@@ -83,13 +83,15 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
     except ValueError:
         raise malformed(source, "is no valid file name") from None
     data = unpacked(data, source, max_bytes).removeprefix(_BYTE_ORDER_MARK)
-    if not data.strip():
+    if not data or data.isspace():
         raise malformed(source, "is empty")
     return data
 
 
 def check_lines(data: bytes, source: str) -> None:
     """Refuse text of more than `MAX_LINES` lines, before anything is made of each."""
+    if len(data) <= MAX_LINES:
+        return
     count = int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")))
     if count > MAX_LINES:
         raise malformed(source, f"has {count:,} lines, more than the limit of {MAX_LINES:,}")

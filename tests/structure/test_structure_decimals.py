@@ -7,11 +7,14 @@ from protgm.structure.decimals import plain_decimals, read_numbers
 
 
 @pytest.mark.parametrize("places", [0, 1, 3, 5, 9])
+@pytest.mark.parametrize("many", [1, 3])
 @pytest.mark.parametrize("pad", [bytes.ljust, bytes.rjust, bytes.center, None])
-def test_to_the_bit_what_float_makes_of_them(places, pad):
+def test_to_the_bit_what_float_makes_of_them(places, pad, many):
     rng = np.random.default_rng(places)
     texts = [b"%.*f" % (max(places, 1), v) for v in rng.normal(size=500) * 10.0 ** rng.integers(-3, 5, size=500)]
     texts += [b"-0.000", b"0.0", b"-.5", b".25", b"7."]
+    # Few are read one by one, many eight characters at once.
+    texts *= many
     width = max(map(len, texts))
     column = np.array([pad(text, width) for text in texts] if pad else texts)
     numbers = plain_decimals(column)
@@ -21,11 +24,29 @@ def test_to_the_bit_what_float_makes_of_them(places, pad):
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"   ", b"-", b".", b"-.", b"1", b"1.2.3", b"--1.0", b"1.-0", b"+1.0", b"1e3", b"1.0e3", b"nan", b"1_0.0",
-     b"1. 0", b"- 1.0", b"1.0\t", b"1.0\xb2", b"?", b"1234567890123.456"],
+    [b"", b"   ", b"-", b".", b"-.", b"1.2.3", b"--1.0", b"1.-0", b"+1.0", b"1e3", b"1.0e3", b"nan", b"1_0.0",
+     b"1. 0", b"- 1.0", b"1.0\t", b"1.0\xb2", b"?"],
 )  # fmt: skip
-def test_left_to_others(text):
-    assert plain_decimals(np.array([b"1.000", text])) is None
+@pytest.mark.parametrize("number", [1, 2000])
+def test_left_to_others(text, number):
+    assert plain_decimals(np.array([b"  1.000"] * number + [text.rjust(7)])) is None
+
+
+def test_eight_characters_at_once():
+    rng = np.random.default_rng(0)
+    texts = [bytes(rng.choice([*b"0123456789.- "], size=8).tolist()) for _ in range(3000)]
+    plain = []
+    for text in texts:
+        # Beside many others with a point at the same place, so that it is not read alone.
+        column = np.array([b"   1.000"] * 600 + [text])
+        try:
+            wanted = float(text)
+        except ValueError:
+            assert plain_decimals(column) is None, text
+        else:
+            plain.append(text)
+            assert plain_decimals(column)[-1] == wanted, text
+    assert len(plain) > 50
 
 
 @pytest.mark.parametrize("column", [

@@ -17,12 +17,15 @@ def damaged(coords, kind, rng):
         coords[rng.random(coords.shape[:2]) < 0.05] = np.nan
     elif kind == "coinciding":
         coords[rng.integers(len(coords), size=20)] = coords[rng.integers(len(coords), size=20)]
+    elif kind == "stretched":  # a C=O whose ends are far apart may be bonded from far away
+        some = rng.random(len(coords)) < 0.2
+        coords[some, 3] += rng.normal(scale=8.0, size=(some.sum(), 3)).astype(np.float32)
     elif kind == "dense":
         coords *= np.float32(0.3)
     return coords
 
 
-@pytest.mark.parametrize("kind", ["native", "noisy", "gaps", "coinciding", "dense"])
+@pytest.mark.parametrize("kind", ["native", "noisy", "gaps", "coinciding", "stretched", "dense"])
 def test_as_pydssp(kind, native_files):
     rng = np.random.default_rng(0)
     seen = 0

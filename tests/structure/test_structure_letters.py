@@ -31,8 +31,44 @@ def test_a_partner_keeps_its_types():
     assert marks(NATIVE + "G" * 60) == "+" * len(NATIVE) + "." * 60
 
 
-@pytest.mark.parametrize("length", [0, 1, 3, 14, 15, 16])
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        "HHHHHH",
+        "LEHHHHHH",
+        "H" * 12,
+        "K" * 20,
+        "Q" * 40,
+        "A" * 9,
+        "GGGGSGGGGSGGGGS",
+        "E" * 14,
+        "AAAAAASGGAGAAAAAAASGGG",
+    ],
+)
+@pytest.mark.parametrize("chain", [NATIVE, NATIVE * 4])
+def test_what_natives_repeat_is_chosen(stretch, chain):
+    for sequence in (stretch + chain, chain + stretch, chain[:40] + stretch + chain[40:]):
+        assert marks(sequence) == "+" * len(sequence)
+
+
+def test_antifreeze_is_alanine_by_choice():
+    assert chosen("DTASDAAAAAALTAANAKAAAELTAANAAAAAAATAR").all()  # 1WFA, the helix of winter flounder
+
+
+@pytest.mark.parametrize("letter", "GA")
+def test_short_linkers_of_a_scaffold_are_not_chosen(letter):
+    motif = NATIVE[:20].replace(letter, "S")
+    sequence = letter * 12 + motif + letter * 4 + motif + letter * 15 + "H" + letter * 30
+    assert marks(sequence) == "." * 12 + "+" * 20 + "." * 4 + "+" * 20 + "." * 15 + "+" + "." * 30
+
+
+def test_single_residues_of_a_motif_are_chosen_though_they_have_the_scaffolds_letter():
+    sequence = "G" * 30 + "KDGLHGGE" + "G" * 30
+    assert marks(sequence) == "." * 30 + "++++++++" + "." * 30
+
+
+@pytest.mark.parametrize("length", [0, 3, 14, 15, 16])
 def test_short_sequences(length):
     assert len(chosen("G" * length)) == length
     assert not chosen("G" * length).any()
-    assert chosen("GHEAT"[:length]).sum() == (min(length, 5) if length > 1 else 0)
+    assert chosen("GHEAT"[:length]).sum() == min(length, 5)
