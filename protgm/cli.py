@@ -180,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(OSError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from here", 130)
     return status
 
 
@@ -233,8 +235,6 @@ def _execute(command: str, arguments: list[str]) -> int:
             raise
         said = str(error).strip().splitlines()[:1] or [""]
         return _fail(f"memory ran out; {COMMANDS[command].lighter} ({said[0][:200]})", 1)
-    except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from here", 130)
 
 
 def _usage() -> str:
