@@ -12,36 +12,32 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Pool"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Of a worker, held but while a job runs. One that ended as it sends a result would leave half of it in the pipe, and
-# this process waiting for the rest.
-_between_jobs = threading.Lock()
 
-
-class Pool:
-    """A process pool; where one of its workers has died, the next job makes a new one.
+class Pool(Generic[T, R]):
+    """Processes that do one kind of job; where one of them has died, the next job makes new ones.
 
     Parameters
     ----------
     workers : int
-    module : str
-        Where the jobs come from.
+    job : callable
+        Importable by name, or a partial of such a function. A worker gets it once, when it starts.
     """
 
-    def __init__(self, workers: int, module: str) -> None:
-        self._workers, self._module = workers, module
+    def __init__(self, workers: int, job: Callable[[Sequence[T]], R]) -> None:
+        self._workers, self._job = workers, job
         self._stop, self._wanted = multiprocessing.Pipe(duplex=False)
         self._executor = self._made()
         self._broken = False
 
-    def submit(self, job: Callable[[Sequence[T]], R], part: Sequence[T]) -> Future[R]:
-        """``job`` of ``part``, some time.
+    def submit(self, part: Sequence[T]) -> Future[R]:
+        """The job for ``part``, some time.
 
         Raises
         ------
@@ -59,7 +55,7 @@ class Pool:
                     "`if __name__ == '__main__':`, or use workers=1"
                 ) from None
         try:
-            return self._executor.submit(_run, job, part)
+            return self._executor.submit(_run, part)
         except BrokenProcessPool as error:
             # The pool broke since: the one who waits for this future is told.
             failed: Future[R] = Future()
@@ -77,9 +73,11 @@ class Pool:
         self._stop.close()
 
     def _made(self) -> ProcessPoolExecutor:
-        context = _context(self._module)
         return ProcessPoolExecutor(
-            self._workers, mp_context=context, initializer=_start_worker, initargs=(self._stop,)
+            self._workers,
+            mp_context=_context(getattr(self._job, "func", self._job).__module__),
+            initializer=_start_worker,
+            initargs=(self._stop, self._job),
         )
 
 
@@ -92,7 +90,7 @@ def _context(module: str) -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["protgm.forked", module])
-    resource_tracker.ensure_running()  # here, since it lets SIGINT through again
+    resource_tracker.ensure_running()  # now, since it lets SIGINT through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
@@ -101,7 +99,16 @@ def _context(module: str) -> BaseContext:
     return context
 
 
-def _start_worker(stop: Connection) -> None:
+class _Worker:
+    """What a worker process knows of itself."""
+
+    job: Callable[[Sequence[Any]], Any]
+    #: Held but while a job runs. A worker that ended as it sends a result would leave half of it in the pipe, and its
+    #: parent waiting for the rest.
+    between_jobs = threading.Lock()
+
+
+def _start_worker(stop: Connection, job: Callable[[Sequence[Any]], Any]) -> None:
     # Ctrl-C goes to the whole group; only the parent is to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if stop.poll():
@@ -110,7 +117,8 @@ def _start_worker(stop: Connection) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    _between_jobs.acquire()
+    _Worker.job = staticmethod(job)
+    _Worker.between_jobs.acquire()
     _when(stop, _end_in_a_job)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -128,7 +136,7 @@ def _when(ready: Connection | int, then: Callable[[], None]) -> None:
 
 def _end_in_a_job() -> None:
     # The pool finds that a worker has died and ends the others; where none has a job, it tells each to end.
-    with _between_jobs:
+    with _Worker.between_jobs:
         _end()
 
 
@@ -136,9 +144,9 @@ def _end() -> None:
     os._exit(1)
 
 
-def _run(job: Callable[[Sequence[T]], R], part: Sequence[T]) -> R:
-    _between_jobs.release()
+def _run(part: Sequence[Any]) -> Any:
+    _Worker.between_jobs.release()
     try:
-        return job(part)
+        return _Worker.job(part)
     finally:
-        _between_jobs.acquire()
+        _Worker.between_jobs.acquire()

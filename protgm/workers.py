@@ -58,13 +58,13 @@ def chunked_map(
         for part in chunks:
             yield len(part), job(part)
         return
-    pool = Pool(workers, getattr(job, "func", job).__module__)  # a partial is of the module of its function
+    pool = Pool(workers, job)
     todo = iter(chunks)
     pending: deque[tuple[Sequence[T], Future[R]]] = deque()
     try:
         while True:
             while len(pending) < _AHEAD * workers and (following := next(todo, None)) is not None:
-                pending.append((following, pool.submit(job, following)))
+                pending.append((following, pool.submit(following)))
             if not pending:
                 return
             part, future = pending.popleft()
@@ -77,7 +77,7 @@ def chunked_map(
                 pending.clear()
                 for item in suspects:
                     try:
-                        single = pool.submit(job, [item]).result()
+                        single = pool.submit([item]).result()
                     except BrokenProcessPool:
                         pool.broke()
                         single = died(item)

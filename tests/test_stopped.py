@@ -1,4 +1,4 @@
-"""Ctrl-C: a command that spreads its work over processes ends within seconds, whatever they are doing, and leaves none."""
+"""Ctrl-C ends a command that spreads its work over processes within seconds, whatever they are doing; none is left."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_workers_end_in_the_middle_of_their_jobs(tmp_path: Path, job: str, items
 
 @pytest.mark.parametrize(("whole", "seconds"), [(True, LONG), (False, 3)])
 def test_workers_end_while_they_start(tmp_path: Path, whole: bool, seconds: int) -> None:
-    """The fork server imports for them what takes long; alone it finds when it is done that nobody is there any more."""
+    """The fork server imports for them what takes long; alone it finds when it is done that nobody is there."""
     (tmp_path / "slow_to_import.py").write_text(
         "import sys, time\n"
         "if sys.argv[0] == '-c':\n"
@@ -129,6 +129,30 @@ def test_workers_end_while_they_start(tmp_path: Path, whole: bool, seconds: int)
         assert [process.stdout.readline() for _ in range(2)] == ["here\n", "importing\n"]
         assert stop(process, whole) == ""
         assert process.returncode == 130
+
+
+@pytest.mark.parametrize(("seconds", "whole"), [(0.5, True), (LONG, False)])
+def test_an_import_comes_to_its_end_unless_it_takes_long(tmp_path: Path, seconds: float, whole: bool) -> None:
+    (tmp_path / "imported.py").write_text(
+        "import signal, time\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+        f"until = time.monotonic() + {seconds}\n"
+        "while time.monotonic() < until:\n"
+        "    time.sleep(.01)\n"
+        "print('whole')\n"
+    )
+    script = (
+        "from protgm.interrupt import between_imports\n"
+        "try:\n"
+        "    with between_imports():\n"
+        "        import imported, time\n"
+        f"        time.sleep({LONG})\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n"
+    )
+    with started(sys.executable, "-c", script, also=tmp_path) as process:
+        told, said = process.communicate(timeout=SOON)
+    assert (told.split(), said) == (["whole"] * whole + ["stopped"], "")
 
 
 #: Commands at work for minutes, and what they print or write when their processes are about to work.
