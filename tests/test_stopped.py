@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -190,3 +191,26 @@ def test_a_command_ends(tmp_path: Path, command: str, whole: bool) -> None:
         assert process.returncode == 130
     assert said == "protgm: stopped; the same command goes on from here\n"
     assert not list(out.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_fetch_ends_while_a_server_says_nothing(tmp_path: Path, whole: bool) -> None:
+    (tmp_path / "ids.txt").write_text("1abc\n2abc\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(SOON)
+        base = f"base=http://127.0.0.1:{server.getsockname()[1]}"
+        words = ("fetch", f"ids={tmp_path / 'ids.txt'}", f"out={tmp_path / 'out'}", base, f"timeout={LONG}")
+        with started(sys.executable, "-m", "protgm", *words) as process:
+            silent = [server.accept()[0] for _ in range(2)]
+            for connection, answer in zip(
+                silent, (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), strict=True
+            ):
+                connection.sendall(answer)
+            until = time.monotonic() + SOON
+            while not list(tmp_path.glob("out/ab/*.tmp")) and time.monotonic() < until:
+                time.sleep(0.05)
+            said = stop(process, whole)
+            for connection in silent:
+                connection.close()
+    assert (said, process.returncode) == ("protgm: stopped; the same command goes on from here\n", 130)
+    assert not list(tmp_path.glob("out/ab/*"))
