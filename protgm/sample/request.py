@@ -12,6 +12,7 @@ import torch
 from protgm.condition.base import Condition, Conditions, Draw
 from protgm.condition.secondary import NATIVE, SecondaryStructure, check_secondary
 from protgm.condition.sequence import Sequence
+from protgm.device import own_defaults
 from protgm.layout import Layout
 from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
 from protgm.sample.settings import Execution
@@ -74,6 +75,7 @@ def requested(conditions: Conditions, length: int | str | Several[int] | None, n
     return [replace(item, residues=residues[item.length]) for item in items]
 
 
+@own_defaults()
 def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
     """The layout of one protein of a request.
 
