@@ -12,6 +12,7 @@ from typing import Any
 
 from protgm.config import arguments_of, build, compose, describe, keys_of
 from protgm.files import sha256
+from protgm.interrupt import between_imports
 from protgm.stopping import heeded
 from protgm.text import printable
 from protgm.version import BUNDLED, __version__
@@ -172,7 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the output has gone (``| head``).
     """
     try:
-        status = _main(list(sys.argv[1:] if arguments is None else arguments))
+        with between_imports():
+            status = _main(list(sys.argv[1:] if arguments is None else arguments))
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -180,6 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(OSError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from here", 130)
     return status
 
 
@@ -233,8 +237,6 @@ def _execute(command: str, arguments: list[str]) -> int:
             raise
         said = str(error).strip().splitlines()[:1] or [""]
         return _fail(f"memory ran out; {COMMANDS[command].lighter} ({said[0][:200]})", 1)
-    except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from here", 130)
 
 
 def _usage() -> str:

@@ -1,17 +1,38 @@
-"""A network on one device that is called from another."""
+"""A network on one device that is called from another, whatever the caller has made of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-__all__ = ["automatic_device", "bfloat16_is_fast", "in_precision", "moved", "placed", "usable_device"]
+__all__ = ["automatic_device", "bfloat16_is_fast", "in_precision", "moved", "own_defaults", "placed", "usable_device"]
 
 T = TypeVar("T")
+
+
+@contextmanager
+def own_defaults() -> Iterator[None]:
+    """A block, or function, in which torch makes float32 tensors on the processor, without autocast or inference mode.
+
+    What a caller has set (`torch.set_default_dtype`, `torch.set_default_device`, `torch.autocast`) holds again behind.
+    """
+    before = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if before != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, before)
+        yield
 
 
 def automatic_device() -> torch.device:

@@ -14,7 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
+from protgm.checks import check_path
 from protgm.config import build
+from protgm.device import own_defaults
 from protgm.files import atomic, sha256, unwritable
 from protgm.model import Denoiser, DenoiserConfig
 from protgm.model.grow import with_inputs, with_stages
@@ -75,6 +77,7 @@ def save_weights(
             raise unwritable(path, OSError(0, str(error))) from error
 
 
+@own_defaults()
 def load_model(path: str | PathLike[str] | None = None) -> tuple[Denoiser, ProteinProcess, dict[str, object]]:
     """The network in a file of `save_weights` in evaluation mode, its process, and its card.
 
@@ -137,6 +140,8 @@ def weights_file(path: str | PathLike[str] | None = None) -> Path:
     ValueError
         If there is no such file, or a folder has no weights in it.
     """
+    if path is not None:
+        check_path("checkpoint", path)
     path = BUNDLED if path is None else Path(path)
     if not path.exists():
         raise ValueError(f"{path}: no such checkpoint")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import pickle
 import signal
-import sys
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing.context import BaseContext
 from typing import TypeVar
+
+from protgm.pool import Pool
 
 __all__ = ["apart", "chunked_map", "cores"]
 
@@ -29,69 +28,6 @@ _AHEAD = 4  # chunks in flight per worker: enough to keep it busy, few enough to
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    # One thread per worker: they share the cores already. The variable serves a torch that is imported later.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    # Ctrl-C goes to the whole group; only the parent is to act on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            multiprocessing.connection.wait([parent.sentinel])
-            os._exit(1)
-
-        # A parent that is killed cannot tell its workers to stop, and they would wait for ever.
-        threading.Thread(target=follow, daemon=True).start()
-
-
-def _pool(workers: int, module: str) -> ProcessPoolExecutor:
-    # Not forked from here: this process may run threads (torch, rich). Where there is a fork server, it imports the
-    # job's module once for all workers, which saves seconds and memory for each.
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        context: BaseContext = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([module])
-    else:
-        context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-
-
-class _Pool:
-    """A process pool that is replaced by a new one when one of its workers has died."""
-
-    def __init__(self, workers: int, module: str) -> None:
-        self._workers, self._module = workers, module
-        self._executor = _pool(workers, module)
-        self._broken = False
-
-    def submit(self, job: Callable[[Sequence[T]], R], part: Sequence[T]) -> Future[R]:
-        if self._broken:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            self._executor, self._broken = _pool(self._workers, self._module), False
-            try:
-                self._executor.submit(os.getpid).result()
-            except BrokenProcessPool:
-                raise RuntimeError(
-                    "worker processes die as they start; in a script, what makes them must be called below "
-                    "`if __name__ == '__main__':`, or use workers=1"
-                ) from None
-        try:
-            return self._executor.submit(job, part)
-        except BrokenProcessPool as error:
-            # The pool broke since: the one who waits for this future is told.
-            failed: Future[R] = Future()
-            failed.set_exception(error)
-            return failed
-
-    def broke(self) -> None:
-        self._broken = True
-
-    def close(self) -> None:
-        self._executor.shutdown(cancel_futures=True)
 
 
 def chunked_map(
@@ -122,13 +58,13 @@ def chunked_map(
         for part in chunks:
             yield len(part), job(part)
         return
-    pool = _Pool(workers, job.__module__)
+    pool = Pool(workers, job)
     todo = iter(chunks)
     pending: deque[tuple[Sequence[T], Future[R]]] = deque()
     try:
         while True:
             while len(pending) < _AHEAD * workers and (following := next(todo, None)) is not None:
-                pending.append((following, pool.submit(job, following)))
+                pending.append((following, pool.submit(following)))
             if not pending:
                 return
             part, future = pending.popleft()
@@ -141,7 +77,7 @@ def chunked_map(
                 pending.clear()
                 for item in suspects:
                     try:
-                        single = pool.submit(job, [item]).result()
+                        single = pool.submit([item]).result()
                     except BrokenProcessPool:
                         pool.broke()
                         single = died(item)

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1] / "protgm"
 #: From the ground up. What shares a floor does not import each other, but for the ground floor's modules.
 FLOORS = (
     # Needed by everyone: text, files, arguments, random streams, processes, devices, progress, settings.
-    ("allocator", "checks", "config", "device", "files", "lock", "made", "memory", "progress", "seeds", "stopping",
-     "streams", "text", "version", "workers"),
+    ("allocator", "checks", "config", "device", "files", "forked", "interrupt", "lock", "made", "memory", "pool",
+     "progress", "seeds", "stopping", "streams", "text", "version", "workers"),
     ("lie",),
     ("structure", "matching", "alignment"),
     ("metrics", "model"),

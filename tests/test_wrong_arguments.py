@@ -106,6 +106,12 @@ def test_evaluate_says_what_it_judges(value: object, tmp_path: Path, monkeypatch
         evaluate([Backbone.from_coords(np.zeros((3, 4, 3)))], natives="x")
 
 
+@pytest.mark.parametrize("value", [3, b"x", [None]])
+def test_weights_that_are_no_path(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^checkpoint: a path is wanted, got"):
+        protgm.load(value)
+
+
 @pytest.mark.parametrize("value", ["x", None, [None], -1, float("nan")])
 def test_lengths_that_are_none(value: object) -> None:
     with pytest.raises(ValueError, match=r"^length"):

@@ -210,4 +210,7 @@ class Conditions(Condition):
 
 
 def _parts(condition: Condition) -> tuple[Condition, ...]:
+    if not isinstance(condition, Condition):
+        hint = "; several are joined with &" if isinstance(condition, list | tuple) else ""
+        raise ValueError(f"conditions: a Condition is wanted, got {type(condition).__name__}{hint}")
     return condition.parts if isinstance(condition, Conditions) else (condition,)

@@ -12,10 +12,10 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from protgm.data.download import Downloaded, Downloader, Failed
@@ -35,6 +35,7 @@ FORMATS = {"bcif": "https://models.rcsb.org", "cif": "https://files.rcsb.org/dow
 
 _ID = re.compile(r"[0-9][0-9a-z]{3}|pdb_[0-9a-z]{8}")
 _MOST_IDS = 10_000_000
+_PATIENCE = 1.0  # seconds for what is under way to give up
 
 
 @dataclass(frozen=True)
@@ -165,15 +166,18 @@ def fetch(
         job = _Job(out, base, format, downloader)
         failures: list[tuple[str, str]] = []
         size = 0
-        with FileProgress("fetch", len(codes), len(codes) - len(missing), enabled=progress) as bar:
-            for code, result in _each(job, missing, connections, downloader.stop):
-                if isinstance(result, Downloaded):
-                    size += result.size
-                    row = {"file": _file(code, format), "bytes": result.size, "sha256": result.sha256}
-                    append_lines(out / FETCHED, [row | {"url": job.url(code)}])
-                else:
-                    failures.append((code, result))
-                bar.advance(1, f"{size / 1e6:.0f} MB, {len(failures)} failed")
+        try:
+            with FileProgress("fetch", len(codes), len(codes) - len(missing), enabled=progress) as bar:
+                for code, result in _each(job, missing, connections, downloader.stop):
+                    if isinstance(result, Downloaded):
+                        size += result.size
+                        row = {"file": _file(code, format), "bytes": result.size, "sha256": result.sha256}
+                        append_lines(out / FETCHED, [row | {"url": job.url(code)}])
+                    else:
+                        failures.append((code, result))
+                    bar.advance(1, f"{size / 1e6:.0f} MB, {len(failures)} failed")
+        finally:
+            _clean(out)
         _write_failures(out / FAILED, failures)
     return Fetched(
         wanted=len(codes),
@@ -219,20 +223,33 @@ def _each(
     job: _Job, codes: Sequence[str], connections: int, stop: threading.Event
 ) -> Iterator[tuple[str, Downloaded | str]]:
     """Results as they come, never more than ``connections`` under way. An error that is no `Failed` ends all."""
-    todo = iter(codes)
-    with ThreadPoolExecutor(connections, thread_name_prefix="fetch") as pool:
-        try:
-            under_way: dict[Future[Downloaded | str], str] = {}
-            while True:
-                for code in itertools.islice(todo, connections - len(under_way)):
-                    under_way[pool.submit(job, code)] = code
-                if not under_way:
-                    return
-                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield under_way.pop(future), future.result()
-        finally:
-            stop.set()  # what is under way gives up
+    todo: SimpleQueue[str | None] = SimpleQueue()
+    ready: SimpleQueue[tuple[str, Downloaded | str | BaseException]] = SimpleQueue()
+    for code in (*codes, *[None] * connections):
+        todo.put(code)
+
+    def work() -> None:
+        while (code := todo.get()) is not None and not stop.is_set():
+            try:
+                ready.put((code, job(code)))
+            except BaseException as error:
+                ready.put((code, error))
+
+    # Not those of an executor, which wait for a server that says nothing while Python wants to end.
+    threads = [threading.Thread(target=work, name="fetch", daemon=True) for _ in range(connections)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in codes:
+            code, result = ready.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield code, result
+    finally:
+        stop.set()
+        until = time.monotonic() + _PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _there(out: Path, row: dict[str, Any] | None, verify: bool) -> bool:

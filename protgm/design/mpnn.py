@@ -92,9 +92,11 @@ class ProteinMPNN:
         """
         import torch
 
+        from protgm.device import own_defaults
+
         if num_seqs < 1:
             raise ValueError(f"num_seqs={num_seqs} must be at least 1")
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with own_defaults(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Using torch.cross without", category=UserWarning)
             torch.manual_seed(seed)
             return [one for size in self._batches(num_seqs) for one in self._draw(backbone, size, kept)]
@@ -142,13 +144,15 @@ class ProteinMPNN:
         """
         import torch
 
+        from protgm.device import own_defaults
+
         if len(sequence) != len(backbone):
             raise ValueError(f"{backbone.name}: a sequence of {len(sequence)} for {len(backbone)} residues")
-        known = torch.tensor([letter in ALPHABET[:-1] for letter in sequence], dtype=torch.float32)
-        letters = torch.tensor([[ALPHABET.index(s) if s in ALPHABET else 20 for s in sequence]])
-        orders = torch.randn(self.draws, len(sequence), generator=torch.Generator().manual_seed(0))
         found = []
-        with torch.no_grad(), warnings.catch_warnings():
+        with own_defaults(), torch.no_grad(), warnings.catch_warnings():
+            known = torch.tensor([letter in ALPHABET[:-1] for letter in sequence], dtype=torch.float32)
+            letters = torch.tensor([[ALPHABET.index(s) if s in ALPHABET else 20 for s in sequence]])
+            orders = torch.randn(self.draws, len(sequence), generator=torch.Generator().manual_seed(0))
             warnings.filterwarnings("ignore", message="Using torch.cross without", category=UserWarning)
             for order in orders.split(self._batches(self.draws)):
                 x, size = self._inputs(backbone, len(order)), len(order)

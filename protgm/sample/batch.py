@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from protgm.condition.base import Condition
-from protgm.device import in_precision, placed
+from protgm.device import in_precision, own_defaults, placed
 from protgm.layout import Layout
 from protgm.memory import out_of_memory
 from protgm.model import Denoiser, Prediction
@@ -116,8 +116,7 @@ def made(chunk: list[Item], job: Job) -> list[Generated]:
     return [one for part in (chunk[:half], chunk[half:]) for one in made(part, job)]
 
 
-# Whatever mode the caller computes in: the refinement needs gradients.
-@torch.inference_mode(False)
+@own_defaults()
 def _together(chunk: list[Item], job: Job) -> list[Generated]:
     start, conditions = time.perf_counter(), job.conditions
     layouts = [lay_out(conditions, item, job.seed) for item in chunk]

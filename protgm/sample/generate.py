@@ -140,6 +140,8 @@ class BackboneModel:
         trajectory: bool = False,
     ) -> Iterator[Generated]:
         """The proteins of a work list, batch by batch, as they are ready; see `sample`."""
+        check_kind("settings", settings or SamplerSettings(), SamplerSettings)
+        check_kind("execution", execution or Execution(), Execution)
         execution = (execution or Execution()).on(self.device)
         seed = whole("seed", seed, least=0)
         both = Conditions() & (conditions or Conditions())

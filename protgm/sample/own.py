@@ -11,6 +11,7 @@ import torch
 
 from protgm.condition.source import framed, letters_to_tokens, tokens_to_letters
 from protgm.design.base import Design
+from protgm.device import own_defaults
 from protgm.layout import Layout
 from protgm.model import MASK_TOKEN, Prediction
 from protgm.process import State
@@ -74,6 +75,7 @@ class OwnDesigner:
             "steps": sampler.steps,
         }
 
+    @own_defaults()
     def design(self, backbone: Backbone, num_seqs: int, *, seed: int = 0, kept: Kept | None = None) -> list[Design]:
         """Sequences and their likelihoods (`score`).
 
@@ -106,6 +108,7 @@ class OwnDesigner:
             found.append(Design(sequence, self.score(backbone, sequence)))
         return found
 
+    @own_defaults()
     @torch.no_grad()
     def score(self, backbone: Backbone, sequence: str) -> float:
         """Negative log-likelihood per residue, nats, by the masking path's integral at fixed levels of masking.

@@ -13,6 +13,7 @@ from protgm.condition.base import Condition, Conditions, Draw
 from protgm.condition.secondary import NATIVE, SecondaryStructure, check_secondary
 from protgm.condition.sequence import Sequence
 from protgm.condition.symmetry import Symmetry
+from protgm.device import own_defaults
 from protgm.layout import Layout
 from protgm.sample.lengths import MAX_LENGTH, Item, parse_length, work_list
 from protgm.sample.settings import Execution
@@ -81,6 +82,7 @@ def doubt(conditions: Condition, items: Several[Item]) -> str | None:
     return rings[0].doubt(min(item.residues for item in items) // rings[0].units) if rings else None
 
 
+@own_defaults()
 def lay_out(conditions: Condition, item: Item, seed: int) -> Layout:
     """The layout of one protein of a request.
 

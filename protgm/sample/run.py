@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,9 +155,7 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
     out.mkdir(parents=True, exist_ok=True)
     shard = None if config.shard is None else Shard.parse(config.shard)
     items = request if shard is None else shard.take(request)
-    with only_writer(out, shard):
-        own = {item.name for item in items}
-        remove_temporary(out, keep=lambda name: name.split(".", 1)[0] not in own)
+    with only_writer(out, shard), _cleared(out, items):
         for word in filter(None, (model.beyond(item.length for item in request), doubt(conditions, request))):
             console.print(word, highlight=False, soft_wrap=True)
         recipe = _recipe(config, conditions, model)
@@ -203,6 +203,18 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
         )
         console.print(f"{config.num_seqs} sequences for each in {made_in}", highlight=False, soft_wrap=True)
     return wanted
+
+
+@contextmanager
+def _cleared(out: Path, items: Sequence[Item]) -> Iterator[None]:
+    """Without what processes that were ended as they wrote these proteins have left, before the block and behind it."""
+    own = {item.name for item in items}
+    clear = partial(remove_temporary, out, keep=lambda name: name.split(".", 1)[0] not in own)
+    clear()
+    try:
+        yield
+    finally:
+        clear()
 
 
 def _designer() -> Designer:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from protgm.checks import check_kind, whole
 from protgm.condition.source import framed
+from protgm.device import own_defaults
 from protgm.layout import FREE, Layout
 from protgm.matching.likelihood import Divergence, Hutchinson, log_likelihood, normal_log_density
 from protgm.matching.spaces import CentredPoints, Euclidean, ProductSpace, Rotations
@@ -136,6 +137,7 @@ def protein_log_likelihood(
     )
 
 
+@own_defaults()
 def backbone_likelihood(
     model: Callable[..., Prediction],
     process: ProteinProcess,

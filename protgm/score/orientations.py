@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from protgm.checks import check_kind, whole
+from protgm.device import own_defaults
 from protgm.layout import Layout
 from protgm.matching import grids
 from protgm.matching.likelihood import Divergence, Hutchinson, log_likelihood
@@ -133,6 +134,7 @@ def orientation_bound(
     return bound
 
 
+@own_defaults()
 def backbone_orientations(
     model: Callable[..., Prediction],
     process: ProteinProcess,

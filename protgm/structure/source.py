@@ -11,7 +11,17 @@ import numpy as np
 from protgm.structure.errors import StructureError, malformed
 from protgm.structure.unpack import unpacked
 
-__all__ = ["ENDINGS", "MAX_BYTES", "MAX_LINE", "check_lines", "is_structure_file", "read_bytes", "sniff", "stem"]
+__all__ = [
+    "ENDINGS",
+    "MAX_BYTES",
+    "MAX_LINE",
+    "check_lines",
+    "is_structure_file",
+    "read_bytes",
+    "sniff",
+    "stem",
+    "unpacked_name",
+]
 
 #: Largest structure file that is read, in bytes after unpacking. The PDB's largest text entries are above it;
 #: their BinaryCIF is not.
@@ -44,16 +54,17 @@ _OTHERS = (
 
 def is_structure_file(name: str) -> bool:
     """Whether a file's name says that it holds a structure: see `ENDINGS`."""
-    return _unpacked_name(name).lower().endswith(_SUFFIXES)
+    return unpacked_name(name).lower().endswith(_SUFFIXES)
 
 
 def stem(name: str) -> str:
     """A file's name without the endings of structure files."""
-    name = _unpacked_name(name)
+    name = unpacked_name(name)
     return next((name[: -len(suffix)] for suffix in _SUFFIXES if name.lower().endswith(suffix)), name)
 
 
-def _unpacked_name(name: str) -> str:
+def unpacked_name(name: str) -> str:
+    """A file's name without the ending of a compressed file."""
     return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
 
 
@@ -113,7 +124,7 @@ def sniff(data: bytes, source: str) -> str:
             raise malformed(source, f"is {what}")
     if _CIF.match(data, 0, 65536):
         return "cif"
-    name = _unpacked_name(source).lower()
+    name = unpacked_name(source).lower()
     if name.endswith((".cif", ".mmcif")) and b"_atom_site." in data:
         return "cif"
     return "bcif" if name.endswith(".bcif") else "pdb"

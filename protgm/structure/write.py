@@ -19,6 +19,7 @@ from protgm.structure.atoms import B_FACTORS, CONFIDENCE, MAX_COORDINATE
 from protgm.structure.backbone import ATOM_NAMES, Backbone
 from protgm.structure.errors import StructureError, malformed
 from protgm.structure.residues import THREE_LETTER
+from protgm.structure.source import is_structure_file, unpacked_name
 from protgm.structure.unpack import packed
 from protgm.text import printable
 
@@ -66,7 +67,7 @@ def write_pdb(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
-    _arguments(backbone, path)
+    _arguments(backbone, path, "PDB", (".pdb", ".ent"))
     _write(path, format_pdb(backbone, remarks=remarks, source=os.fspath(path)))
 
 
@@ -83,13 +84,20 @@ def write_cif(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
-    _arguments(backbone, path)
+    _arguments(backbone, path, "mmCIF", (".cif", ".mmcif"))
     _write(path, format_cif(backbone, remarks=remarks, source=os.fspath(path)))
 
 
-def _arguments(backbone: Backbone, path: str | os.PathLike[str]) -> None:
+def _arguments(backbone: Backbone, path: str | os.PathLike[str], form: str, endings: tuple[str, ...]) -> None:
     check_kind("backbone", backbone, Backbone)
     check_path("path", path)
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        raise ValueError(f"{name}: is a folder; the name of a file is wanted")
+    if is_structure_file(name) and not unpacked_name(name).lower().endswith(endings):
+        raise ValueError(
+            f"{name}: is not what a file of {form} is called; end it in {endings[0]}, or write the other format"
+        )
 
 
 def _write(path: str | os.PathLike[str], text: str) -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from protgm.condition import Motif, Symmetry
 from protgm.process import ProteinProcess
-from protgm.sample import BackboneModel, SampleConfig, sample
+from protgm.sample import BackboneModel, SampleConfig, load, sample
 from protgm.sample.lengths import Item
+from protgm.sample.own import OwnDesigner
 from protgm.sample.request import batches
 from protgm.sample.sampler import sample_frames
 from protgm.sample.settings import Execution, SamplerSettings
+from protgm.score import backbone_likelihood
+from protgm.structure import Backbone, read_structure
 from protgm.weights import save_weights
 
+EXAMPLES = Path(__file__).parents[2] / "data" / "examples"
 FAST = SamplerSettings(steps=2)
 SINGLE = Execution(precision="fp32")
 
@@ -115,14 +125,81 @@ def test_a_number_of_neighbours_that_is_none_is_named():
         Execution(neighbours="all")
 
 
-@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def autocast() -> Iterator[None]:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        yield
+        assert torch.is_autocast_enabled("cpu")
+
+
+@contextmanager
+def default_device() -> Iterator[None]:
+    with torch.device("meta"):
+        yield
+        assert torch.get_default_device().type == "meta"
+
+
+#: What a program that uses protgm may have made of torch.
+MODES = {
+    "inference mode": torch.inference_mode, "no gradients": torch.no_grad, "gradients": torch.enable_grad,
+    "float64": partial(default_dtype, torch.float64), "float16": partial(default_dtype, torch.float16),
+    "autocast": autocast, "another device": default_device,
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_the_mode_that_the_caller_computes_in_changes_nothing(model, mode, monkeypatch):
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_caller_has_made_of_torch_changes_nothing(model, mode, monkeypatch, tmp_path):
+    """Neither loading nor sampling: every tensor is made as this package makes them, and the mode holds on behind."""
     monkeypatch.setattr("protgm.sample.refine._STEPS", 4)
-    plain = model.sample(13, settings=FAST, execution=SINGLE)
-    with mode():
-        made = model.sample(13, settings=FAST, execution=SINGLE)
+    save_weights(tmp_path / "w.safetensors", model.denoiser, {})
+    motif = Motif(EXAMPLES / "1CSP_A.pdb.gz", "3,A20-26,3")
+    asked = {"conditions": motif & Symmetry("C2"), "settings": FAST, "execution": SINGLE}
+    plain = model.sample(**asked)
+    with MODES[mode]():
+        made = load(tmp_path / "w.safetensors").sample(**asked)
     assert np.array_equal(plain[0].coords, made[0].coords)
+
+
+@pytest.mark.parametrize("mode", ["float64", "autocast", "another device"])
+def test_nor_does_it_change_scores_and_designs(model, mode, tmp_path):
+    save_weights(tmp_path / "w.safetensors", model.denoiser, {})
+    native = read_structure(EXAMPLES / "1CSP_A.pdb.gz")
+    native = replace(Backbone.from_coords(native.coords[:20]), sequence=native.sequence[:20])
+
+    def found() -> list[object]:
+        own = OwnDesigner(tmp_path / "w.safetensors", steps=2, draws=2)
+        (made,) = own.design(native, 1)
+        score = backbone_likelihood(partial(model.denoiser, exact=True), model.process, native, steps=1, draws=1)
+        return [made.sequence, own.score(native, native.sequence), score.nats]
+
+    plain = found()
+    with MODES[mode]():
+        assert found() == plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"conditions": "C2"}, "conditions: a Condition is wanted, got str"),
+        ({"conditions": [Symmetry("C2")]}, "conditions: a Condition is wanted, got list; several are joined with &"),
+        ({"settings": {"steps": 2}}, "settings: a SamplerSettings is wanted, got dict"),
+        ({"execution": {"batch": 2}}, "execution: an Execution is wanted, got dict"),
+    ],
+)
+def test_objects_of_another_kind_are_named(model, arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.sample(12, **arguments)
 
 
 class Small:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,21 @@ def test_other_settings_in_one_folder_are_refused(config):
     sample(config)
     with pytest.raises(ValueError, match="was made with seed=0, now seed=1; use another out= folder"):
         sample(replace(config, seed=1))
+
+
+def test_what_a_stopped_run_was_writing_goes_with_it(config, monkeypatch):
+    """A worker that is ended as it writes leaves its temporary file; those of other shards are theirs."""
+    out = Path(config.out)
+
+    def stopped(*_: object) -> Iterator[list[dict[str, object]]]:
+        for left in (".L14_0000.pdb.17-ab.tmp", ".L99_0000.pdb.17-ab.tmp"):
+            (out / left).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("protgm.sample.run.made", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sample(config)
+    assert [path.name for path in out.glob(".*.tmp")] == [".L99_0000.pdb.17-ab.tmp"]
 
 
 def test_two_writers_in_one_folder_are_refused(config):

@@ -29,6 +29,12 @@ def _files(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.pdb"))}
 
 
+def _parent_and_seconds(stat: Path) -> tuple[int, float]:
+    """Of a process: its parent and the processor time that it has used."""
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return int(fields[1]), int(fields[11]) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.slow
 def test_two_and_three_processes_make_the_bytes_of_one(config, tmp_path):
     sample(config)
@@ -51,21 +57,18 @@ def test_a_killed_worker_loses_nothing(config, tmp_path):
     killed: list[int] = []
 
     def kill() -> None:
-        # The first worker that computes: workers are children of the fork server.
+        # The first worker that computes: workers are children of the fork server, which is a child of this process.
         deadline = time.monotonic() + 60
         while not killed and time.monotonic() < deadline:
             for path in Path("/proc").glob("[0-9]*/stat"):
                 try:
-                    fields = path.read_text().rsplit(")", 1)[1].split()
-                    command = path.with_name("cmdline").read_bytes()
-                    used = int(fields[11]) / os.sysconf("SC_CLK_TCK")
+                    parent, used = _parent_and_seconds(path)
+                    if used > 0.05 and _parent_and_seconds(Path("/proc", str(parent), "stat"))[0] == os.getpid():
+                        os.kill(int(path.parent.name), signal.SIGKILL)
+                        killed.append(int(path.parent.name))
+                        return
                 except (OSError, IndexError):
                     continue
-                ours = int(fields[3]) == os.getsid(0) and b"forkserver" in command
-                if ours and used > 0.05 and int(path.parent.name) != os.getpid() and fields[1] != str(os.getpid()):
-                    os.kill(int(path.parent.name), signal.SIGKILL)
-                    killed.append(int(path.parent.name))
-                    return
             time.sleep(0.01)
 
     thread = threading.Thread(target=kill)

@@ -238,3 +238,20 @@ def test_a_file_is_what_its_ending_says(ending, kind, tmp_path):
     assert len(read_structure(tmp_path / f"m.pdb{ending}", model=1)) == 5
     with pytest.raises(StructureError, match=r"zstd is not written; \.gz, \.bz2 and \.xz are"):
         backbone.to_pdb(tmp_path / "a.pdb.zst")
+
+
+def test_a_name_that_says_something_else_is_refused(tmp_path):
+    """Other programs go by the name; without one that is known, or with that of another spelling, it is free."""
+    backbone = Backbone.from_coords(np.arange(60.0).reshape(5, 4, 3))
+    for name in ("a.cif", "a.bcif", "a.mmcif.gz", "A.CIF"):
+        with pytest.raises(ValueError, match=f"{name}: is not what a file of PDB is called; end it in .pdb"):
+            backbone.to_pdb(tmp_path / name)
+    for name in ("a.pdb", "a.ENT.xz", "a.bcif"):
+        with pytest.raises(ValueError, match=f"{name}: is not what a file of mmCIF is called; end it in .cif"):
+            backbone.to_cif(tmp_path / name)
+    with pytest.raises(ValueError, match="is a folder; the name of a file is wanted"):
+        backbone.to_pdb(tmp_path)
+    assert not list(tmp_path.iterdir())
+    for name in ("a.ent", "a", "a.txt"):
+        backbone.to_pdb(tmp_path / name)
+        assert len(read_structure(tmp_path / name)) == 5
