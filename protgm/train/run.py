@@ -131,6 +131,8 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     path = run / SETTINGS
     if path.exists():
         before = {"optimizer": "adamw", "method": "jump"} | read_json(path)
+        if "looks" in before:  # what runs of 0.1 called recycles
+            before["recycles"] = before.pop("looks")
         before["model"] = {"method": before["method"]} | before["model"]
         if "data_sha256" in before and before["data_sha256"] == settings["data_sha256"]:
             before["data"] = settings["data"]  # the same structures, wherever they lie
