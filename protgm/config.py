@@ -28,7 +28,7 @@ PATHS = (
 TEXTS = (
     "base", "chains", "clustering", "contig", "device", "distances", "export", "fixed", "format", "generator",
     "hotspots", "method", "model", "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command",
-    "secondary", "shard", "shell", "split", "strategy", "symmetry", "window",
+    "secondary", "shard", "shell", "split", "symmetry", "window",
 )  # fmt: skip
 #: Keys that are true or false, or else text.
 SWITCHES = ("sequence",)

@@ -59,7 +59,6 @@ class TrainConfig:
     device: str | None = None
     devices: int | str | None = None
     num_nodes: int = 1
-    strategy: str = "auto"
     precision: str = "auto"
     compile: bool = False
     optimizer: str = "muon"
@@ -108,7 +107,7 @@ class TrainConfig:
     @property
     def with_fabric(self) -> bool:
         """Whether Lightning Fabric is asked to start the processes."""
-        return self.devices is not None or self.num_nodes > 1 or self.strategy != "auto"
+        return self.devices is not None or self.num_nodes > 1
 
     def share_done(self, step: int, seconds: float) -> float:
         """How much of the run is done, 0 to 1, by whichever limit comes first."""

@@ -43,7 +43,7 @@ def train(config: TrainConfig) -> None:
             _check_sources(config)
         if config.with_fabric or started_by_launcher():
             # Also when asked to stop: the other processes wait for this one to agree.
-            launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy)
+            launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes)
         elif stop.asked or not launch(run, config.processes, config.device):
             _say_stopped(config)
 
