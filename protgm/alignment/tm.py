@@ -32,7 +32,6 @@ _LIKE = 0.5  # score of the same secondary structure, beside nearness
 _LIKE_GAP = -1.0  # where secondary structure counts
 _ROUNDS, _LAST_ROUNDS = 5, 12
 _STEP, _LAST_STEP = 40, 8  # residues between superpositions to begin with; finer for the last alignment
-POLISH: tuple = ()
 _RESIDUES = 16_000  # of the first chains that are aligned together
 
 
@@ -111,21 +110,9 @@ def _scores(pairs: Pairs) -> NDArray[np.float64]:
     laid = Superposed(score[0], rotation, translation)
     mixed = pairs.align(every, laid, _LIKE_GAP, pairs.d0 + 1.5, same=_LIKE)
     last = _follow(pairs, every, mixed, np.zeros(count, dtype=int), np.full(count, _MANY))
-    if not POLISH:
-        winner = score.argmax(axis=0) * count + every
-        last.offer(every, best.laid[winner], best.found[winner])
-        return _final(pairs, last.found)
-    allscore = np.concatenate((score, last.laid.score[None]))
-    allfound = np.concatenate((best.found.reshape(kinds, count, -1), last.found[None]))
-    order = np.argsort(-allscore, axis=0)[: POLISH[0]]
-    some = allfound[order, every].reshape(-1, begin.shape[1])
-    owner = np.tile(every, POLISH[0])
-    good = (np.take_along_axis(allscore, order, 0) > POLISH[3] * allscore.max(0)).reshape(-1)
-    fine = _follow(pairs, owner[good], some[good], np.full(good.sum(), 1), np.full(good.sum(), POLISH[1]), POLISH[2])
-    out = _Best(count, begin.shape[1])
-    for k in range(len(fine.found)):
-        out.offer(owner[good][k : k + 1], fine.laid[k : k + 1], fine.found[k : k + 1])
-    return _final(pairs, out.found)
+    winner = score.argmax(axis=0) * count + every
+    last.offer(every, best.laid[winner], best.found[winner])
+    return _final(pairs, last.found)
 
 
 def _follow(
@@ -134,7 +121,6 @@ def _follow(
     begin: NDArray[np.int32],
     phase: NDArray[np.integer],
     most: NDArray[np.integer],
-    step: int = 0,
 ) -> _Best:
     """Align and superpose in turn, from alignments ``begin`` (K, L) of the pairs ``owner``.
 
@@ -142,7 +128,7 @@ def _follow(
     """
     best = _Best(*begin.shape)
     live = np.arange(len(owner))
-    laid = _superposed(pairs, owner, begin, step)
+    laid = _superposed(pairs, owner, begin)
     best.offer(live, laid, begin)
     phase, turn, before = phase.copy(), np.zeros(len(owner), dtype=int), np.zeros(len(owner))
     late = np.zeros(len(owner), dtype=bool)
@@ -152,7 +138,7 @@ def _follow(
             now = phase[live] == k
             if now.any():
                 found[now] = pairs.align(owner[live[now]], laid[live[now]], gap, pairs.d0)
-        new = _superposed(pairs, owner[live], found, step)
+        new = _superposed(pairs, owner[live], found)
         best.offer(live, new, found)
         laid.put(live, new)
         turn[live] += 1
@@ -169,9 +155,9 @@ def _follow(
     return best
 
 
-def _superposed(pairs: Pairs, owner: NDArray[np.integer], found: NDArray[np.int32], step: int = 0) -> Superposed:
+def _superposed(pairs: Pairs, owner: NDArray[np.integer], found: NDArray[np.int32]) -> Superposed:
     rows = pairs.rows(owner, found)
-    return search(rows, pairs.d0[owner], pairs.radius[owner], pairs.cut[owner], step=step or _STEP, rounds=_ROUNDS)
+    return search(rows, pairs.d0[owner], pairs.radius[owner], pairs.cut[owner], step=_STEP, rounds=_ROUNDS)
 
 
 def _final(pairs: Pairs, found: NDArray[np.int32]) -> NDArray[np.float64]:
