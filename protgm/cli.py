@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -80,13 +80,15 @@ def _check(settings: dict[str, Any]) -> int:
 
 
 def _evaluate(settings: dict[str, Any]) -> int:
-    from protgm.evaluate import Gate, evaluate
+    from protgm.evaluate import EvaluateConfig, Gate, evaluate
     from protgm.refold import make_refolder
 
     kind, weights, command = (settings.pop(key) for key in ("refold", "refold_weights", "refold_command"))
     gate = Gate.of(settings.pop("gate"))
-    checked = arguments_of(evaluate, settings)
-    print(evaluate(**checked, gate=gate, refolder=make_refolder(kind, weights=weights, command=command)))
+    where = {key: settings.pop(key) for key in ("directory", "reference", "out", "workers", "progress")}
+    config = replace(build(EvaluateConfig, settings), gate=gate)
+    refolder = make_refolder(kind, weights=weights, command=command)
+    print(evaluate(**arguments_of(evaluate, where), config=config, refolder=refolder))
     return 0
 
 

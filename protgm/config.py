@@ -28,7 +28,7 @@ PATHS = (
 TEXTS = (
     "base", "chains", "clustering", "contig", "device", "distances", "export", "fixed", "format", "generator",
     "hotspots", "method", "model", "motif", "omit", "optimizer", "precision", "redesign", "refold", "refold_command",
-    "secondary", "shard", "shell", "split", "strategy", "symmetry", "window",
+    "secondary", "shard", "shell", "split", "symmetry", "window",
 )  # fmt: skip
 #: Keys that are true or false, or else text.
 SWITCHES = ("sequence",)
@@ -237,8 +237,12 @@ def _for_hydra(key: str, value: str) -> str:
     return f"{key}={value}"
 
 
+#: What settings were called once.
+_RENAMED = {"looks": "recycles"}
+
+
 def _suggest(key: str, known: Sequence[str]) -> str:
-    ends = [k for k in known if k.rsplit(".", 1)[-1] == key]
+    ends = [k for k in known if k.rsplit(".", 1)[-1] == _RENAMED.get(key, key)]
     begun = [k for k in known if len(key) > 2 and k.startswith(key)]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)  # motif is not out, symmetry not recursive
     found = (ends or begun or near)[:1]

@@ -17,7 +17,7 @@ from protgm.data import Filters, prepare
 from protgm.data.fetch import fetch
 from protgm.design import design
 from protgm.doctor import report
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.refold import make_refolder
 from protgm.sample import SampleConfig
 from protgm.train import TrainConfig
@@ -200,7 +200,8 @@ def test_a_path_may_begin_with_the_home_folder(monkeypatch, tmp_path):
 
 def test_every_text_is_taken_as_typed():
     """What the functions and dataclasses say is text or a path is known as such, and nothing else is."""
-    read: list[Any] = [fetch, prepare, TrainConfig, SampleConfig, evaluate, make_refolder, design, report]
+    read: list[Any] = [fetch, prepare, TrainConfig, SampleConfig, evaluate, EvaluateConfig]
+    read += [make_refolder, design, report]
     names = {"kind": "refold", "weights": "refold_weights", "command": "refold_command"}
     found: dict[str, set[str]] = {"path": set(), "text": set()}
     for function in read:

@@ -16,6 +16,7 @@ import protgm
 from protgm.cli import COMMANDS, main
 from protgm.completion import SHELLS, script
 from protgm.config import keys_of
+from protgm.evaluate import EvaluateConfig
 from protgm.structure import read_structure
 from protgm.train import TrainConfig, train
 from protgm.weights import weights_id
@@ -96,7 +97,9 @@ def test_backbones_in_memory_are_judged_without_a_file(tmp_path, monkeypatch):
 
 def test_a_report_of_backbones_in_memory_is_that_of_their_folder(tmp_path):
     backbones = [read_structure(EXAMPLES / "1CSP_A.pdb.gz")]
-    found = protgm.evaluate(backbones, out=tmp_path / "report", figures=False, progress=False, workers=1)
+    found = protgm.evaluate(
+        backbones, out=tmp_path / "report", progress=False, workers=1, config=EvaluateConfig(figures=False)
+    )
     assert (tmp_path / "report" / "report.html").exists()
     (tmp_path / "files").mkdir()
     shutil.copy(EXAMPLES / "1CSP_A.pdb.gz", tmp_path / "files")

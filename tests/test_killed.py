@@ -17,7 +17,7 @@ import pytest
 
 from protgm.data.folder import read_folder
 from protgm.design import Design, design
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.lock import Locked
 from protgm.made import UNFINISHED
 from protgm.structure import Backbone, read_structure
@@ -43,7 +43,14 @@ class Alanines:
 
 
 def run_evaluate(folder: Path, out: Path, num_seqs: int = 1) -> None:
-    evaluate(folder, out=out, num_seqs=num_seqs, designer=Alanines(), figures=False, workers=1, progress=False)
+    evaluate(
+        folder,
+        out=out,
+        designer=Alanines(),
+        workers=1,
+        progress=False,
+        config=EvaluateConfig(num_seqs=num_seqs, figures=False),
+    )
 
 
 def run_design(folder: Path, out: Path) -> None:
@@ -172,6 +179,8 @@ def test_what_nobody_noted_stays(folder: Path, tmp_path: Path) -> None:
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text(text)
     (out / ".metrics.csv.17-0123abcd.tmp").write_text("half")  # of a call that was killed
-    evaluate(folder, out=out, figures=False, html=False, similarity=False, workers=1, progress=False)
+    evaluate(
+        folder, out=out, workers=1, progress=False, config=EvaluateConfig(figures=False, html=False, similarity=False)
+    )
     assert {name: (out / name).read_text() for name in own} == own
     assert not (out / ".metrics.csv.17-0123abcd.tmp").exists()

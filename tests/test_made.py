@@ -17,7 +17,7 @@ from protgm.data.fetch import fetch
 from protgm.data.folder import read_folder, structure_files
 from protgm.design import Design, design
 from protgm.design.samples import design_samples
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.files import append_lines
 from protgm.made import check_apart, check_outputs, made_here, remove_others, write_list
 from protgm.structure import Backbone, read_structure
@@ -96,7 +96,14 @@ def test_a_link_to_an_input_among_the_outputs_is_not_followed(folder, tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "designs").symlink_to(folder)
     with pytest.raises(ValueError, match="would be written over"):
-        evaluate(folder, out=tmp_path / "report", num_seqs=1, designer=Alanines(), progress=False, workers=1)
+        evaluate(
+            folder,
+            out=tmp_path / "report",
+            designer=Alanines(),
+            progress=False,
+            workers=1,
+            config=EvaluateConfig(num_seqs=1),
+        )
     assert contents(folder) == before
 
 
@@ -161,13 +168,21 @@ def test_a_run_names_what_has_changed_and_does_not_take_other_data(example_datas
         sample_num=1, sample_lengths=(12,),
     )  # fmt: skip
     train(config)
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    settings["looks"] = settings.pop("recycles") + 2  # as older runs called it
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
     capsys.readouterr()
     moved = tmp_path / "moved"
     shutil.copytree(example_dataset, moved)
     train(replace(config, data=str(moved), steps=2, clip=0.5, loss=replace(config.loss, clash=2.0)))
     told = capsys.readouterr().err
     assert "goes on with other settings: " in told
-    for words in ("steps=1, now steps=2", "clip=1.0, now clip=0.5", "loss.clash=0.5, now loss.clash=2.0"):
+    for words in (
+        "steps=1, now steps=2",
+        "clip=1.0, now clip=0.5",
+        "loss.clash=0.5, now loss.clash=2.0",
+        "recycles=3, now recycles=1",
+    ):
         assert words in told
     other = tmp_path / "other"
     prepare(EXAMPLES, other, filters=Filters(max_length=90), workers=1, progress=False)
@@ -199,19 +214,28 @@ def test_designs_are_not_read_as_structures_of_their_own(folder, tmp_path, capsy
 
 def test_a_report_is_not_read_as_samples(folder):
     out = folder / "report"
-    evaluate(folder, out=out, num_seqs=1, designer=Alanines(), progress=False, html=False, figures=False, workers=1)
+    evaluate(
+        folder,
+        out=out,
+        designer=Alanines(),
+        progress=False,
+        workers=1,
+        config=EvaluateConfig(num_seqs=1, html=False, figures=False),
+    )
     assert (out / "designs" / NAMES[0]).exists()
     assert len(read_folder(folder, recursive=True)[0]) == len(NAMES)
 
 
 def test_a_second_evaluation_leaves_nothing_of_the_first_behind(folder, tmp_path):
     out = tmp_path / "report"
-    evaluate(folder, out=out, num_seqs=1, designer=Alanines(), progress=False, workers=1)
+    evaluate(folder, out=out, designer=Alanines(), progress=False, workers=1, config=EvaluateConfig(num_seqs=1))
     assert {"report.html", "tm.npz", "metrics.csv"} <= set(contents(out))
     (out / "notes.txt").write_text("mine")
     (out / "designs" / "mine.pdb").write_text("mine")
     (folder / NAMES[0]).unlink()
-    evaluate(folder, out=out, similarity=False, html=False, figures=False, progress=False, workers=1)
+    evaluate(
+        folder, out=out, progress=False, workers=1, config=EvaluateConfig(similarity=False, html=False, figures=False)
+    )
     assert set(contents(out)) == {".lock", "metrics.csv", "metrics.json", "notes.txt", "designs/mine.pdb"}
 
 

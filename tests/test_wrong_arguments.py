@@ -16,7 +16,7 @@ from protgm.data import collate, prepare
 from protgm.data.folder import read_folder, structure_files
 from protgm.data.natives import read_natives
 from protgm.design import design, design_backbones
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.lie import so3
 from protgm.metrics import register, unregister
 from protgm.metrics.distributions import compare, frechet, jensen_shannon, match_lengths
@@ -103,7 +103,7 @@ def test_evaluate_says_what_it_judges(value: object, tmp_path: Path, monkeypatch
     with pytest.raises(ValueError, match=r"Backbone objects are wanted|no such folder"):
         evaluate(value, progress=False)
     with pytest.raises(ValueError, match="natives='x': must be a whole number"):
-        evaluate([Backbone.from_coords(np.zeros((3, 4, 3)))], natives="x")
+        evaluate([Backbone.from_coords(np.zeros((3, 4, 3)))], config=EvaluateConfig(natives="x"))
 
 
 @pytest.mark.parametrize("value", [3, b"x", [None]])

@@ -115,14 +115,14 @@ def align(scores: Scores, rows: NDArray[np.integer], columns: NDArray[np.integer
     values = [np.zeros((n + 1, count), dtype=np.float32) for _ in range(3)]
     left = [np.zeros((n + 1, count), dtype=np.float32) for _ in range(2)]
     gapped = np.empty((n, count), dtype=np.float32)
-    match, up = (np.empty((n + m - 1, n, count), dtype=bool) for _ in range(2))
+    match, up = (np.empty((n + m + 1, n + 1, count), dtype=bool) for _ in range(2))
     for d, low, high, near in _walk(scores, n, m):
         here, before = slice(low + 1, high + 1), slice(low, high)
         last = left[(d - 1) % 2] if cost else values[(d - 1) % 3]
         h = np.maximum(last[before], last[here], out=gapped[: high - low])
-        np.greater(last[before], last[here], out=up[d, before])
+        np.greater(last[before], last[here], out=up[d + 2, here])
         value = np.add(values[(d - 2) % 3][before], near, out=values[d % 3][here])
-        paired = np.greater_equal(value, h, out=match[d, before])
+        paired = np.greater_equal(value, h, out=match[d + 2, here])
         np.maximum(value, h, out=value)
         if cost:
             np.copyto(h, paired)
@@ -148,32 +148,31 @@ def best_sums(scores: Scores, rows: NDArray[np.integer], columns: NDArray[np.int
     return sums
 
 
-# By code: 0 goes on from the cell across, 1 from the one above, 2 is a match.
-_ROWS, _COLUMNS = np.array([0, 1, 1]), np.array([1, 0, 1])
+# By code: 0 goes on from the cell across, 1 from the one above, 2 is a match, 3 the end.
+_ROWS, _COLUMNS = np.array([0, 1, 1, 0]), np.array([1, 0, 1, 0])
 
 
 def _trace(codes: NDArray[np.uint8], rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Alignments from the codes of every cell, as they lie in `align`: shape (diagonals, rows, pairs).
+    """Alignments from the codes of every cell, as they lie in `align`: shape (diagonals + 2, rows + 1, pairs).
 
     Each is followed from the last cell of its own chains: a gap at their end costs something too.
     """
     _, n, count = codes.shape
-    found = np.full((n, count), -1, dtype=np.int32)
-    out, flat = found.reshape(-1), codes.reshape(-1)
-    pair = np.arange(count)
-    i, j = rows - 1, columns - 1
-    cell, place = ((i + j) * n + i) * count + pair, i * count + pair
+    # Before the first row and before the first column, where every path ends.
+    codes[:, 0] = codes[np.arange(n), np.arange(n)] = 3
+    flat = codes.reshape(-1)
+    cell = ((rows + columns) * n + rows) * count + np.arange(count)
     back = ((_ROWS + _COLUMNS) * n + _ROWS) * count
-    while len(cell):
-        code = flat.take(cell)
-        # What is written last when a row is left is what became of it.
-        out[place] = np.where(code == 2, j, -1)
-        rise = _ROWS.take(code)
-        i = i - rise
-        j = j - _COLUMNS.take(code)
-        cell = cell - back.take(code)
-        place = place - rise * count
-        if (i | j).min() < 0:
-            stay = (i | j) >= 0
-            i, j, cell, place = i[stay], j[stay], cell[stay], place[stay]
-    return found.T
+    matched = []
+    going = True
+    while going:
+        for _ in range(8):
+            code = flat.take(cell)
+            matched.append(cell[code == 2])
+            cell = cell - back.take(code)
+        going = bool((code < 3).any())
+    place, pair = np.divmod(np.concatenate(matched), count)
+    diagonal, row = np.divmod(place, n)
+    found = np.full((count, n - 1), -1, dtype=np.int32)
+    found[pair, row - 1] = diagonal - row - 1
+    return found

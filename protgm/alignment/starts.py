@@ -153,14 +153,21 @@ def _crowding(pairs: Pairs, found: Superposed) -> NDArray[np.float32]:
     """How near some residues of x come to any of y: the sum of their terms of a TM-score, (B, S)."""
     x, y, count, sets = pairs.x, pairs.y, *found.score.shape
     some = _gather(x, np.rint(np.linspace(0, 1, _POINTS) * (pairs.n - 1)[:, None]).astype(int))
-    laid = some[:, None] @ found.rotation.astype(np.float32).swapaxes(-1, -2)
-    laid += found.translation.astype(np.float32)[:, :, None]
-    flat = laid.reshape(count, sets * _POINTS, 3)
-    size = np.where(pairs.there, (y * y).sum(axis=-1), np.float32(1e8))
+    laid = np.ones((count, sets, _POINTS, 4), dtype=np.float32)
+    np.matmul(some[:, None], found.rotation.swapaxes(-1, -2), out=laid[..., :3])
+    laid[..., :3] += found.translation[:, :, None]
+    flat = laid.reshape(count, sets * _POINTS, 4)
+    # Columns -2 y, |y|^2: one product of matrices, in parts that fit the cache, is the distances but for |x|^2.
+    other = np.empty((count, 4, y.shape[1]), dtype=np.float32)
+    other[:, :3] = -2 * y.swapaxes(-1, -2)
+    other[:, 3] = np.where(pairs.there, (y * y).sum(axis=-1), np.float32(1e8))
     nearest = np.empty(flat.shape[:2], dtype=np.float32)
+    near = np.empty((_POINTS * 8, y.shape[1]), dtype=np.float32)
     for k in range(count):
-        nearest[k] = (size[k] - 2 * (flat[k] @ y[k].T)).min(axis=-1)
-    nearest += (flat * flat).sum(axis=-1)
+        for low in range(0, flat.shape[1], len(near)):
+            part = flat[k, low : low + len(near)]
+            np.matmul(part, other[k], out=near[: len(part)]).min(axis=-1, out=nearest[k, low : low + len(near)])
+    nearest += (laid[..., :3] ** 2).sum(axis=-1).reshape(nearest.shape)
     terms = 1 / (1 + np.maximum(nearest, 0) / np.square(pairs.d0).astype(np.float32)[:, None])
     total: NDArray[np.float32] = terms.reshape(count, sets, _POINTS).sum(axis=-1)
     return total

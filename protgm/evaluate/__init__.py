@@ -4,12 +4,13 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from protgm.evaluate.config import EvaluateConfig
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.run import evaluate
 from protgm.evaluate.sheet import Sheet, named_apart
 from protgm.metrics import Gate, geometry
 
-__all__ = ["Evaluation", "Gate", "Sheet", "evaluate", "geometry", "named_apart"]
+__all__ = ["EvaluateConfig", "Evaluation", "Gate", "Sheet", "evaluate", "geometry", "named_apart"]
 
 
 class _Callable(ModuleType):

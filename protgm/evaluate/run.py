@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protgm.checks import whole
+from protgm.evaluate.config import EvaluateConfig
 from protgm.evaluate.figures import FIGURES, require_matplotlib, write_figures
 from protgm.evaluate.known import known_in
 from protgm.evaluate.result import Evaluation
 from protgm.evaluate.sheet import Sheet, named_apart
-from protgm.evaluate.steps import Beside, Distances, Judge, Novelty, Sequences, Similarity, Step
+from protgm.evaluate.steps import pipeline
 from protgm.evaluate.tables import NOTED, TABLES, write_tables
 from protgm.files import check_folder
 from protgm.made import check_apart, making
-from protgm.metrics.gate import Gate
 from protgm.metrics.given import Conditioned
 from protgm.progress import Stages
 from protgm.structure.backbone import Backbone
@@ -33,25 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "evaluate"]
 
+_DEFAULT = EvaluateConfig()
+
 
 def evaluate(
     directory: str | PathLike[str] | Backbone | Sequence[Backbone],
     reference: str | PathLike[str] | None = None,
     *,
     out: str | PathLike[str] | None = None,
-    gate: Gate | None = None,
-    recursive: bool = False,
-    split: str | None = None,
-    natives: int = 300,
-    candidates: int = 60,
-    similarity: bool = True,
-    num_seqs: int = 0,
+    config: EvaluateConfig = _DEFAULT,
     designer: Designer | None = None,
     refolder: Refolder | None = None,
-    html: bool = True,
-    figures: bool | None = None,
     workers: int | None = None,
-    seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
     """Judge every structure in a folder, or backbones, and write a report where a folder is named for it.
@@ -64,30 +57,13 @@ def evaluate(
         Natives: a dataset of ``protgm prepare`` or a folder of structure files.
     out : path, optional
         Folder for report.html, metrics.csv, metrics.json, tm.npz and figures/; without one nothing is written.
-    gate : Gate, optional
-    recursive : bool
-        Read subfolders of ``directory`` too.
-    split : str, optional
-        Only this split of the reference dataset.
-    natives : int
-        Natives of like length whose figures and distributions are compared; novelty is searched among all.
-    candidates : int
-        Natives that TM-align compares with each sample, after the prefilter.
-    similarity : bool
-        All-against-all TM-scores and clusters.
-    num_seqs : int
-        Sequences to design per structure (extra ``design``); 0: none.
+    config : EvaluateConfig
     designer : Designer, optional
         Instead of ProteinMPNN.
     refolder : Refolder, optional
         Predicts structures of the designed sequences: see `protgm.refold`.
-    html : bool
-        Write report.html.
-    figures : bool, optional
-        Write PNG figures (extra ``report``); by default where matplotlib is installed.
     workers : int, optional
         Processes; one per core by default.
-    seed : int
     progress : bool
         Show progress.
 
@@ -100,50 +76,35 @@ def evaluate(
     ValueError
         If a folder holds no readable structure, a number is out of range, or a split is given without a reference.
     """
-    for key, value, least in (
-        ("natives", natives, 10),
-        ("candidates", candidates, 1),
-        ("num_seqs", num_seqs, 0),
-        ("seed", seed, 0),
-        ("workers", cores() if workers is None else workers, 1),
-    ):
-        whole(key, value, least)
-    if split is not None and reference is None:
-        raise ValueError(f"split={split} says nothing without reference=")
-    if refolder is not None and num_seqs < 1:
+    workers = whole("workers", cores() if workers is None else workers, 1)
+    if config.split is not None and reference is None:
+        raise ValueError(f"split={config.split} says nothing without reference=")
+    if refolder is not None and config.num_seqs < 1:
         raise ValueError("refolding needs designed sequences: num_seqs must be at least 1")
-    start, gate = time.monotonic(), gate or Gate()
-    drawn = _drawn(figures)
+    start = time.monotonic()
+    drawn = _drawn(config.figures)
     folder = Path(directory) if isinstance(directory, str | PathLike) else None
-    sheet = _sheet(directory, None if out is None else Path(out), recursive)
-    sheet.workers, sheet.seed = workers or cores(), seed
-    if num_seqs:
+    sheet = _sheet(directory, None if out is None else Path(out), config.recursive)
+    sheet.workers, sheet.seed = workers, config.seed
+    if config.num_seqs:
         _check_targets(sheet, folder)
-    library = _library(reference, split)
-    steps: list[Step] = [Judge(gate)]
-    if similarity:
-        steps.append(Similarity())
-    if library is not None:
-        steps += [Novelty(library, candidates), Beside(library, natives, gate, candidates, similarity)]
-    if num_seqs:
-        steps.append(Sequences(num_seqs, designer, refolder))
-    steps.append(Distances())
+    library = _library(reference, config.split)
     settings: dict[str, Any] = {
         "directory": f"{len(sheet.backbones)} backbones" if folder is None else printable(folder, limit=4096),
         "reference": None if library is None else library.source,
         "natives": 0 if library is None else len(library),
-        "candidates": candidates,
-        "num_seqs": num_seqs,
-        "seed": seed,
-        "gate": gate.limits,
+        "candidates": config.candidates,
+        "num_seqs": config.num_seqs,
+        "seed": config.seed,
+        "gate": config.gate.limits,
     }
     with nullcontext(set[str]()) if sheet.out is None else _making(sheet, sheet.out) as made:
         with Stages(enabled=progress) as sheet.stage:
-            for step in steps:
+            for step in pipeline(config, library, designer, refolder):
                 step(sheet)
         found = sheet.evaluation()
         if sheet.out is not None:
-            _write(found, sheet, settings, folder, start=start, html=html, figures=drawn)
+            _write(found, sheet, settings, folder, start=start, html=config.html, figures=drawn)
         made.update(sheet.files)
     return found
 

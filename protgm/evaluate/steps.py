@@ -4,6 +4,8 @@ sheet = Sheet(named_apart(backbones))
 for step in (Judge(), Similarity()):
     step(sheet)
 print(sheet.evaluation())
+
+`pipeline` has those that `protgm.evaluate` takes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from protgm.evaluate.baseline import align_natives, design_natives, match_natives
+from protgm.evaluate.config import EvaluateConfig
 from protgm.evaluate.judge import judge
 from protgm.evaluate.sheet import Sheet
 from protgm.made import write_list
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from protgm.design import Designer
     from protgm.refold import Refolder
 
-__all__ = ["Beside", "Distances", "Judge", "Novelty", "Sequences", "Similarity", "Step"]
+__all__ = ["Beside", "Distances", "Judge", "Novelty", "Sequences", "Similarity", "Step", "pipeline"]
 
 #: A step of an evaluation.
 Step = Callable[[Sheet], None]
@@ -242,3 +245,30 @@ class Distances:
             sheet.stage("distributions", 1)
             theirs = sheet.matched.judged.features
             sheet.distances = compare(sheet.verdict.features, theirs, seed=sheet.seed)
+
+
+def pipeline(
+    config: EvaluateConfig,
+    library: Natives | None = None,
+    designer: Designer | None = None,
+    refolder: Refolder | None = None,
+) -> list[Step]:
+    """The steps of an evaluation, in their order.
+
+    Parameters
+    ----------
+    config : EvaluateConfig
+    library : Natives, optional
+        To compare with.
+    designer, refolder
+        As for `Sequences`, which there is where ``config.num_seqs`` is not 0.
+    """
+    steps: list[Step] = [Judge(config.gate)]
+    if config.similarity:
+        steps.append(Similarity())
+    if library is not None:
+        steps.append(Novelty(library, config.candidates))
+        steps.append(Beside(library, config.natives, config.gate, config.candidates, config.similarity))
+    if config.num_seqs:
+        steps.append(Sequences(config.num_seqs, designer, refolder))
+    return [*steps, Distances()]

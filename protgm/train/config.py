@@ -21,7 +21,7 @@ __all__ = ["TrainConfig"]
 _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("seed", "hours", "checkpoint_minutes", "validate_minutes", "schedule.warmup_steps"), 0, math.inf),
     (("clip", "weight_decay", "schedule.peak", *(f"loss.{f.name}" for f in fields(LossWeights))), 0, math.inf),
-    (("steps", "tokens", "min_length", "processes", "num_nodes", "log_every", "sample_num", "looks"), 1, math.inf),
+    (("steps", "tokens", "min_length", "processes", "num_nodes", "log_every", "sample_num", "recycles"), 1, math.inf),
     (("sample_steps",), 2, math.inf),
     (("ema", "self_conditioning", "schedule.decay_share"), 0, 1),
     (tuple(f"corruption.{f.name}" for f in fields(CorruptionConfig)), 0, 1),
@@ -59,7 +59,6 @@ class TrainConfig:
     device: str | None = None
     devices: int | str | None = None
     num_nodes: int = 1
-    strategy: str = "auto"
     precision: str = "auto"
     compile: bool = False
     optimizer: str = "muon"
@@ -67,7 +66,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     ema: float = 0.999
     self_conditioning: float = 0.5
-    looks: int = 1
+    recycles: int = 1
     log_every: int = 50
     checkpoint_minutes: float = 5.0
     validate_minutes: float = 10.0
@@ -108,7 +107,7 @@ class TrainConfig:
     @property
     def with_fabric(self) -> bool:
         """Whether Lightning Fabric is asked to start the processes."""
-        return self.devices is not None or self.num_nodes > 1 or self.strategy != "auto"
+        return self.devices is not None or self.num_nodes > 1
 
     def share_done(self, step: int, seconds: float) -> float:
         """How much of the run is done, 0 to 1, by whichever limit comes first."""

@@ -4,7 +4,7 @@ Every process holds the whole network and its share of each batch; gradients are
 ways lead here, and what a run computes is the same on each:
 
 - ``processes=``: single-threaded processes on this machine's processor, joined by gloo; needs nothing but torch;
-- ``devices=``, ``num_nodes=``, ``strategy=``: Lightning Fabric finds the devices and starts a process for each;
+- ``devices=``, ``num_nodes=``: Lightning Fabric finds the devices and starts a process for each;
 - torchrun and SLURM start the processes themselves, and Fabric reads from the environment which one this is.
 """
 
@@ -34,8 +34,6 @@ from protgm.memory import out_of_memory
 from protgm.stopping import heed, heeded, postponed, unheeded
 
 __all__ = ["World", "launch", "launch_fabric", "started_by_launcher"]
-
-_STRATEGIES = ("auto", "ddp")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def started_by_launcher() -> bool:
 
 
 def launch_fabric(
-    run: Callable[[World], None], *, devices: int | str | None, num_nodes: int, strategy: str, accelerator: str = "auto"
+    run: Callable[[World], None], *, devices: int | str | None, num_nodes: int, accelerator: str = "auto"
 ) -> None:
     """Call ``run(world)`` in a process per device, which Lightning Fabric starts, or finds itself started as.
 
@@ -113,21 +111,14 @@ def launch_fabric(
     devices : int or str, optional
         As Fabric takes them: how many, ``auto`` (the default), ``-1`` or a list of numbers.
     num_nodes : int
-    strategy : str
-        ``ddp``, or ``auto``, which is the same where there are several devices.
     accelerator : str
         ``auto``, ``cuda``, ``mps`` or ``cpu``.
 
     Raises
     ------
     ValueError
-        If Fabric is not installed, the strategy is another one, or Fabric refuses the settings.
+        If Fabric is not installed, or refuses the settings.
     """
-    if strategy not in _STRATEGIES:
-        raise ValueError(
-            f"strategy={strategy!r}: must be one of {', '.join(_STRATEGIES)}; every device holds the whole network, "
-            "which is small (weights, moments and their average are five numbers a parameter)"
-        )
     try:
         from lightning_fabric import Fabric
     except ImportError:
@@ -140,7 +131,7 @@ def launch_fabric(
         devices, num_nodes = local, max(1, int(os.environ.get("WORLD_SIZE", "1")) // local)
     try:
         wanted = "auto" if devices is None else devices
-        fabric = Fabric(accelerator=accelerator, devices=wanted, num_nodes=num_nodes, strategy=strategy)
+        fabric = Fabric(accelerator=accelerator, devices=wanted, num_nodes=num_nodes)
     except Exception as error:  # of several kinds, as its backends have it
         raise ValueError(f"devices={devices} num_nodes={num_nodes}: {' '.join(str(error).split())}") from None
     with postponed():

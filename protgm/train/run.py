@@ -43,7 +43,7 @@ def train(config: TrainConfig) -> None:
             _check_sources(config)
         if config.with_fabric or started_by_launcher():
             # Also when asked to stop: the other processes wait for this one to agree.
-            launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy)
+            launch_fabric(run, devices=config.devices, num_nodes=config.num_nodes)
         elif stop.asked or not launch(run, config.processes, config.device):
             _say_stopped(config)
 
@@ -131,6 +131,8 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     path = run / SETTINGS
     if path.exists():
         before = {"optimizer": "adamw", "method": "jump"} | read_json(path)
+        if "looks" in before:  # what runs of 0.1 called recycles
+            before["recycles"] = before.pop("looks")
         before["model"] = {"method": before["method"]} | before["model"]
         if "data_sha256" in before and before["data_sha256"] == settings["data_sha256"]:
             before["data"] = settings["data"]  # the same structures, wherever they lie

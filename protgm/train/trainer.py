@@ -151,13 +151,13 @@ class Trainer:
         step = int(self.counters["step"])
         decide = torch.Generator().manual_seed(mix(config.seed, step))
         listens = torch.rand(1, generator=decide).item() < config.self_conditioning
-        looks = int(torch.randint(1, config.looks + 1, (1,), generator=decide)) if listens else 0
+        recycles = int(torch.randint(1, config.recycles + 1, (1,), generator=decide)) if listens else 0
         proteins = len(batch) * world.size
         places = range(world.rank, proteins, world.size)
         source = Streams([mix(config.seed, step, place) for place in places], [batch.padded_length] * len(batch))
         noised = corrupt(batch.to(world.device), self.process, config.corruption, source)
         with self.autocast():
-            prediction = self._predict(noised.protein, looks)
+            prediction = self._predict(noised.protein, recycles)
         terms = denoising_losses(prediction, noised, world.mean, config.divergence)
         loss = total_loss(terms, config.loss)
         norm = descend(loss, self.model, self.optimizer, self.ema, rate, config.clip, world.average_gradients)
@@ -167,12 +167,12 @@ class Trainer:
         detached = {key: value.detach() for key, value in terms.items()}
         return {"loss": loss.detach(), "gradient": norm.detach(), **detached}
 
-    def _predict(self, protein: NoisyProtein, looks: int) -> Prediction:
-        """Predict after so many looks, each of which is shown the result of the one before (self-conditioning)."""
+    def _predict(self, protein: NoisyProtein, recycles: int) -> Prediction:
+        """Predict after so many passes before, each shown the result of the one before it (self-conditioning)."""
         guess: Frames | None = None
         network = self._network(protein.mask.shape[1])
         with torch.no_grad():
-            for _ in range(looks):
+            for _ in range(recycles):
                 seen = network(protein, guess)
                 # The compiler may hand out the same buffers again, hence the copies.
                 guess = seen.frames.map(torch.Tensor.clone)

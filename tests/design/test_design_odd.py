@@ -11,7 +11,7 @@ import pytest
 
 from protgm.data import Filters, prepare
 from protgm.design import Design, design
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.structure import Backbone
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def test_the_examples(tmp_path: Path) -> None:
             name = Path(row["file"]).stem
             expected = [int(length) for length in row["residues_by_chain"].split("+")]
             assert sequences(tmp_path / "designs" / f"{name}.fasta") == expected, name
-    judged = evaluate(folder, similarity=False, workers=1, progress=False)
+    judged = evaluate(folder, workers=1, progress=False, config=EvaluateConfig(similarity=False))
     assert {row["name"]: row["breaks"] for row in judged.samples}["o19_amber_tetramer"] == 0
     assert not judged.failed
     summary = prepare(folder, tmp_path / "data", filters=Filters(max_resolution=3.0), workers=1, progress=False)

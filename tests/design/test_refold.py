@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from protgm.design import Design
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.refold import CommandRefolder, ESMFold, make_refolder, self_consistency, superposed_rmsd
 from protgm.structure import Backbone, read_structure
 
@@ -136,9 +136,14 @@ def test_evaluate_refolds_what_it_designed(command: str, tmp_path: Path) -> None
     source.mkdir()
     native().to_pdb(source / "good.pdb")
     found = evaluate(
-        source, out=tmp_path / "out", num_seqs=1, designer=Own(), refolder=CommandRefolder(command),
-        figures=False, workers=1, progress=False,
-    )  # fmt: skip
+        source,
+        out=tmp_path / "out",
+        config=EvaluateConfig(num_seqs=1, figures=False),
+        designer=Own(),
+        refolder=CommandRefolder(command),
+        workers=1,
+        progress=False,
+    )
     (row,) = found.samples
     assert row["mpnn_nll"] == 1.25
     assert row["designable"] is True

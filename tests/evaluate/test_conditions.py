@@ -13,7 +13,7 @@ import pytest
 from protgm.cli import main
 from protgm.condition import Motif, Partial, Symmetry, Target
 from protgm.data.folder import read_folder
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.evaluate.known import given_from, known_in
 from protgm.metrics import Gate, Subject, measure, registered
 from protgm.sample import SamplerSettings, load
@@ -52,12 +52,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def figures(folder: Path) -> dict:
-    (row, *_) = evaluate(folder, similarity=False, workers=1, progress=False).samples
+    (row, *_) = evaluate(folder, workers=1, progress=False, config=EvaluateConfig(similarity=False)).samples
     return row
 
 
 def test_a_motif_is_where_its_source_has_it(asked: Path) -> None:
-    for row in evaluate(asked / "site", similarity=False, workers=1, progress=False).samples:
+    for row in evaluate(asked / "site", workers=1, progress=False, config=EvaluateConfig(similarity=False)).samples:
         assert row["length"] == 38
         assert 0 < row["motif_rmsd"] < 0.003
         assert 0 <= row["junction_ok"] <= 1
@@ -80,14 +80,14 @@ def test_backbones_in_memory_are_judged_as_their_files(asked: Path, tmp_path: Pa
         "plain": (None, 30),
     }[task]
     found = load().sample(length, conditions=conditions, settings=SamplerSettings(steps=3), secondary=None)
-    (row,) = evaluate(found, similarity=False, workers=1, progress=False).samples
+    (row,) = evaluate(found, workers=1, progress=False, config=EvaluateConfig(similarity=False)).samples
     if task == "plain":
         assert "motif_rmsd" not in row
         return
     spec = json.loads((asked / "campaign.json").read_text())["tasks"][task] | {"num": "1"}
     out = [f"{key}={value}" for key, value in spec.items() if key != "refine"]
     assert main(["sample", *out, "steps=3", "secondary=null", f"out={tmp_path}", "progress=false", "workers=1"]) == 0
-    (filed,) = evaluate(tmp_path, similarity=False, workers=1, progress=False).samples
+    (filed,) = evaluate(tmp_path, workers=1, progress=False, config=EvaluateConfig(similarity=False)).samples
     kinds = {"motif_rmsd", "junction_ok", "hotspots_touched", "target_contacts", "target_clashes", "unit_contacts"}
     assert kinds & row.keys() == kinds & filed.keys() != set()
     for key in kinds & row.keys():
@@ -97,7 +97,7 @@ def test_backbones_in_memory_are_judged_as_their_files(asked: Path, tmp_path: Pa
     assert row["helix"] == pytest.approx(filed["helix"], abs=0.1)
     # A part of it is judged as what it is.
     part = found[0].select(np.arange(len(found[0]) // 2))
-    assert evaluate(part, similarity=False, progress=False).samples[0]["length"] <= len(part)
+    assert evaluate(part, progress=False, config=EvaluateConfig(similarity=False)).samples[0]["length"] <= len(part)
 
 
 def test_figures_of_the_manifest_are_those_of_the_evaluation(asked: Path) -> None:
@@ -105,7 +105,7 @@ def test_figures_of_the_manifest_are_those_of_the_evaluation(asked: Path) -> Non
     units = {one.name: one.unit for one in registered()}
     for task in ("site", "ring", "cage", "binder", "two", "varied"):
         rows = {row["file"]: row for row in read_manifest(asked / task)}
-        for found in evaluate(asked / task, similarity=False, workers=1, progress=False).samples:
+        for found in evaluate(asked / task, workers=1, progress=False, config=EvaluateConfig(similarity=False)).samples:
             noted = rows[found["file"]]["geometry"]
             assert rows[found["file"]]["gate"]["passed"] == found["passed"]
             for key in {*noted} - {"confidence"}:
@@ -230,7 +230,13 @@ def test_a_structure_that_is_not_the_manifest_s_is_refused(asked: Path) -> None:
 
 
 def test_the_report_tells_parts_apart(asked: Path, tmp_path: Path) -> None:
-    evaluate(asked, out=tmp_path, recursive=True, similarity=False, figures=False, workers=1, progress=False)
+    evaluate(
+        asked,
+        out=tmp_path,
+        workers=1,
+        progress=False,
+        config=EvaluateConfig(recursive=True, similarity=False, figures=False),
+    )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     data = json.loads(page.split('type="application/json" id="data">')[1].split("</script>")[0])
     parts = {row["name"].split("/")[0]: one["parts"] for row, one in zip(data["rows"], data["structures"], strict=True)}

@@ -14,7 +14,7 @@ import pytest
 
 from protgm.data.folder import read_folder
 from protgm.data.natives import read_natives
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.evaluate.judge import picks, summarise
 from protgm.evaluate.tables import csv_text, plain
 from protgm.evaluate.trajectories import read_frames, read_trajectories
@@ -60,7 +60,13 @@ def test_names_that_are_no_text_and_what_was_left_out(folder: Path, tmp_path: Pa
         (folder / os.fsdecode(b"br\xe9k.pdb")).write_text("nothing")
     except (OSError, UnicodeError):
         pytest.skip("no such names on this disk")
-    found = evaluate(folder, out=tmp_path / "report", similarity=False, figures=False, workers=1, progress=False)
+    found = evaluate(
+        folder,
+        out=tmp_path / "report",
+        workers=1,
+        progress=False,
+        config=EvaluateConfig(similarity=False, figures=False),
+    )
     row = next(row for row in found.samples if row["name"].startswith("caf"))
     assert row["file"] == "caf\\udce9.pdb"
     assert row["left_out"] == "1 x residue without CA"
@@ -128,12 +134,14 @@ def test_natives_of_a_dataset(tmp_path: Path) -> None:
         ({"natives": 5}, "natives=5 must be at least 10"),
         ({"candidates": 0}, "candidates=0 must be at least 1"),
         ({"num_seqs": -1}, "num_seqs=-1 must be at least 0"),
-        ({"workers": 0}, "workers=0 must be at least 1"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
     ],
 )
 def test_numbers_are_checked(arguments: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        evaluate(NATIVES, out=tmp_path, **arguments)
+        EvaluateConfig(**arguments)
+    with pytest.raises(ValueError, match="workers=0 must be at least 1"):
+        evaluate(NATIVES, out=tmp_path, workers=0)
 
 
 def test_one_structure_without_a_reference(tmp_path: Path) -> None:
@@ -159,9 +167,9 @@ def test_figures_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest
     native().to_pdb(source / "only.pdb")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ValueError, match=r"pip install 'protgm\[report\]', or figures=false"):
-        evaluate(source, out=tmp_path / "out", figures=True)
+        evaluate(source, out=tmp_path / "out", config=EvaluateConfig(figures=True))
     monkeypatch.setattr("protgm.evaluate.run.find_spec", lambda name: None)
-    evaluate(source, out=tmp_path / "out", html=False, workers=1, progress=False)
+    evaluate(source, out=tmp_path / "out", workers=1, progress=False, config=EvaluateConfig(html=False))
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["metrics.csv", "metrics.json", "tm.npz"]
 
 
@@ -176,7 +184,12 @@ def test_copies_of_natives_are_not_new_and_form_clusters(tmp_path: Path) -> None
         )
     native("1EJG_A").to_pdb(source / "other.pdb")
     found = evaluate(
-        source, NATIVES, out=tmp_path / "out", natives=10, html=False, figures=False, workers=1, progress=False
+        source,
+        NATIVES,
+        out=tmp_path / "out",
+        workers=1,
+        progress=False,
+        config=EvaluateConfig(natives=10, html=False, figures=False),
     )
     rows = {row["name"]: row for row in found.samples}
     assert [rows[f"c{k}"]["cluster"] for k in range(3)] == [0, 0, 0]
@@ -199,7 +212,12 @@ def test_ca_only_files_get_what_ca_allows(tmp_path: Path) -> None:
     coords[:, 1] = b.coords[:, 1]
     replace(b, coords=coords).to_pdb(source / "bare.pdb")
     (row,) = evaluate(
-        source, NATIVES, out=tmp_path / "out", natives=10, figures=False, workers=1, progress=False
+        source,
+        NATIVES,
+        out=tmp_path / "out",
+        workers=1,
+        progress=False,
+        config=EvaluateConfig(natives=10, figures=False),
     ).samples
     assert row["passed"]
     assert row["ca_only"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protgm.evaluate import Evaluation, evaluate
+from protgm.evaluate import EvaluateConfig, Evaluation, evaluate
 from protgm.files import atomic
 from protgm.structure import read_structure
 from protgm.structure.write import format_pdb
@@ -108,7 +108,9 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     with atomic(folder / "trajectories" / "1CC8_A.pdb") as path:
         path.write_text("".join(models) + "END\n")
     out = tmp_path_factory.mktemp("out")
-    return evaluate(folder, NATIVES, out=out, natives=10, figures=False, workers=1, progress=False)
+    return evaluate(
+        folder, NATIVES, out=out, workers=1, progress=False, config=EvaluateConfig(natives=10, figures=False)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import protgm
-from protgm.evaluate import evaluate
+from protgm.evaluate import EvaluateConfig, evaluate
 from protgm.metrics import At, Figures, Gate, Metric, Subject, geometry, metric, register, registered, unregister
 from protgm.structure import Backbone, read_structure
 
@@ -44,7 +44,12 @@ def test_own_metric_is_everywhere(disulphides: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     most = max(geometry(b).disulphides for b in natives())
     found = evaluate(
-        natives(), NATIVES, out=tmp_path, natives=10, gate=Gate(disulphides=most), workers=1, progress=False
+        natives(),
+        NATIVES,
+        out=tmp_path,
+        workers=1,
+        progress=False,
+        config=EvaluateConfig(natives=10, gate=Gate(disulphides=most)),
     )
     counts = [row["disulphides"] for row in found.samples]
     assert all(count > 0 for count in counts)

@@ -96,21 +96,16 @@ def test_launchers_are_recognised(monkeypatch, variables, expected):
     assert started_by_launcher() is expected
 
 
-def test_strategies_that_would_split_the_network_are_refused():
-    with pytest.raises(ValueError, match=r"strategy='fsdp': must be one of auto, ddp; every device holds the whole"):
-        launch_fabric(print, devices=2, num_nodes=1, strategy="fsdp")
-
-
 def test_without_fabric_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(ValueError, match=r"pip install 'protgm\[scale\]'.*processes= does without"):
-        launch_fabric(print, devices=2, num_nodes=1, strategy="ddp")
+        launch_fabric(print, devices=2, num_nodes=1)
 
 
 def test_one_device_is_a_world_of_one():
     pytest.importorskip("lightning_fabric")
     seen: list[World] = []
-    launch_fabric(seen.append, devices=1, num_nodes=1, strategy="auto", accelerator="cpu")
+    launch_fabric(seen.append, devices=1, num_nodes=1, accelerator="cpu")
     assert [(world.rank, world.size, world.device.type) for world in seen] == [(0, 1, "cpu")]
 
 

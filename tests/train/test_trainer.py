@@ -67,8 +67,8 @@ def test_training_lowers_the_loss(config, curve):
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_a_guess_comes_from_one_to_so_many_looks(config):
-    trainer = Trainer(replace(config, looks=3, self_conditioning=1.0))
+def test_a_guess_comes_from_one_to_so_many_recycles(config):
+    trainer = Trainer(replace(config, recycles=3, self_conditioning=1.0))
     guesses: list[bool] = []
     trainer.model.register_forward_pre_hook(lambda _, inputs: guesses.append(len(inputs) > 1 and inputs[1] is not None))
     numbers = set()
