@@ -12,9 +12,11 @@ from protgm.structure.errors import StructureError, malformed
 from protgm.structure.unpack import unpacked
 
 __all__ = [
+    "CIF_ENDINGS",
     "ENDINGS",
     "MAX_BYTES",
     "MAX_LINE",
+    "PDB_ENDINGS",
     "check_lines",
     "is_structure_file",
     "read_bytes",
@@ -33,7 +35,9 @@ MAX_LINES = 4_000_000
 #: Characters of a line of mmCIF; the format itself allows 2,048.
 MAX_LINE = 2**20
 
-_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
+#: What files of a format are called; the first is the usual ending.
+PDB_ENDINGS, CIF_ENDINGS = (".pdb", ".ent"), (".cif", ".mmcif")
+_SUFFIXES = (*PDB_ENDINGS, *CIF_ENDINGS, ".bcif")
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 #: The endings of structure files, in words.

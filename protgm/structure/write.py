@@ -19,7 +19,7 @@ from protgm.structure.atoms import B_FACTORS, CONFIDENCE, MAX_COORDINATE
 from protgm.structure.backbone import ATOM_NAMES, Backbone
 from protgm.structure.errors import StructureError, malformed
 from protgm.structure.residues import THREE_LETTER
-from protgm.structure.source import is_structure_file, unpacked_name
+from protgm.structure.source import CIF_ENDINGS, PDB_ENDINGS, is_structure_file, unpacked_name
 from protgm.structure.unpack import packed
 from protgm.text import printable
 
@@ -67,7 +67,7 @@ def write_pdb(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
-    _arguments(backbone, path, "PDB", (".pdb", ".ent"))
+    _arguments(backbone, path, "PDB", PDB_ENDINGS)
     _write(path, format_pdb(backbone, remarks=remarks, source=os.fspath(path)))
 
 
@@ -84,7 +84,7 @@ def write_cif(backbone: Backbone, path: str | os.PathLike[str], *, remarks: Mapp
     OSError
         If the file cannot be written.
     """
-    _arguments(backbone, path, "mmCIF", (".cif", ".mmcif"))
+    _arguments(backbone, path, "mmCIF", CIF_ENDINGS)
     _write(path, format_cif(backbone, remarks=remarks, source=os.fspath(path)))
 
 
