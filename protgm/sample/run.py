@@ -156,11 +156,11 @@ def sample(config: SampleConfig, console: Console | None = None, export_to: Path
     shard = None if config.shard is None else Shard.parse(config.shard)
     items = request if shard is None else shard.take(request)
     with only_writer(out, shard), _cleared(out, items):
-        for word in filter(None, (model.beyond(item.length for item in request), doubt(conditions, request))):
-            console.print(word, highlight=False, soft_wrap=True)
         recipe = _recipe(config, conditions, model)
         rows = {row["name"]: row for row in read_manifest(out)}
         missing = {item for item in items if not _made(item, rows.get(item.name), recipe, config.format, out)}
+        for word in filter(None, (model.beyond(item.length for item in request), doubt(conditions, request))):
+            console.print(word, highlight=False, soft_wrap=True)
         if len(missing) < len(items):
             there = f"{printable(out, 1000)}: {len(items) - len(missing)} of {len(items)} are there already"
             console.print(there, highlight=False, soft_wrap=True)
