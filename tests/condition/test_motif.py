@@ -148,6 +148,7 @@ def test_of_several_bodies_the_largest_is_fixed(barrel, complex_):
     assert bool(layout.oriented)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refine", [False, True])
 def test_a_motif_is_held(small_model, barrel, quick, refine):
     motif = Motif(barrel, "4,A20-25,6,A40,3")
@@ -160,6 +161,7 @@ def test_a_motif_is_held(small_model, barrel, quick, refine):
             assert np.abs(made.backbone.coords[~kept] - made.raw.coords[~kept]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_bodies_move_independently_and_keep_their_shape(small_model, barrel, complex_, quick, rmsd):
     motif = Motif([barrel, complex_], "3,A20-25@2,4,2:C30-37,2,A40@3,3,A50-51@3,2")
     for made in small_model.generate([Item(28, 0)], conditions=motif, settings=quick):
@@ -187,6 +189,7 @@ def test_a_kept_residue_of_no_known_type_stays_one(small_model, barrel, quick):
     assert made.sequence == "GG" + barrel.sequence[19] + "X" + barrel.sequence[21] + "GGG"
 
 
+@pytest.mark.slow
 def test_motifs_without_oxygen_get_one(small_model, barrel, quick):
     coords = barrel.coords.copy()
     coords[21, 3] = np.nan

@@ -53,6 +53,7 @@ def test_little_noise_leaves_the_structure_and_much_does_not(small_model, barrel
     assert apart[0.99] < 2 < apart[0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refine", [False, True])
 def test_fixed_residues_stay(small_model, complex_, quick, refine):
     chains = complex_.select(np.array([c in "AB" for c in complex_.chain_ids]))

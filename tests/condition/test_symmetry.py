@@ -68,6 +68,7 @@ def assembly(name: str, length: int, copies: int) -> Layout:
     return Layout.batch([Symmetry(name).lay_out(Layout.chain(length), Draw(0, 0))] * copies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["C2", "C3", "C6", "D2", "D3", "T"])
 def test_noise_lies_on_the_orbit_and_is_independent_within_a_unit(name):
     length, copies = 5, 20_000
@@ -97,6 +98,7 @@ def test_noise_is_turned_onto_the_assembly_along_its_orbit(name):
     assert name.startswith("C") or torch.equal(turned, noise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "length"), [("C3", 14), ("D2", 9), ("T", 6)])
 def test_every_atom_lies_on_its_orbit(small_model, quick, name, length):
     for made in small_model.generate([Item(length, 0)], conditions=Symmetry(name), settings=quick):

@@ -17,6 +17,7 @@ from protgm.sample.lengths import Item
 from protgm.structure.frames import Frames, kabsch
 
 
+@pytest.mark.slow
 def test_the_target_stays_as_it_is_and_a_new_chain_comes_before_it(small_model, complex_, quick, tmp_path):
     target = Target(complex_, chains=("C", "D"), hotspots=("C20", "C24-25"), crop=60)
     (made,) = small_model.generate([Item(12, 0, 72)], conditions=target, settings=quick)

@@ -89,6 +89,7 @@ def test_a_larger_share_only_adds():
     assert small < large
 
 
+@pytest.mark.slow
 def test_against_alignment_clusters_of_natives(shared):
     """What we join is kin at 30 % identity by alignment, and whoever shares a third of the 4-mers is joined."""
     with open(shared / "pdb" / "manifest.csv", newline="") as file:

@@ -169,6 +169,7 @@ def test_one_that_cannot_be_written_does_not_end_the_others(tmp_path: Path) -> N
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_odd_names_and_what_was_left_out(mpnn: ProteinMPNN, tmp_path: Path) -> None:
     source = tmp_path / "samples"
     source.mkdir()
@@ -185,6 +186,7 @@ def test_odd_names_and_what_was_left_out(mpnn: ProteinMPNN, tmp_path: Path) -> N
     assert json.loads((report.out / "designs.json").read_text())["left_out"][0]["name"] == "lacking"
 
 
+@pytest.mark.slow
 def test_command_designs_a_folder(mpnn: ProteinMPNN, tmp_path: Path) -> None:
     source = tmp_path / "samples"
     source.mkdir()

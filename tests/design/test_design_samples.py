@@ -56,6 +56,7 @@ def test_samples_get_sequences_and_structures_that_carry_the_best(config: Sample
         assert designed.confidence.any()
 
 
+@pytest.mark.slow
 def test_designs_are_made_once(config: SampleConfig) -> None:
     sample(replace(config, design=False))
     out, files = Path(config.out), ["L20_0000.pdb", "L14_0000.pdb"]

@@ -42,6 +42,7 @@ def test_families_say_who_is_related(library: Natives) -> None:
     assert Natives(library.backbones, "here").relatives(3).tolist() == [3]
 
 
+@pytest.mark.slow
 def test_barred_natives_are_not_compared_with(library: Natives) -> None:
     every = [b.coords[:, 1] for b in library]
     (own,) = nearest_natives([every[2]], every, candidates=2)

@@ -173,6 +173,7 @@ def test_figures_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["metrics.csv", "metrics.json", "tm.npz"]
 
 
+@pytest.mark.slow
 def test_copies_of_natives_are_not_new_and_form_clusters(tmp_path: Path) -> None:
     source = tmp_path / "samples"
     source.mkdir()

@@ -68,6 +68,7 @@ def test_sinkhorn_has_its_marginals_and_its_limits():
     assert float((sharp * cost).sum()) == pytest.approx(float((matched - data).square().sum() / 8), rel=0.02)
 
 
+@pytest.mark.slow
 def test_entropic_pairs_follow_the_plan():
     noise, data = torch.randn(2, 4, 2, generator=source(7), dtype=torch.float64)
     plan = couplings.sinkhorn(couplings.squared_cost(noise, data), 1.0)
@@ -155,6 +156,7 @@ def learn(loss, outputs, steps=500, seed=0):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("couple", "arrives"), [(couplings.optimal, True), (couplings.independent, False)])
 def test_a_flow_trained_on_optimal_pairs_is_straight(couple, arrives):
     """Two points at -1 and 1: one Euler step is all it takes, where independent pairs end in between."""

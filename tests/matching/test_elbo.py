@@ -69,6 +69,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "points", "times"), PATHS, ids=["line", "vmf", "heat"])
 def test_jump_bound_is_below_the_truth_and_best_for_the_exact_posterior(path, points, times):
     predict, count = FiniteData(path, points, SHARES), 800

@@ -164,6 +164,7 @@ def test_two_times_per_element_and_elements_that_rest():
     assert torch.allclose(out, torch.tensor([[0.9 + 0.05], [0.25]], dtype=torch.float64), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_product_of_positions_rotations_and_tokens():
     turns, tokens = AntipodalVMFPath(QuadraticKappa()), MaskingPath(4)
     n = 4_000

@@ -39,6 +39,7 @@ ALL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "settings"), ALL)
 def test_flow_on_a_geodesic_path_arrives(name, settings):
     space = manifold(name, **settings)

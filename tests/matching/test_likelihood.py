@@ -60,6 +60,7 @@ def test_density_of_a_rotation_law_with_respect_to_haar_measure():
     assert (found - marginal(path, z, end, x)).abs().max() < 0.02
 
 
+@pytest.mark.slow
 def test_centred_point_sets_count_their_dimensions():
     """One data point: the flow is linear, and the law at t a normal one on 3 (N - 1) dimensions."""
     path = GaussianPath(space=CentredPoints())

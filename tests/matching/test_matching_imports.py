@@ -36,6 +36,7 @@ def test_imports_point_down(path):
     assert all(name.startswith(allowed) for name in imported(path)), imported(path)
 
 
+@pytest.mark.slow
 def test_nothing_else_comes_along():
     """In a fresh interpreter, all of the mathematics is imported without a model, data, structures, or geomstats."""
     code = (

@@ -185,6 +185,7 @@ def test_strings_keep_their_joint_law(path, perceptron):
     assert (same.float().mean(0) / same.any(1).float().mean() - SHARES).abs().max() < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", some("torus", "plane", slow=("plane",)))
 def test_a_mixture_path_jumps_whole_points(space, perceptron):
     torch.manual_seed(5)

@@ -36,6 +36,7 @@ def source(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 def test_runge_kutta_converges_at_fourth_order_on_a_flat_space():
     path = GaussianPath(Cosine())
     predict, x = FiniteData(path, MODES, SHARES), path.prior((50, 2), generator=source(), dtype=torch.float64)

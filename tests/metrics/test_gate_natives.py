@@ -76,6 +76,7 @@ def test_empty_backbone_fails() -> None:
     assert Gate().check(geometry(empty)) == ("missing: no residues",)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (LIBRARY / "manifest.csv").exists(), reason="needs the library of natives")
 def test_95_percent_of_held_out_natives_pass() -> None:
     with (LIBRARY / "manifest.csv").open() as stream:

@@ -119,6 +119,7 @@ def test_prefilter_finds_noisy_cut_and_extended_copies(library: list) -> None:
     assert all(len(rows) == 5 for rows in prefilter(samples, library, 5))
 
 
+@pytest.mark.slow
 def test_prefilter_agrees_with_exhaustive_search_for_the_nearest(library: list) -> None:
     samples = [turned(ca("1EJG_A"), 5, noise=1.0), turned(ca("1NB0_A")[30:90], 6, noise=0.5)]
     every = nearest_natives(samples, library, candidates=len(library))

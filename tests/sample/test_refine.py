@@ -52,6 +52,7 @@ def test_a_shaken_native_is_mended(name):
     assert after.clashes < before.clashes
 
 
+@pytest.mark.slow
 def test_a_native_hardly_moves():
     frames = native("1LMB_3")
     moved = refine(frames)
@@ -61,6 +62,7 @@ def test_a_native_hardly_moves():
     assert after.rama_favoured > before.rama_favoured - 0.05
 
 
+@pytest.mark.slow
 def test_residues_whose_place_is_given_do_not_move():
     start = shaken(native("1CSP_A"), 0.0, 0.4)
     layout = Layout.chain(len(start.translations))
@@ -71,6 +73,7 @@ def test_residues_whose_place_is_given_do_not_move():
     assert (moved.translations - start.translations)[30:].abs().max() > 0.05
 
 
+@pytest.mark.slow
 def test_a_rigid_body_moves_as_one_and_closes_its_junctions():
     start = native("1CSP_A")
     layout = Layout.chain(len(start.translations))
@@ -93,6 +96,7 @@ def test_a_rigid_body_moves_as_one_and_closes_its_junctions():
     assert figures(moved).cn_ok > 0.98
 
 
+@pytest.mark.slow
 def test_a_torn_peptide_does_not_keep_its_nitrogen_on_the_wrong_side():
     """Where residues lie in each other, what a network says of dihedrals is not worth keeping."""
     start, torn = native("1CSP_A"), []
@@ -138,6 +142,7 @@ def test_hydrogen_bonds_are_those_of_dssp(name):
     assert 20 < (energies < -0.5).sum() < len(bonds)
 
 
+@pytest.mark.slow
 def test_strands_of_a_shaken_barrel_hold_together():
     frames = native("1CSP_A")
     torn = shaken(frames, 0.1, 0.2)

@@ -34,6 +34,7 @@ def config(weights, tmp_path) -> SampleConfig:
     return SampleConfig(length=(20, 14), num=2, out=str(tmp_path / "out"), checkpoint=str(weights), steps=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pdb", "cif"])
 def test_files_and_manifest_agree(config, form):
     rows = sample(replace(config, format=form))

@@ -59,6 +59,7 @@ def test_the_mean_velocity_can_be_differentiated():
             assert float(slope[..., axis].sum()) == pytest.approx(float(along(unit) - along(-unit)) / 2e-5, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_backward_and_forward_probes_are_one_number():
     path = ProteinProcess().rotations
     z = so3.random_uniform((6,), generator=torch.Generator().manual_seed(2)).double()
@@ -204,6 +205,7 @@ def test_a_folder_is_scored(folder, capsys):
     assert all(row["sequence"] == "" for row in rows)  # glycine throughout says nothing
 
 
+@pytest.mark.slow
 def test_a_bad_request_is_one_line(folder, capsys):
     for words, message in (
         (["until=1"], "until=1.0 must lie between 0 and 1"),

@@ -75,6 +75,7 @@ def test_a_posterior_that_knows_costs_nothing():
     assert float((found - exactly).abs().median()) < 0.03
 
 
+@pytest.mark.slow
 def test_the_bound_is_below_the_law_and_near_it():
     """Positions at t = .15 leave open which of two proteins it is."""
     time, batch = 0.15, 200
@@ -94,6 +95,7 @@ def test_the_bound_is_below_the_law_and_near_it():
     assert worse.mean() < bound.mean() + error
 
 
+@pytest.mark.slow
 def test_the_flow_has_the_density_of_the_law():
     time, batch = 0.7, 6
     law, layout, noisy = exact(1, 4, batch, time, "flow")
@@ -108,6 +110,7 @@ def test_the_flow_has_the_density_of_the_law():
     assert ((found.mean(0) - wanted).abs() < 5 * found.std(0) / 3**0.5 + 0.2).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", [0.2, 0.6, 0.9])
 def test_the_divergence_of_a_mixture_is_that_of_brute_force(time):
     path, draws = ProteinProcess().rotations, 20_000
@@ -144,6 +147,7 @@ def test_the_divergence_of_a_mixture_is_that_of_brute_force(time):
     assert abs(float((found - wanted).mean())) < 0.04 * scale
 
 
+@pytest.mark.slow
 def test_a_backbone_is_scored_by_both(small_denoiser):
     small_model = BackboneModel(small_denoiser, ProteinProcess(), {}, "small", torch.device("cpu"))
     backbone = small_model.sample(length=24, num=1, settings=protgm.SamplerSettings(steps=3))[0]

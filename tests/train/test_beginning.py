@@ -32,6 +32,7 @@ def test_nothing_is_left_behind(config, values, message, tmp_path):
     assert not (tmp_path / "a" / "run").exists()
 
 
+@pytest.mark.slow
 def test_settings_that_failed_do_not_hold_the_next_attempt(config, tmp_path):
     run = tmp_path / "a" / "run"
     run.mkdir(parents=True)

@@ -32,6 +32,7 @@ def contents(config: TrainConfig) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(Path(config.out).rglob("*.safetensors"))}
 
 
+@pytest.mark.slow
 def test_gradients_that_are_never_finite_stop_a_run_and_leave_what_it_had(config):
     train(config)
     before = contents(config)
@@ -59,6 +60,7 @@ def test_a_first_line_that_is_infinite_is_status_1_and_one_line(config, example_
     assert not list((tmp_path / "new").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_weights_that_overflow_are_not_written_over_good_ones(config):
     train(config)
     before = contents(config)
@@ -73,6 +75,7 @@ def test_single_gradients_that_are_not_finite_do_not_count():
     assert [watch.goes_on(bad) for _ in range(PATIENCE + 1)].index(True) == PATIENCE - 2  # one is left over
 
 
+@pytest.mark.slow
 def test_the_best_validated_checkpoint_stays_beside_the_newest(config):
     """However many come after it: its averaged weights are best.safetensors."""
     train(replace(config, steps=1))

@@ -57,6 +57,7 @@ def check_same(one: Path, two: Path) -> None:
     assert all(torch.allclose(a[name], b[name], atol=1e-5) for name in a)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2000)  # as long as `run` waits for each: a busy machine takes minutes to start two processes
 def test_fabric_computes_what_gloo_processes_do(example_dataset, tmp_path):
     pytest.importorskip("lightning_fabric")

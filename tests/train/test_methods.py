@@ -51,6 +51,7 @@ def run_of(method: str, data: Path, small_config, out: Path, **changes) -> Train
     return replace(config, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", HEADS)
 def test_weights_know_their_method_and_sample_by_it_alone(method, example_dataset, small_config, tmp_path):
     train(run_of(method, example_dataset, small_config, tmp_path / "run"))

@@ -8,6 +8,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from protgm.weights import load_model
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_on_gpu.py"
@@ -22,6 +24,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_small_files_and_goes_on_from_them(example_dataset, tmp_path):
     packed, out = tmp_path / "dataset.tar.xz", tmp_path / "out"
     with tarfile.open(packed, "w:xz") as archive:
@@ -42,6 +45,7 @@ def test_a_run_leaves_small_files_and_goes_on_from_them(example_dataset, tmp_pat
     assert after["samples"] > before["samples"]
 
 
+@pytest.mark.slow
 def test_what_must_be_given_is_named():
     made = run("data=x")
     assert made.returncode == 1

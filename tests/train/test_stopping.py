@@ -73,6 +73,7 @@ def test_a_request_while_the_command_is_starting_ends_it_well(tmp_path, monkeypa
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_named_and_the_others_end():
     with pytest.raises(ValueError, match=r"training process 1 was killed \(SIGKILL\): out of memory\?"):
         launch(last_dies, 2)

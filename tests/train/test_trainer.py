@@ -51,6 +51,7 @@ def test_a_dataset_without_a_validation_split_is_told(config, tmp_path, capfd):
     assert not (Path(config.out) / "validation.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path, curve, weights):
     train(config)
     parts = replace(config, out=str(tmp_path / "parts"))
@@ -61,12 +62,14 @@ def test_a_run_that_was_interrupted_ends_like_one_that_was_not(config, tmp_path,
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(config, curve):
     train(replace(config, steps=60, log_every=10, schedule=Schedule(peak=3e-3, warmup_steps=5)))
     losses = [loss for _, loss in curve(config.out)]
     assert losses[-1] < 0.75 * losses[0]
 
 
+@pytest.mark.slow
 def test_a_guess_comes_from_one_to_so_many_recycles(config):
     trainer = Trainer(replace(config, recycles=3, self_conditioning=1.0))
     guesses: list[bool] = []
