@@ -93,6 +93,7 @@ def chain_breaks(coords: ArrayLike, chains: Sequence[object] | NDArray[Any] | No
 
     As `bonds`, shape (L,).
     """
+    bonded = bonds(coords, chains)
     breaks = np.ones(len(np.asarray(coords)), dtype=bool)
-    np.logical_not(bonds(coords, chains), out=breaks[:-1])
+    np.logical_not(bonded, out=breaks[:-1])
     return breaks
