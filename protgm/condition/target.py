@@ -136,6 +136,8 @@ class Target(Condition):
         """
         late = (state.time >= _LATE) | layout.known | ~layout.mask
         new = layout.mask & ~layout.known & late.all(1, keepdim=True)
+        if not bool(new.any()):
+            return prediction
         walls = torch.from_numpy(self._source.coords[self._whole, 1])  # type: ignore[attr-defined]
         walls = walls[walls.isfinite().all(-1)].to(prediction.frames.translations)
         places, bound = prediction.frames.translations, layout.hotspot.any(1)

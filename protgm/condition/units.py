@@ -46,8 +46,8 @@ class Units:
 
     def nth(self, values: Tensor, number: int) -> Tensor:
         """Values (B, L, ...) of the unit with this number, in the places of all units."""
-        index = self.place + number * self.size
-        return torch.take_along_dim(values, index.reshape(*index.shape, *(1,) * (values.dim() - 2)), dim=1)
+        taken: Tensor = _taken(values, self.place + number * self.size)
+        return taken
 
     def first(self, values: Tensor) -> Tensor:
         """Values (B, L, ...) of the first unit in all; padding keeps its own."""

@@ -129,6 +129,6 @@ def sniff(data: bytes, source: str) -> str:
     if _CIF.match(data, 0, 65536):
         return "cif"
     name = unpacked_name(source).lower()
-    if name.endswith((".cif", ".mmcif")) and b"_atom_site." in data:
+    if name.endswith(CIF_ENDINGS) and b"_atom_site." in data:
         return "cif"
     return "bcif" if name.endswith(".bcif") else "pdb"
